@@ -1,0 +1,1 @@
+"""graphc: a deep-learning library whose engine is a compiler you can read."""

@@ -1,0 +1,193 @@
+"""Element types, and how they combine.
+
+In: names ("float32", "f32"), numpy dtypes, Python scalar types. Out: one `DType` object per type, compared by identity.
+Promotion is PyTorch's: within a kind the wider type, across kinds the higher kind; integers never widen a float.
+
+>>> promote(i64, f16), promote(u8, i8), promote(bf16, f16)
+(float16, int16, float32)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Final
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from graphc.ir.errors import DTypeError
+
+
+class Kind(IntEnum):
+    """The order of promotion across kinds."""
+
+    BOOL = 0
+    INT = 1
+    FLOAT = 2
+    COMPLEX = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DType:
+    """An element type: PyTorch's name, the short name that text uses, and the numpy dtype of its storage."""
+
+    name: str
+    short: str
+    kind: Kind
+    bits: int
+    numpy: np.dtype[np.generic]
+    signed: bool = True
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element in memory."""
+        return self.bits // 8
+
+    @property
+    def is_floating_point(self) -> bool:
+        """Whether it is a real floating-point type."""
+        return self.kind is Kind.FLOAT
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether it is a complex type."""
+        return self.kind is Kind.COMPLEX
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it is an integer type; bool is none."""
+        return self.kind is Kind.INT
+
+    @property
+    def is_differentiable(self) -> bool:
+        """Whether gradients flow through values of this type."""
+        return self.kind >= Kind.FLOAT
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+def _make(name: str, short: str, kind: Kind, bits: int, storage: npt.DTypeLike, signed: bool = True) -> DType:
+    return DType(name, short, kind, bits, np.dtype(storage), signed)
+
+
+bool_: Final = _make("bool", "bool", Kind.BOOL, 8, np.bool_, signed=False)
+i8: Final = _make("int8", "i8", Kind.INT, 8, np.int8)
+i16: Final = _make("int16", "i16", Kind.INT, 16, np.int16)
+i32: Final = _make("int32", "i32", Kind.INT, 32, np.int32)
+i64: Final = _make("int64", "i64", Kind.INT, 64, np.int64)
+u8: Final = _make("uint8", "u8", Kind.INT, 8, np.uint8, signed=False)
+u16: Final = _make("uint16", "u16", Kind.INT, 16, np.uint16, signed=False)
+u32: Final = _make("uint32", "u32", Kind.INT, 32, np.uint32, signed=False)
+u64: Final = _make("uint64", "u64", Kind.INT, 64, np.uint64, signed=False)
+f16: Final = _make("float16", "f16", Kind.FLOAT, 16, np.float16)
+bf16: Final = _make("bfloat16", "bf16", Kind.FLOAT, 16, ml_dtypes.bfloat16)
+f32: Final = _make("float32", "f32", Kind.FLOAT, 32, np.float32)
+f64: Final = _make("float64", "f64", Kind.FLOAT, 64, np.float64)
+c64: Final = _make("complex64", "c64", Kind.COMPLEX, 64, np.complex64)
+c128: Final = _make("complex128", "c128", Kind.COMPLEX, 128, np.complex128)
+
+DTYPES: Final = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128)
+_ALIASES: Final = {
+    "float": f32,
+    "double": f64,
+    "half": f16,
+    "int": i32,
+    "long": i64,
+    "short": i16,
+    "cfloat": c64,
+    "cdouble": c128,
+}
+_BY_NAME: Final = {name: d for d in DTYPES for name in (d.name, d.short)} | _ALIASES
+_BY_NUMPY: Final = {d.numpy: d for d in DTYPES}
+_BY_PYTHON: Final = {bool: bool_, int: i64, float: f32, complex: c64}
+
+
+def dtype(value: object) -> DType:
+    """The `DType` that a name, a numpy dtype, a numpy scalar type or a Python scalar type stands for.
+
+    Raises DTypeError where there is none.
+    """
+    if isinstance(value, DType):
+        return value
+    if isinstance(value, str) and value in _BY_NAME:
+        return _BY_NAME[value]
+    if isinstance(value, type) and value in _BY_PYTHON:
+        return _BY_PYTHON[value]
+    try:
+        return _BY_NUMPY[np.dtype(value).newbyteorder("=")]  # type: ignore[call-overload]  # any object may come in
+    except (TypeError, KeyError):
+        names = ", ".join(d.name for d in DTYPES)
+        raise DTypeError(f"{value!r} is no dtype graphc computes with", hint=f"use one of {names}") from None
+
+
+def promote(*dtypes: DType) -> DType:
+    """The dtype in which values of these dtypes combine, PyTorch's rule for tensors with dimensions."""
+    result = dtypes[0]
+    for other in dtypes[1:]:
+        result = _promote_pair(result, other)
+    return result
+
+
+def promote_categories(
+    dimensioned: tuple[DType, ...], zero_dim: tuple[DType, ...], scalars: tuple[DType, ...]
+) -> DType:
+    """PyTorch's result type: a 0-d tensor or a Python number counts only where its kind is above that of the others.
+
+    A Python float beside integers gives the default float; a complex one beside floats the complex of that width.
+    """
+    result: DType | None = promote(*dimensioned) if dimensioned else None
+    for group, is_scalar in ((zero_dim, False), (scalars, True)):
+        if not group:
+            continue
+        other = promote(*group)
+        if result is None:
+            result = other
+        elif other.kind > result.kind:
+            result = complex_of(result) if is_scalar and other.is_complex and result.is_floating_point else other
+    assert result is not None, "a result type needs at least one operand"
+    return result
+
+
+def real_of(d: DType) -> DType:
+    """The dtype of the parts of a complex dtype; any other dtype as it is."""
+    return {c64: f32, c128: f64}.get(d, d)
+
+
+def complex_of(d: DType) -> DType:
+    """The complex dtype whose parts can hold this dtype."""
+    return d if d.is_complex else c128 if d is f64 else c64
+
+
+def default_float(d: DType) -> DType:
+    """The dtype itself if it has fractions, else the default float (what true division and exp give for integers)."""
+    return d if d.kind >= Kind.FLOAT else f32
+
+
+def _promote_pair(a: DType, b: DType) -> DType:
+    if a is b:
+        return a
+    low, high = sorted((a, b), key=lambda d: (d.kind, d.bits))
+    if low.kind is not high.kind:
+        if high.is_complex and low is f64:
+            return c128
+        return high
+    if high.kind is Kind.INT and low.signed != high.signed:
+        return _promote_mixed_signs(*((low, high) if low.signed else (high, low)))
+    if {a, b} == {f16, bf16}:
+        return f32
+    return high
+
+
+def _promote_mixed_signs(signed: DType, unsigned: DType) -> DType:
+    if signed.bits > unsigned.bits:
+        return signed
+    wider = {u8: i16, u16: i32, u32: i64}
+    if unsigned in wider:
+        return wider[unsigned]
+    raise DTypeError(
+        f"{signed.name} and {unsigned.name} have no common integer type",
+        hint="cast one of them first, e.g. x.to('int64')",
+    )

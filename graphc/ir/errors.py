@@ -1,0 +1,61 @@
+"""What graphc raises, in the user's terms.
+
+An error's first line says what is wrong with the values; then comes the user's own file and line; then the way out.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from graphc.ir.location import Location
+
+
+class GraphcError(Exception):
+    """A mistake of the caller: what is wrong, where in the caller's code, and what would fix it."""
+
+    def __init__(self, message: str, *, location: Location | None = None, hint: str | None = None) -> None:
+        self.message = message
+        self.location = location
+        self.hint = hint
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.location is not None:
+            lines.append(f"  at {self.location.describe()}")
+        if self.hint is not None:
+            lines.append(f"  {self.hint}")
+        return "\n".join(lines)
+
+
+class ShapeError(GraphcError, ValueError):
+    """Sizes that don't fit each other or the operation."""
+
+
+class DTypeError(GraphcError, TypeError):
+    """Dtypes that don't fit the operation."""
+
+
+class ArgumentError(GraphcError, ValueError):
+    """An argument outside what the operation takes."""
+
+
+class TraceError(GraphcError, TypeError):
+    """Python code that asks a traced value for what only a run can know."""
+
+
+class IndexOutOfRange(GraphcError, IndexError):
+    """An index that names no element, found while a program ran."""
+
+
+class ParseError(GraphcError, ValueError):
+    """Text that is no program of ours, with the line and column."""
+
+
+class VerifyError(GraphcError):
+    """A graph or kernel that breaks the rules of its level: a mistake of a pass, not of the caller."""
+
+
+class MemoryExceeded(GraphcError, MemoryError):
+    """Sizes that overflow the address space or exhaust the memory."""

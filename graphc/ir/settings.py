@@ -1,0 +1,115 @@
+"""The settings of graphc: one prefix, one table, read from the environment once.
+
+Level: below everything, so that every level may ask. In: variables named `GRAPHC_` and the field's name in capitals.
+Out: one frozen `Settings`. A value that does not parse is an error that names the variable and what it takes.
+
+>>> read({"GRAPHC_NUM_THREADS": "4"}).num_threads
+4
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+
+from graphc.ir.errors import ArgumentError
+
+PREFIX = "GRAPHC_"
+
+
+def _setting(default: str | int | bool, meaning: str) -> str | int | bool:
+    """A field of the table; typed as the union of what settings hold, so that each field states its own type."""
+    result: str | int | bool = field(default=default, metadata={"meaning": meaning})
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The table: a setting's name is the prefix and the field's name in capitals."""
+
+    cache_dir: str = _setting("", "folder of compiled code; empty: the platform's cache folder")  # type: ignore[assignment]  # _setting has one return type for all fields
+    cache_bytes: int = _setting(1 << 30, "most bytes that the folder of compiled code may hold; 0: keep none on disk")  # type: ignore[assignment]  # as above
+    cpu: str = _setting("native", "CPU to generate code for: native, or a name from graphc.runtime.target.TARGETS")  # type: ignore[assignment]  # as above
+    num_threads: int = _setting(0, "threads of the pool; 0: the CPUs that this process may use")  # type: ignore[assignment]  # as above
+    dump: str = _setting("", "folder in which each stage leaves a numbered file; empty: none")  # type: ignore[assignment]  # as above
+    verify: bool = _setting(False, "run the verifier after every pass")  # type: ignore[assignment]  # as above
+    traceback: bool = _setting(False, "show graphc's own frames in the traceback of an error")  # type: ignore[assignment]  # as above
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, for `graphc doctor` and the documentation."""
+
+    variable: str
+    default: str | int | bool
+    meaning: str
+
+
+def table() -> tuple[Row, ...]:
+    """The rows of the table, in order."""
+    return tuple(Row(PREFIX + f.name.upper(), f.default, f.metadata["meaning"]) for f in fields(Settings))
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Parse the settings that `environment` holds; a name that only looks like a setting gives a warning."""
+    values: dict[str, str | int | bool] = {}
+    rows = table()
+    for row in rows:
+        text = environment.get(row.variable)
+        if text is not None and text.strip() != "":
+            values[row.variable[len(PREFIX) :].lower()] = _parse(row, text.strip())
+    known = [row.variable for row in rows]
+    for variable in environment:
+        if variable.startswith(PREFIX) and variable not in known:
+            close = difflib.get_close_matches(variable, known, n=1)
+            advice = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            warnings.warn(f"{variable} is no setting of graphc{advice}", stacklevel=2)
+    return Settings(**values)  # type: ignore[arg-type]  # _parse returns the type of each field's default
+
+
+def _parse(row: Row, text: str) -> str | int | bool:
+    """The value that `text` means for `row`."""
+    match row.default:
+        case bool():
+            if text.lower() in ("1", "true", "yes", "on"):
+                return True
+            if text.lower() in ("0", "false", "no", "off"):
+                return False
+            raise ArgumentError(f"{row.variable} is {text!r}", hint="it takes 1 or 0")
+        case int():
+            if not text.isascii() or not text.isdigit():
+                raise ArgumentError(f"{row.variable} is {text!r}", hint="it takes a whole number of zero or more")
+            return int(text)
+        case _:
+            return text
+
+
+_LOCK = threading.Lock()
+_current: Settings | None = None
+
+
+def settings() -> Settings:
+    """The settings in force: the environment's, read at the first call."""
+    global _current
+    if _current is None:
+        with _LOCK:
+            if _current is None:
+                _current = read(os.environ)
+    return _current
+
+
+@contextmanager
+def override(**changes: str | int | bool) -> Iterator[Settings]:
+    """Put other values in force for a `with` block, in the whole process (tests and the command line use it)."""
+    global _current
+    before = settings()
+    _current = replace(before, **changes)  # type: ignore[arg-type]  # the caller names fields with their types
+    try:
+        yield _current
+    finally:
+        _current = before

@@ -45,4 +45,4 @@ class Array:
         return f"Array({self.value!r})"
 
 
-Attribute: TypeAlias = "int | float | bool | str | DType | Dim | Array | Graph | None | tuple[Attribute, ...]"
+Attribute: TypeAlias = "int | float | bool | str | DType | Dim | Array | Graph | tuple[Attribute, ...] | None"

@@ -1,7 +1,7 @@
 """The tensor graph: nodes, graphs, and their order.
 
-Pure dataflow: a node is an op applied to nodes, a graph names inputs and outputs. Nothing here changes once made; passes
-build new nodes.
+Pure dataflow: a node is an op applied to nodes, a graph names inputs and outputs. Nothing here changes once made:
+passes build new nodes.
 """
 
 from __future__ import annotations

@@ -22,23 +22,21 @@ from graphc.ir.errors import ArgumentError
 PREFIX = "GRAPHC_"
 
 
-def _setting(default: str | int | bool, meaning: str) -> str | int | bool:
-    """A field of the table; typed as the union of what settings hold, so that each field states its own type."""
-    result: str | int | bool = field(default=default, metadata={"meaning": meaning})
-    return result
+def _meaning(text: str) -> dict[str, str]:
+    return {"meaning": text}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The table: a setting's name is the prefix and the field's name in capitals."""
+    """The table: a setting's variable is the prefix and the field's name in capitals."""
 
-    cache_dir: str = _setting("", "folder of compiled code; empty: the platform's cache folder")  # type: ignore[assignment]  # _setting has one return type for all fields
-    cache_bytes: int = _setting(1 << 30, "most bytes that the folder of compiled code may hold; 0: keep none on disk")  # type: ignore[assignment]  # as above
-    cpu: str = _setting("native", "CPU to generate code for: native, or a name from graphc.runtime.target.TARGETS")  # type: ignore[assignment]  # as above
-    num_threads: int = _setting(0, "threads of the pool; 0: the CPUs that this process may use")  # type: ignore[assignment]  # as above
-    dump: str = _setting("", "folder in which each stage leaves a numbered file; empty: none")  # type: ignore[assignment]  # as above
-    verify: bool = _setting(False, "run the verifier after every pass")  # type: ignore[assignment]  # as above
-    traceback: bool = _setting(False, "show graphc's own frames in the traceback of an error")  # type: ignore[assignment]  # as above
+    cache_dir: str = field(default="", metadata=_meaning("folder of compiled code; empty: the platform's cache folder"))
+    cache_bytes: int = field(default=1 << 30, metadata=_meaning("most bytes in the folder of compiled code; 0: none"))
+    cpu: str = field(default="native", metadata=_meaning("CPU to generate code for: native, x86-64, x86-64-v3, ..."))
+    num_threads: int = field(default=0, metadata=_meaning("threads of the pool; 0: the CPUs this process may use"))
+    dump: str = field(default="", metadata=_meaning("folder in which each stage leaves a numbered file; empty: none"))
+    verify: bool = field(default=False, metadata=_meaning("run the verifier after every pass"))
+    traceback: bool = field(default=False, metadata=_meaning("show graphc's own frames in the traceback of an error"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,10 @@ class Row:
 
 def table() -> tuple[Row, ...]:
     """The rows of the table, in order."""
-    return tuple(Row(PREFIX + f.name.upper(), f.default, f.metadata["meaning"]) for f in fields(Settings))
+    defaults = Settings()
+    return tuple(
+        Row(PREFIX + f.name.upper(), getattr(defaults, f.name), f.metadata["meaning"]) for f in fields(Settings)
+    )
 
 
 def read(environment: Mapping[str, str]) -> Settings:

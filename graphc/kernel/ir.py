@@ -22,8 +22,8 @@ a buffer has no shape. Complex numbers are pairs of buffers' elements; the kerne
 
 The fixed tree. `Reduce` over an extent N combines element k into accumulator k mod 64, in order of k, each accumulator
 starting at the combiner's identity; then accumulator l takes in accumulator l + 32 for l below 32, then l + 16 for l
-below 16, and so on to accumulator 0. It depends on N alone: not on threads, vectors or fusion. (Long extents are reduced
-in blocks of `BLOCK` by two nested reductions, which `lower` writes out.)
+below 16, and so on down to accumulator 0. It depends on N alone: not on threads, vectors or fusion. (Long extents are
+reduced in blocks of `BLOCK` by two nested reductions, which `lower` writes out.)
 
 `Contract` sums over k in order with fused multiply-add (multiply and add for integers) in blocks of `CONTRACT_BLOCK`
 that are then added in order.

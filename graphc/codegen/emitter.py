@@ -17,7 +17,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache
 
 from graphc.codegen.target import Target
 from graphc.ir.dim import Symbol
@@ -59,9 +59,8 @@ def memory_type(dtype: DType) -> str:
     return "i16" if dtype in (f16, bf16) else register_type(dtype)
 
 
-@lru_cache(maxsize=4096)
 def float_constant(value: float, scalar: str) -> str:
-    """A float's exact text; LLVM writes float constants, too, with the bits of a double."""
+    """A float's exact text: for LLVM, the bits of the double of that value (remember none by value: 0.0 == -0.0)."""
     if scalar == "float" and value == value and abs(value) != float("inf"):
         value = struct.unpack("<f", struct.pack("<f", value))[0]
     if value != value:
@@ -69,7 +68,6 @@ def float_constant(value: float, scalar: str) -> str:
     return f"0x{struct.unpack('<Q', struct.pack('<d', value))[0]:016X}"
 
 
-@lru_cache(maxsize=4096)
 def constant(value: float, scalar: str, lanes: int = 1) -> str:
     """A number as an operand of that type, the same in every lane."""
     if scalar in ("float", "double"):
@@ -91,6 +89,7 @@ class Module:
         self._declarations: dict[str, None] = {}
         self._globals: dict[str, None] = {}
         self._functions: list[str] = []
+        self._names: set[str] = set()
 
     def declare(self, line: str) -> None:
         """Declare a function, once."""
@@ -100,9 +99,14 @@ class Module:
         """Define global data, once."""
         self._globals[line] = None
 
-    def add_function(self, text: str) -> None:
-        """Add a function's text."""
+    def add_function(self, text: str, name: str = "") -> None:
+        """Add a function's text; the name is for `has_function`."""
         self._functions.append(text)
+        self._names.add(name)
+
+    def has_function(self, name: str) -> bool:
+        """Whether a function was added under that name."""
+        return name in self._names
 
     @property
     def text(self) -> str:

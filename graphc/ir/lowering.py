@@ -11,7 +11,7 @@ nothing, and fusion is composition of such functions.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from graphc.ir.dim import Size
 from graphc.ir.dtype import DType
@@ -68,9 +68,5 @@ class Builder(Protocol):
         """Report `code` from the run if the condition fails anywhere."""
 
 
-class LoweringRule(Protocol):
-    """One element of the result, from the result's type, its indices, the operands and (as keywords) the attributes."""
-
-    def __call__(
-        self, b: Builder, out: TensorType, indices: tuple[Size, ...], /, *operands: Operand, **attributes: object
-    ) -> Scalar: ...
+LoweringRule: TypeAlias = Callable[..., Scalar]
+"""One element of the result: (b, out_type, indices, *operands, **attributes) -> scalar."""

@@ -1,0 +1,53 @@
+"""The table of functions and methods: every name of the tensor language, once.
+
+Level: between ops and the ways to write programs. An entry's `build` takes nodes (and plain Python values) in PyTorch's
+argument order and returns nodes. The symbolic tensors of the frontend and eager tensors are made from this table: what
+one has as a function or method, the other has too.
+
+    @function(method=True)
+    def relu(input: Node) -> Node:
+        \"\"\"max(x, 0), element by element.\"\"\"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+Build = TypeVar("Build", bound=Callable[..., object])
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One entry: its name, what builds it, and where the name is to be found."""
+
+    name: str
+    build: Callable[..., object]
+    is_function: bool
+    """`graphc.name(x, ...)`."""
+    is_method: bool
+    """`x.name(...)`."""
+
+
+_FUNCTIONS: dict[str, Function] = {}
+
+
+def function(*, method: bool = False, free: bool = True, names: tuple[str, ...] = ()) -> Callable[[Build], Build]:
+    """Enter a builder into the table under its own name (without a trailing underscore) and under `names`."""
+
+    def enter(build: Build) -> Build:
+        for name in (build.__name__.rstrip("_") if not build.__name__.startswith("__") else build.__name__, *names):
+            assert name not in _FUNCTIONS, f"{name} is in the table already"
+            _FUNCTIONS[name] = Function(name, build, free, method)
+        return build
+
+    return enter
+
+
+def functions() -> dict[str, Function]:
+    """The whole table, by name."""
+    # The entries stand in modules that import this one.
+    import graphc.ops.composite  # noqa: F401
+
+    return _FUNCTIONS

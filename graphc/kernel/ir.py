@@ -80,12 +80,21 @@ class Value:
     dtype: DType
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """A number in the code. Floats are kept as the Python float of their exact value, bools as bool."""
+    """A number in the code. Floats are kept as the Python float of their exact value, bools as bool.
+
+    Equal to a literal of the same dtype that reads the same: 0.0 is not -0.0, and nan is nan.
+    """
 
     value: int | float | bool
     dtype: DType
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self.dtype is other.dtype and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash((repr(self.value), self.dtype))
 
 
 Operand: TypeAlias = "Value | Literal"

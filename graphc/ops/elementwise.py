@@ -18,7 +18,7 @@ from graphc.ir.dim import Size
 from graphc.ir.dtype import DType, Kind, bool_, complex_of, f32, f64, real_of
 from graphc.ir.errors import DTypeError
 from graphc.ir.graph import Node
-from graphc.ir.lowering import Builder, Operand, Scalar
+from graphc.ir.lowering import Builder, LoweringRule, Operand, Scalar
 from graphc.ir.op import Flags, Op, register
 from graphc.ir.type import TensorType
 from graphc.ops import build, check, numerics
@@ -47,6 +47,7 @@ def _unary(
     times: Slope | None = None,
     over: Slope | None = None,
     vjp: Callable[[Node, Node, Node], Node] | None = None,
+    lower: LoweringRule | None = None,
     flags: Flags = Flags.NONE,
 ) -> Op:
     """An op of one operand, with the cotangent `ct * times`, `ct / over`, or whatever `vjp` says, or none."""
@@ -70,7 +71,7 @@ def _unary(
             type_rule=type_rule,
             reference=reference,
             vjp=rule if has_gradient else None,
-            lower=_lower_apply(name),
+            lower=lower or _lower_apply(name),
             flags=Flags.ELEMENTWISE | flags,
         )
     )
@@ -84,13 +85,16 @@ def _binary(
     takes: tuple[Kind, ...] = check.NUMBER,
     gives: Callable[[DType], DType] = lambda d: d,
     vjp: BinaryRule | None = None,
+    lower: LoweringRule | None = None,
+    is_mixed: bool = False,
     flags: Flags = Flags.NONE,
 ) -> Op:
-    """An op of two operands of one shape and dtype."""
+    """An op of two operands of one shape, and of one dtype unless `is_mixed`: then the first one's dtype counts."""
 
     def type_rule(x: TensorType, y: TensorType) -> TensorType:
-        dtype = check.equal_dtypes(name, x, y)
+        dtype = x.dtype if is_mixed else check.equal_dtypes(name, x, y)
         check.takes(name, x, takes)
+        check.takes(name, y, takes)
         return TensorType(check.equal_shapes(name, x, y), gives(dtype))
 
     return register(
@@ -100,7 +104,7 @@ def _binary(
             type_rule=type_rule,
             reference=reference,
             vjp=vjp,
-            lower=_lower_apply(name),
+            lower=lower or _lower_apply(name),
             flags=Flags.ELEMENTWISE | flags,
         )
     )
@@ -125,7 +129,17 @@ def _abs_vjp(ct: Node, out: Node, x: Node) -> Node:
 
 
 abs_: Op = _unary("abs", "|x|; real for complex x", exactly(np.abs), takes=check.NUMBER, gives=real_of, vjp=_abs_vjp)
-sign: Op = _unary("sign", "-1, 0 or 1; 0 for nan", exactly(numerics.sign), takes=check.REAL)
+
+
+def _sign_lower(b: Builder, out: TensorType, i: tuple[Size, ...], x: Operand) -> Scalar:
+    value, zero = x(i), b.constant(0, out.dtype)
+    below = b.select(b.apply("lt", value, zero), b.constant(-1, out.dtype), zero) if out.dtype.signed else zero
+    return b.select(b.apply("gt", value, zero), b.constant(1, out.dtype), below)
+
+
+sign: Op = _unary(
+    "sign", "-1, 0 or 1; 0 for nan, as in PyTorch", exactly(numerics.sign), takes=check.REAL, lower=_sign_lower
+)
 
 add: Op = _binary("add", "x + y", exactly(np.add), vjp=lambda ct, out, x, y: (ct, ct), flags=_COMMUTATIVE)
 sub: Op = _binary("sub", "x - y", exactly(np.subtract), vjp=lambda ct, out, x, y: (ct, neg(ct)))
@@ -159,12 +173,19 @@ remainder: Op = _binary(
     vjp=lambda ct, out, x, y: (ct, neg(mul(ct, floor_divide(x, y)))),
     flags=_EXPENSIVE,
 )
+
+
+def _fmod_lower(b: Builder, out: TensorType, i: tuple[Size, ...], x: Operand, y: Operand) -> Scalar:
+    return b.apply("remainder_truncated" if out.dtype.is_integer else "fmod", x(i), y(i))
+
+
 fmod: Op = _binary(
     "fmod",
     "x - y * trunc(x / y): has the sign of x; 0 where an integer is divided by zero",
     exactly(np.fmod),
     takes=check.REAL,
     vjp=lambda ct, out, x, y: (ct, neg(mul(ct, trunc(div(x, y))))),
+    lower=_fmod_lower,
     flags=_EXPENSIVE,
 )
 reciprocal: Op = _unary(
@@ -207,17 +228,19 @@ def _extreme_vjp(loses: Callable[[Node, Node], Node]) -> BinaryRule:
 
 maximum: Op = _binary(
     "maximum",
-    "the greater; nan wins; ties share the gradient",
-    exactly(np.maximum),
+    "the greater; nan wins, 0 is above -0; ties share the gradient",
+    exactly(numerics.maximum),
     takes=check.REAL,
     vjp=_extreme_vjp(lambda x, y: lt(x, y)),
+    flags=_COMMUTATIVE,
 )
 minimum: Op = _binary(
     "minimum",
-    "the lesser; nan wins; ties share the gradient",
-    exactly(np.minimum),
+    "the lesser; nan wins, -0 is below 0; ties share the gradient",
+    exactly(numerics.minimum),
     takes=check.REAL,
     vjp=_extreme_vjp(lambda x, y: gt(x, y)),
+    flags=_COMMUTATIVE,
 )
 copysign: Op = _binary(
     "copysign",
@@ -401,12 +424,14 @@ shift_left: Op = _binary(
     "x << y; a distance outside 0..bits-1 moves all bits out",
     exactly(numerics.shift_left),
     takes=check.INTEGER,
+    is_mixed=True,
 )
 shift_right: Op = _binary(
     "shift_right",
     "x >> y, keeping the sign; a distance outside 0..bits-1 moves all bits out",
     exactly(numerics.shift_right),
     takes=check.INTEGER,
+    is_mixed=True,
 )
 
 # Complex numbers

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.ir.dim import Size, is_at_least, product
-from graphc.ir.dtype import i64, u64
+from graphc.ir.dtype import bf16, f16, f32, i64, u64
 from graphc.ir.errors import ArgumentError, IndexOutOfRange, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Builder, Operand, Scalar
@@ -19,7 +19,8 @@ from graphc.ir.op import Flags, Op, register
 from graphc.ir.type import Shape, TensorType
 from graphc.ops import build, check, creation, elementwise
 from graphc.ops.indices import all_of, in_range
-from graphc.ops.numerics import NumpyArray, rounded, widen_halves
+from graphc.ops.numerics import NumpyArray
+from graphc.ops.reduction import summable
 
 
 def _gathered_shape(op: str, x: TensorType, index: TensorType, axis: int) -> Shape:
@@ -50,7 +51,11 @@ def _gather_reference(out: TensorType, x: NumpyArray, index: NumpyArray, *, axis
 
 
 def _gather_vjp(ct: Node, out: Node, x: Node, index: Node, *, axis: int) -> tuple[Node, None]:
-    return scatter(build.zeros_like(x), index, ct, axis=axis, mode="add"), None
+    dtype = ct.tensor.dtype
+    wide = f32 if dtype in (f16, bf16) else dtype
+    zeros = build.full(0, x.tensor.with_dtype(wide))
+    total = scatter(zeros, index, build.cast_to(ct, wide), axis=axis, mode="add")
+    return build.cast_to(total, dtype), None
 
 
 def _gather_lower(b: Builder, out: TensorType, i: tuple[Size, ...], x: Operand, index: Operand, *, axis: int) -> Scalar:
@@ -88,8 +93,8 @@ def _scatter_type(x: TensorType, index: TensorType, updates: TensorType, *, axis
     if mode not in ("set", "add"):
         raise ArgumentError(f"scatter: there is no mode {mode!r}", hint="it is 'set' or 'add'")
     check.equal_dtypes("scatter", x, updates)
-    if mode == "add":
-        check.takes("scatter", x, check.NUMBER, "what to add to")
+    if mode == "add" and not x.dtype.is_integer:
+        summable("scatter", x)
     wanted = _gathered_shape("scatter", x, index, axis)
     if updates.rank != len(wanted):
         raise ShapeError(
@@ -105,9 +110,8 @@ def _scatter_reference(
     out: TensorType, x: NumpyArray, index: NumpyArray, updates: NumpyArray, *, axis: int, mode: str
 ) -> NumpyArray:
     positions = _positions("scatter", index, x.shape[axis]).reshape(-1)
-    result = np.moveaxis(widen_halves(x), axis, 0).copy()
-    axes = tuple(range(axis, axis + index.ndim))
-    rows = np.moveaxis(widen_halves(updates), axes, tuple(range(index.ndim)))
+    result = np.moveaxis(x, axis, 0).copy()
+    rows = np.moveaxis(updates, tuple(range(axis, axis + index.ndim)), tuple(range(index.ndim)))
     rows = rows.reshape((positions.size, *result.shape[1:]))
     with np.errstate(all="ignore"):
         for position, row in zip(positions, rows):
@@ -115,7 +119,7 @@ def _scatter_reference(
                 result[position] += row
             else:
                 result[position] = row
-        return rounded(np.moveaxis(result, 0, axis), out.dtype)
+    return np.moveaxis(result, 0, axis)
 
 
 def _scatter_vjp(
@@ -140,7 +144,7 @@ def _scatter_vjp(
 scatter: Op = register(
     Op(
         "scatter",
-        "elements at computed indices of an axis set or added to, in order of the updates; halves add up in float32",
+        "elements at computed indices of an axis set or added to, in order of the updates",
         type_rule=_scatter_type,
         reference=_scatter_reference,
         vjp=_scatter_vjp,

@@ -126,20 +126,29 @@ def power(x: NumpyArray, y: NumpyArray) -> NumpyArray:
     return np.where(y < 0, np.where(is_unit, unit, 0), result).astype(x.dtype)
 
 
+def maximum(x: NumpyArray, y: NumpyArray) -> NumpyArray:
+    """The greater of two; nan if one is, and 0 rather than -0."""
+    greater = np.maximum(x, y)
+    return np.where((x == 0) & (y == 0), x + y, greater) if x.dtype.kind == "f" else greater
+
+
+def minimum(x: NumpyArray, y: NumpyArray) -> NumpyArray:
+    """The lesser of two; nan if one is, and -0 rather than 0."""
+    return -maximum(-x, -y) if x.dtype.kind == "f" else np.minimum(x, y)
+
+
 def shift_left(x: NumpyArray, y: NumpyArray) -> NumpyArray:
     """Bits moved up; a distance outside 0..bits-1 moves all of them out."""
-    bits = x.dtype.itemsize * 8
-    fits = (y >= 0) & (y < bits)
-    return np.where(fits, np.left_shift(x, np.where(fits, y, 0)), 0).astype(x.dtype)
+    fits = (y >= 0) & (y < x.dtype.itemsize * 8)
+    return np.where(fits, np.left_shift(x, np.where(fits, y, 0).astype(x.dtype)), 0).astype(x.dtype)
 
 
 def shift_right(x: NumpyArray, y: NumpyArray) -> NumpyArray:
     """Bits moved down, keeping the sign; a distance outside 0..bits-1 moves all of them out."""
     bits = x.dtype.itemsize * 8
-    distance = np.where((y >= 0) & (y < bits), y, bits - 1).astype(x.dtype)
-    moved = np.right_shift(x, distance)
-    all_out = (distance != y) & (x.dtype.kind == "u")
-    return np.where(all_out, 0, moved).astype(x.dtype)
+    fits = (y >= 0) & (y < bits)
+    all_out = np.where(x < 0, -1, 0).astype(x.dtype)
+    return np.where(fits, np.right_shift(x, np.where(fits, y, 0).astype(x.dtype)), all_out).astype(x.dtype)
 
 
 def make_complex(re: NumpyArray, im: NumpyArray) -> NumpyArray:

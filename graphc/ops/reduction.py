@@ -15,8 +15,8 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.ir.dim import Size, product
-from graphc.ir.dtype import DType, Kind, bf16, f16, f32, i64
-from graphc.ir.errors import ShapeError
+from graphc.ir.dtype import DType, Kind, bf16, c64, c128, f16, f32, f64, i64
+from graphc.ir.errors import DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Builder, Operand, Scalar
 from graphc.ir.op import Flags, Op, register
@@ -223,14 +223,24 @@ argmax: Op = _position("argmax", "where the greatest element along an axis is; t
 argmin: Op = _position("argmin", "where the least element along an axis is; the first of ties, nan wins", np.argmin)
 
 
+def summable(op: str, x: TensorType) -> None:
+    """Many additions one after another: the operand must have a dtype that is good for sums."""
+    if x.dtype is not i64 and x.dtype not in (f32, f64, c64, c128):
+        better = "float32" if x.dtype.is_floating_point else "int64"
+        raise DTypeError(
+            f"{op}: adds up int64, float32, float64 or complex numbers, not {x.dtype.name}",
+            hint=f"convert it first, and the result back if need be: x.to({better!r})",
+        )
+
+
 def _cumsum_type(x: TensorType, *, axis: int, reverse: bool) -> TensorType:
+    summable("cumsum", x)
     check.axis_in_range("cumsum", x, axis)
-    return x.with_dtype(_total(x.dtype))
+    return x
 
 
 def _cumsum_compute(x: NumpyArray, axis: int, reverse: bool) -> NumpyArray:
-    total = _as_total(x)
-    return np.flip(np.cumsum(np.flip(total, axis), axis), axis) if reverse else np.cumsum(total, axis)
+    return np.flip(np.cumsum(np.flip(x, axis), axis), axis) if reverse else np.cumsum(x, axis)
 
 
 cumsum: Op = register(

@@ -135,7 +135,7 @@ def _atom_value(e: Emitter, depth: int, atom: Atom) -> str:
             return total
 
 
-def _divide(e: Emitter, depth: int, dividend: Dim, divisor: Size) -> tuple[str, str]:
+def _divide(e: Emitter, depth: int, dividend: Size, divisor: Size) -> tuple[str, str]:
     """Floor quotient and remainder."""
     a, b = index(e, dividend), index(e, divisor)
     if not is_at_least(divisor, 1):  # hoisted out of the loops that do not run when it is 0: it must not trap
@@ -268,7 +268,7 @@ def _atom_lanes(e: Emitter, context: VectorContext, atom: Atom, bits: int) -> st
 
 
 def _divide_lanes(
-    e: Emitter, context: VectorContext, depth: int, dividend: Dim, divisor: Size, bits: int
+    e: Emitter, context: VectorContext, depth: int, dividend: Size, divisor: Size, bits: int
 ) -> tuple[str, str]:
     type_ = vector_type(f"i{bits}", context.lanes)
     a, b = _lanes(e, context, dividend, bits), _lanes(e, context, divisor, bits)

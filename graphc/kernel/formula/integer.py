@@ -31,7 +31,6 @@ def is_finite(x: Number) -> Number:
 
 @formula
 def sign(x: Number) -> Number:
-    """1, 0 or -1; nan of nan."""
-    if not x.dtype.is_floating_point:
-        return choose(x > 0, x.constant(1), choose(x < 0, x.constant(-1), 0) if x.dtype.signed else 0)
-    return choose(x > 0.0, x.constant(1.0), choose(x < 0.0, x.constant(-1.0), choose(x.equals(0.0), 0.0, x)))
+    """1, 0 or -1; 0 of nan, as in PyTorch."""
+    below = choose(x < 0, x.constant(-1), 0) if x.dtype.signed else x.constant(0)
+    return choose(x > 0, x.constant(1), below)

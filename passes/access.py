@@ -1,0 +1,133 @@
+"""How a kernel's loops access nodes: which loop axis indexes each dimension.
+
+In: a node and the access of its result. Out: the accesses of its operands. `fuse` decides with them, `lower` finds the
+order of a contraction's dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, cast
+
+from graphc.ir.dim import Size
+from graphc.ir.graph import Node
+from graphc.ir.op import Flags
+from graphc.ir.type import Shape
+from graphc.ops import contraction, indexing, movement
+from graphc.ops.indices import axis_groups
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """A loop: a dimension of a group's root, or one that `node` reduces."""
+
+    node: Node
+    index: int
+
+
+Index: TypeAlias = "Axis | frozenset[Axis]"
+"""An axis itself, or something that depends on these (a constant on none)."""
+Access: TypeAlias = "tuple[Index, ...]"
+
+
+def dependencies(access: Access) -> frozenset[Axis]:
+    """All axes that the access depends on."""
+    axes: set[Axis] = set()
+    for index in access:
+        axes |= {index} if isinstance(index, Axis) else index
+    return frozenset(axes)
+
+
+def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
+    """The access of each operand where the node's result is accessed so."""
+    op = node.op
+    if op.has(Flags.ELEMENTWISE):
+        return (access,) * len(node.inputs)
+    if op is contraction.dot:
+        return _contraction(node, access)
+    if op.has(Flags.REDUCTION) and not op.has(Flags.OPAQUE) and op is not movement.fold:
+        return (_reduction(node, access),)
+    keywords = node.keywords
+    if op is movement.broadcast:
+        pairs = zip(access, node.inputs[0].shape, node.shape, strict=True)
+        return (tuple(frozenset() if size == 1 != out else index for index, size, out in pairs),)
+    if op is movement.permute:
+        axes = cast("tuple[int, ...]", keywords["axes"])
+        source: list[Index] = [frozenset()] * len(axes)
+        for position, axis in enumerate(axes):
+            source[axis] = access[position]
+        return (tuple(source),)
+    if op is movement.reshape:
+        return (_reshape(node.inputs[0].shape, node.shape, access),)
+    if op is movement.slice_:
+        keeps = [
+            s == 0 and step == 1 for s, step in zip(*(_tuple(keywords[k]) for k in ("start", "step")), strict=True)
+        ]
+        return (tuple(i if keep else _depends(i) for i, keep in zip(access, keeps, strict=True)),)
+    if op is movement.pad:
+        edges = [_tuple(keywords[k]) for k in ("low", "interior")]
+        keeps = [low == 0 and interior == 0 for low, interior in zip(*edges, strict=True)]
+        return (tuple(i if keep else _depends(i) for i, keep in zip(access, keeps, strict=True)), ())
+    if op is indexing.gather:
+        axis = cast("int", keywords["axis"])
+        rank = len(node.inputs[1].shape)
+        index = access[axis : axis + rank]
+        return ((*access[:axis], dependencies(index), *access[axis + rank :]), index)
+    if op.has(Flags.OPAQUE):
+        return tuple(_opaque(node, operand) for operand in node.inputs)
+    everything = dependencies(access)
+    fresh = frozenset(Axis(node, i) for i in range(len(node.shape))) if op is movement.fold else frozenset()
+    return tuple((everything | fresh,) * len(operand.shape) for operand in node.inputs)
+
+
+def _tuple(value: object) -> tuple[Size, ...]:
+    return cast("tuple[Size, ...]", value)
+
+
+def _depends(index: Index) -> frozenset[Axis]:
+    return frozenset((index,)) if isinstance(index, Axis) else index
+
+
+def _reduction(node: Node, access: Access) -> Access:
+    keywords = node.keywords
+    axes = cast("tuple[int, ...]", keywords["axes"]) if "axes" in keywords else (cast("int", keywords["axis"]),)
+    kept = iter(access)
+    return tuple(Axis(node, i) if i in axes else next(kept) for i in range(len(node.inputs[0].shape)))
+
+
+def _contraction(node: Node, access: Access) -> tuple[Access, Access]:
+    left, right = node.inputs
+    contract = cast("tuple[tuple[int, ...], tuple[int, ...]]", node.attribute("contract"))
+    batch = cast("tuple[tuple[int, ...], tuple[int, ...]]", node.attribute("batch"))
+    position = len(batch[0])
+    results: list[Access] = []
+    for side, operand in enumerate((left, right)):
+        indices: list[Index] = [frozenset()] * len(operand.shape)
+        for i, axis in enumerate(batch[side]):
+            indices[axis] = access[i]
+        for i, axis in enumerate(contract[side]):
+            indices[axis] = Axis(node, i)
+        for axis in range(len(operand.shape)):
+            if axis not in batch[side] and axis not in contract[side]:
+                indices[axis] = access[position]
+                position += 1
+        results.append(tuple(indices))
+    return results[0], results[1]
+
+
+def _opaque(node: Node, operand: Node) -> Access:
+    """A kernel written as a whole reads its operands by axes of its own."""
+    return tuple(Axis(node, i) for i in range(len(operand.shape)))
+
+
+def _reshape(source: Shape, target: Shape, access: Access) -> Access:
+    """Dimensions that stay what they are keep their index; of others only the dependence is known."""
+    groups = axis_groups(source, target)
+    if groups is None:
+        return (dependencies(access),) * len(source)
+    result: list[Index] = [frozenset()] * len(source)
+    for old, new in groups:
+        index = access[new[0]] if len(old) == len(new) == 1 else dependencies(tuple(access[axis] for axis in new))
+        for axis in old:
+            result[axis] = index
+    return tuple(result)

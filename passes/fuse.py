@@ -1,0 +1,304 @@
+"""Group nodes into `fused` nodes, one kernel each.
+
+In: a graph of primitives. Out: a graph in which every node but inputs, constants and `get` is `fused`; its body is a
+graph, so the decision can be printed and run.
+
+Nodes are visited users first. A node joins the group of its users where one kernel can compute it there at no great
+cost, else it starts a group of its own and its value goes through memory. What decides is how the group accesses the
+node: an *access* gives for each of its dimensions the loop axis that indexes it, or the set of axes that the index
+depends on. The axes of a group are the dimensions of its root (the domain) and one for each dimension that is reduced.
+
+- Elementwise and movement nodes join; those many instructions long only where they are computed once per element.
+- A reduction joins where its value is needed once for each point of some leading loops (`outer`): softmax and layer
+  norm thus become one kernel, outer loops over rows, and the row's reductions before the loop over its columns.
+- A contraction joins as the anchor of an elementwise group, its epilogue; what moves its operands joins its panels.
+- A node with users in several groups is written by the group that must run first; movement is repeated instead.
+
+A group only takes a node whose other readers stand below it (`height`), so no cycle can arise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from graphc.ir.dim import bounds, product
+from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
+from graphc.ir.location import Location
+from graphc.ir.op import Flags
+from graphc.ir.type import TensorType, TupleType
+from graphc.ops import creation, movement
+from graphc.passes.access import Access, Axis, dependencies, operand_accesses
+from graphc.passes.pipeline import register
+
+SERIAL_LIMIT = 16384
+"""Elements that a kernel without a parallel loop may take for the sake of fusion."""
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Nodes that one kernel computes. `outputs[0]` is the root, whose shape is the domain."""
+
+    outputs: list[Node]
+    height: int
+    """Longest path from here to an output, in groups: what this group reads from stands higher."""
+    accesses: dict[Node, tuple[Access, ...]] = field(default_factory=dict)
+    outer: tuple[Axis, ...] | None = None
+    """Axes of the loops in front of which reductions run; None while there are none."""
+    anchor: Node | None = None
+    """The node that has no pull-style lowering: at most one."""
+
+    @property
+    def root(self) -> Node:
+        """The node that gives the domain."""
+        return self.outputs[0]
+
+    @property
+    def domain(self) -> tuple[Axis, ...]:
+        """The axes of the root."""
+        return tuple(Axis(self.root, i) for i in range(len(self.root.shape)))
+
+
+@register("fuse")
+def fuse(graph: Graph, *, limit: int = 64) -> Graph:
+    """Group nodes into kernels of at most `limit` nodes."""
+    if any(node.op is FUSED for node in graph.nodes):
+        return graph
+    graph = _separate_outputs(graph)
+    groups = _assign(graph, limit)
+    return _build(graph, groups)
+
+
+def is_leaf(node: Node) -> bool:
+    """Whether the node's value is in memory before any kernel runs; constants of one element are part of the code."""
+    if node.op is creation.constant:
+        return node.tensor.size != 1
+    return node.op in (INPUT, FUSED, GET)
+
+
+def _separate_outputs(graph: Graph) -> Graph:
+    """Outputs that are inputs, constants or repeated become copies: every output is memory of its own."""
+    outputs: dict[Node, None] = {}
+    for node in graph.outputs:
+        is_own = node.op is not INPUT and node.op is not creation.constant and node not in outputs
+        copied = node if is_own else make(movement.reshape, (node,), {"shape": node.shape}, node.location)
+        outputs[copied] = None
+    result = tuple(outputs)
+    return graph if result == graph.outputs else Graph(graph.name, graph.inputs, result)
+
+
+def _assign(graph: Graph, limit: int) -> list[Group]:
+    groups: list[Group] = []
+    members: dict[Node, list[Group]] = {}
+    outputs = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if is_leaf(node):
+            continue
+        requests = _requests(node, graph, members)
+        candidates = sorted(requests, key=lambda group: -group.height)
+        is_output = node in outputs
+        joined: list[Group] = []
+        if _is_repeatable(node):
+            joined = [group for group in candidates if _join(node, group, requests[group], limit, is_written=False)]
+            must_write = is_output or len(joined) < len(candidates)
+        elif candidates:
+            first, *others = candidates
+            is_written = is_output or bool(others)
+            is_first = all(other.height < first.height for other in others)
+            if is_first and _join(node, first, requests[first], limit, is_written):
+                joined = [first]
+            must_write = not joined
+        else:
+            must_write = True
+        if must_write:
+            group = Group([node], 1 + max((g.height for g in candidates), default=0))
+            group.accesses[node] = (group.domain,)
+            _take(node, group)
+            groups.append(group)
+            joined = [group, *joined]
+        members[node] = joined
+    return groups
+
+
+def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> dict[Group, tuple[Access, ...]]:
+    """For each group that reads the node, how: the distinct accesses in order."""
+    requests: dict[Group, dict[Access, None]] = {}
+    for user in dict.fromkeys(graph.users[node]):
+        for group in members[user]:
+            found = requests.setdefault(group, {})
+            for access in group.accesses[user]:
+                for operand, wanted in zip(user.inputs, operand_accesses(user, access), strict=True):
+                    if operand is node:
+                        found[wanted] = None
+    return {group: tuple(found) for group, found in requests.items()}
+
+
+def _is_repeatable(node: Node) -> bool:
+    """Whether computing it in every group that reads it costs no more than reading it from memory."""
+    if node.op.has(Flags.OPAQUE | Flags.REDUCTION | Flags.EXPENSIVE):
+        return False
+    if not node.inputs or node.op.has(Flags.MOVEMENT):
+        return True
+    return node.tensor.size == 1 and node.op.has(Flags.ELEMENTWISE)
+
+
+def _join(node: Node, group: Group, accesses: tuple[Access, ...], limit: int, is_written: bool) -> bool:
+    if len(group.accesses) >= limit or not accesses:
+        return False
+    if is_written and not _is_writable(node, group, accesses):
+        return False
+    if node.op.has(Flags.OPAQUE):
+        if not node.op.has(Flags.CONTRACTION) or not _can_anchor(group, accesses, node):
+            return False
+    elif has_reduction(node):
+        if not _can_reduce(node, group, accesses):
+            return False
+    elif node.op.has(Flags.EXPENSIVE):
+        if not _is_computed_once(group, accesses):
+            return False
+    elif len(accesses) > 3:
+        return False
+    group.accesses[node] = accesses
+    _take(node, group)
+    if is_written:
+        group.outputs.append(node)
+    return True
+
+
+def _take(node: Node, group: Group) -> None:
+    """Note what a new member means for the group."""
+    if node.op.has(Flags.OPAQUE):
+        group.anchor = node
+    elif has_reduction(node):
+        group.outer = tuple(sorted(dependencies(group.accesses[node][0]), key=lambda axis: axis.index))
+
+
+def has_reduction(node: Node) -> bool:
+    """Whether its lowering loops over elements to combine."""
+    return node.op.has(Flags.REDUCTION) and not node.op.has(Flags.OPAQUE)
+
+
+def _is_writable(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
+    """Whether the group's loops pass each element of the node once, in a place where it can be stored."""
+    if len(accesses) != 1 or node.op.has(Flags.OPAQUE):
+        return False
+    (access,) = accesses
+    if access == group.domain:
+        return node.shape == group.root.shape
+    return group.anchor is None and group.outer is not None and access == group.outer != ()
+
+
+def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
+    """Whether the group is an epilogue: elementwise on the contraction's result, its dimensions in any order."""
+    if group.anchor is not None or group.outer is not None or len(accesses) != 1:
+        return False
+    (access,) = accesses
+    axes = [axis for axis in access if isinstance(axis, Axis)]
+    needed = {axis for axis, size in zip(group.domain, group.root.shape, strict=True) if size != 1}
+    if not all(_is_in_epilogue(member) for member in group.accesses):
+        return False
+    return len(set(axes)) == len(axes) and needed <= set(axes) <= set(group.domain) and _fills(node, access)
+
+
+def _fills(node: Node, access: Access) -> bool:
+    """Whether every dimension that isn't 1 has an axis of its own."""
+    return all(isinstance(axis, Axis) or size == 1 for axis, size in zip(access, node.shape, strict=True))
+
+
+def _is_in_epilogue(node: Node) -> bool:
+    """What a tile's epilogue may hold: values of this element, and what moves them without a second visit."""
+    return node.op.has(Flags.ELEMENTWISE | Flags.MOVEMENT) or not node.inputs
+
+
+def _can_reduce(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
+    if group.anchor is not None or len(accesses) != 1:
+        return False
+    (access,) = accesses
+    axes = [axis for axis in access if isinstance(axis, Axis)]
+    if not _fills(node, access) or len(set(axes)) != len(axes) or not set(axes) <= set(group.domain):
+        return False
+    outer = tuple(sorted(axes, key=lambda axis: axis.index))
+    if group.outer is not None:
+        return outer == group.outer
+    sizes = dict(zip(group.domain, group.root.shape, strict=True))
+    inner = [axis for axis in group.domain if axis not in outer and sizes[axis] != 1]
+    if not inner:
+        return True
+    if group.domain[-1] not in inner and any(a.index > inner[-1].index for a in outer if sizes[a] != 1):
+        return False  # the innermost loop would stride through memory
+    if bounds(product(sizes[axis] for axis in outer))[1] < 4:  # too few rows to share among threads
+        return bounds(product(sizes[axis] for axis in inner))[1] <= SERIAL_LIMIT
+    return all(_is_computed_once_per(outer, group, member) for member in group.accesses)
+
+
+def _is_computed_once_per(outer: tuple[Axis, ...], group: Group, member: Node) -> bool:
+    """Whether putting the outer loops first repeats nothing costly."""
+    if not member.op.has(Flags.EXPENSIVE):
+        return True
+    return all(dependencies(access) >= set(outer) for access in group.accesses[member])
+
+
+def _is_computed_once(group: Group, accesses: tuple[Access, ...]) -> bool:
+    """Whether each element is computed about once: no loop runs over it that its index doesn't depend on."""
+    if len(accesses) > (1 if group.outer is None else 2):
+        return False
+    sizes = dict(zip(group.domain, group.root.shape, strict=True))
+    domain = {axis for axis in group.domain if sizes[axis] != 1}
+    for access in accesses:
+        axes = dependencies(access)
+        inside = axes - set(group.domain)
+        if group.anchor is not None and inside:
+            return False  # a panel is packed once per block, and by every thread
+        needed = domain if not inside or group.outer is None else {a for a in group.outer if sizes[a] != 1}
+        if not axes >= needed and axes != set(group.outer or ()):
+            return False
+    return True
+
+
+def _build(graph: Graph, groups: list[Group]) -> Graph:
+    """The graph of fused nodes: groups in an order in which each follows what it reads."""
+    position = {node: i for i, node in enumerate(graph.nodes)}
+    values: dict[Node, Node] = {node: node for node in graph.nodes if is_leaf(node)}
+    for group in sorted(groups, key=lambda g: (-g.height, position[g.root])):
+        members = sorted(group.accesses, key=position.__getitem__)
+        inside = set(members)
+        operands: dict[Node, Node] = {}
+        copies: dict[Node, Node] = {}
+        for node in members:
+            for operand in node.inputs:
+                if operand not in inside and operand not in operands:
+                    operands[operand] = make_input(f"p{len(operands)}", operand.tensor, operand.location)
+            inputs = tuple(copies[x] if x in inside else operands[x] for x in node.inputs)
+            copies[node] = Node(node.op, inputs, node.attributes, node.type, node.location)
+        body = Graph(_name(group), tuple(operands.values()), tuple(copies[node] for node in group.outputs))
+        outer = None if group.outer is None else tuple(axis.index for axis in group.outer)
+        arguments = tuple(values[x] for x in operands)
+        fused = Node(FUSED, arguments, (("body", body), ("outer", outer)), _type_of(body), _location(group))
+        for index, node in enumerate(group.outputs):
+            values[node] = fused if len(group.outputs) == 1 else make(GET, (fused,), {"index": index}, node.location)
+    return Graph(graph.name, graph.inputs, tuple(values[node] for node in graph.outputs))
+
+
+def _type_of(body: Graph) -> TensorType | TupleType:
+    types = tuple(node.tensor for node in body.outputs)
+    return types[0] if len(types) == 1 else TupleType(types)
+
+
+def _location(group: Group) -> Location | None:
+    """The line that the group stands for: the anchor's, else the root's."""
+    return (group.anchor or group.root).location
+
+
+def _name(group: Group) -> str:
+    """A name for people: the anchor or first reduction, and the root."""
+    parts: dict[str, None] = {}
+    for node in reversed(group.accesses):
+        if node.op.has(Flags.OPAQUE | Flags.REDUCTION | Flags.EXPENSIVE):
+            parts[node.op.name] = None
+    parts[group.root.op.name] = None
+    return "_".join(list(parts)[-4:])
+
+
+def count_kernels(graph: Graph) -> int:
+    """Kernels that a fused graph launches, counted before `lower` (which may split one for the sake of threads)."""
+    return sum(node.op is FUSED for node in graph.nodes)

@@ -1,0 +1,329 @@
+"""Kernels for fused nodes.
+
+In: a fused graph. Out: kernels in order, with what each of their buffers stands for. Loops are as the semantics has
+them: independent ones say so (PARALLEL), `schedule` decides how they run.
+
+A group without anchor becomes at most two loops: one over the leading (or `outer`) axes and one over the rest, in which
+each output's element is asked for by its indices; everything else follows from the lowering rules, and the builder puts
+each value in front of the loops that it doesn't depend on. A group with an anchor is written by the anchor's own rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TypeAlias, cast
+
+from graphc.ir.attribute import Array
+from graphc.ir.dim import Size, product
+from graphc.ir.dtype import DType, real_of
+from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
+from graphc.ir.location import Location
+from graphc.ir.lowering import Operand, Scalar
+from graphc.ir.op import Flags
+from graphc.ir.type import Shape, TensorType
+from graphc.kernel.builder import KernelBuilder
+from graphc.kernel.ir import Buffer, Kernel
+from graphc.kernel.program import CheckSite
+from graphc.ops import contraction, creation, indexing, movement, reduction
+from graphc.ops.indices import linear_index, split_index
+from graphc.passes.lower_contraction import lower_contraction
+from graphc.passes.lower_opaque import lower_scan, lower_scatter
+from graphc.passes.two_stage import Partial, split_long_reduction
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scratch:
+    """Memory between two kernels of one group."""
+
+    size: Size
+    dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One of the results of a fused node."""
+
+    node: Node
+    index: int
+
+
+Source: TypeAlias = "Node | Result | Scratch"
+"""What a buffer of a kernel stands for: an input or constant, a fused node's result, or scratch."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelCall:
+    """A kernel and what each of its buffers stands for."""
+
+    kernel: Kernel
+    sources: tuple[Source, ...]
+    location: Location | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The calls of a graph in order, and what its outputs are."""
+
+    graph: Graph
+    calls: tuple[KernelCall, ...]
+    outputs: tuple[Source, ...]
+    checks: tuple[CheckSite, ...]
+
+
+def lower(graph: Graph) -> Lowered:
+    """Write the kernels of every fused node, in the graph's order."""
+    calls: list[KernelCall] = []
+    checks: list[CheckSite] = []
+    for node in graph.nodes:
+        if node.op is FUSED:
+            calls.extend(GroupLowering(node, checks).lower())
+        else:
+            assert node.op in (INPUT, GET) or node.op is creation.constant, f"{node.op.name} should be in a fused node"
+    return Lowered(graph, tuple(calls), tuple(source_of(node) for node in graph.outputs), tuple(checks))
+
+
+def source_of(node: Node) -> Source:
+    """What holds the node's value."""
+    if node.op is GET:
+        return Result(node.inputs[0], cast("int", node.attribute("index")))
+    return Result(node, 0) if node.op is FUSED else node
+
+
+@dataclass(slots=True)
+class GroupLowering:
+    """The state of lowering one fused node."""
+
+    fused: Node
+    checks: list[CheckSite]
+    body: Graph = field(init=False)
+    builder: KernelBuilder = field(init=False)
+    buffers: dict[Node, Buffer] = field(init=False)
+    results: tuple[Buffer, ...] = field(init=False)
+    known: dict[tuple[Node, tuple[Size, ...], object], Scalar] = field(default_factory=dict)
+    sources: dict[Buffer, Source] = field(default_factory=dict)
+    position: dict[Node, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.body = cast("Graph", self.fused.attribute("body"))
+        self.position = {node: i for i, node in enumerate(self.body.nodes)}
+        self.builder = KernelBuilder()
+        self.buffers = {node: _buffer(f"p{i}", node.tensor) for i, node in enumerate(self.body.inputs)}
+        self.results = tuple(_buffer(f"o{i}", node.tensor) for i, node in enumerate(self.body.outputs))
+        for node, operand in zip(self.body.inputs, self.fused.inputs, strict=True):
+            self.sources[self.buffers[node]] = source_of(operand)
+        for i, buffer in enumerate(self.results):
+            self.sources[buffer] = Result(self.fused, i)
+
+    def lower(self) -> list[KernelCall]:
+        """The kernels of the group."""
+        anchor = next((node for node in self.body.nodes if node.op.has(Flags.OPAQUE)), None)
+        if anchor is None:
+            self._lower_loops()
+            return self._finish_split()
+        if anchor.op is contraction.dot:
+            lower_contraction(self, anchor)
+            return [self.finish()]
+        if anchor.op is reduction.cumsum:
+            lower_scan(self, anchor)
+            return [self.finish()]
+        assert anchor.op is indexing.scatter, f"{anchor.op.name} has no lowering"
+        first = self.copy(anchor.inputs[0])
+        self.restart()
+        lower_scatter(self, anchor)
+        return [first, self.finish()]
+
+    def read(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
+        """The element of a node of the body at these indices."""
+        for pending in self._elementwise_below(node, indices):
+            self._compute(pending, indices)
+        return self._compute(node, indices)
+
+    def operand(self, node: Node) -> Operand:
+        """The node as a lowering rule sees it."""
+        return _Operand(self, node)
+
+    def define(self, node: Node, indices: tuple[Size, ...], x: Scalar) -> None:
+        """Say what the node's element at these indices is."""
+        self.known[node, indices, self.builder.predicate] = x
+
+    def write(self, index: int, indices: tuple[Size, ...]) -> None:
+        """Store one element of an output."""
+        node = self.body.outputs[index]
+        self.builder.store(self.results[index], linear_index(indices, node.shape), self.read(node, indices))
+
+    def restart(self) -> None:
+        """Begin another kernel of the same group."""
+        self.builder = KernelBuilder()
+        self.known.clear()
+
+    def finish(self) -> KernelCall:
+        """The kernel built so far."""
+        kernel = self.builder.finish(self.body.name)
+        return KernelCall(kernel, tuple(self.sources[buffer] for buffer in kernel.buffers), self.fused.location)
+
+    def copy(self, node: Node) -> KernelCall:
+        """A kernel that computes a node of the body into the first result."""
+        with self.builder.loop(node.tensor.size) as position:
+            indices = split_index(position, node.shape)
+            self.builder.store(self.results[0], linear_index(indices, node.shape), self.read(node, indices))
+        return self.finish()
+
+    def _finish_split(self) -> list[KernelCall]:
+        call = self.finish()
+        partial: Partial | None = split_long_reduction(call.kernel)
+        if partial is None:
+            return [call]
+        self.sources[partial.buffer] = Scratch(partial.buffer.size, partial.buffer.dtype)
+        return [
+            KernelCall(kernel, tuple(self.sources[buffer] for buffer in kernel.buffers), call.location)
+            for kernel in (partial.first, partial.second)
+        ]
+
+    def _elementwise_below(self, node: Node, indices: tuple[Size, ...]) -> list[Node]:
+        """Elementwise nodes under `node` that want the same indices, operands first: no recursion along a chain."""
+        order: list[Node] = []
+        pending, seen = [node], {node}
+        while pending:
+            current = pending.pop()
+            order.append(current)
+            if not current.op.has(Flags.ELEMENTWISE) or self._find(current, indices) is not None:
+                continue
+            fresh = [x for x in current.inputs if x.op.has(Flags.ELEMENTWISE) and x not in seen]
+            seen.update(fresh)
+            pending.extend(fresh)
+        return sorted(order[1:], key=self.position.__getitem__) if len(order) > 1 else []
+
+    def _find(self, node: Node, indices: tuple[Size, ...]) -> Scalar | None:
+        found = self.known.get((node, indices, self.builder.predicate))
+        return found if found is not None and self.builder.is_available(found) else None
+
+    def _compute(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
+        found = self._find(node, indices)
+        if found is None:
+            found = self._lower_node(node, indices)
+            self.define(node, indices, found)
+        return found
+
+    def _lower_node(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
+        b = self.builder
+        if node in self.buffers:
+            return b.load(self.buffers[node], linear_index(indices, node.shape), node.tensor.dtype)
+        if node.op is movement.reshape and node.inputs[0] in self.buffers:  # the same memory, in the same order
+            return b.load(self.buffers[node.inputs[0]], linear_index(indices, node.shape), node.tensor.dtype)
+        if node.op is creation.constant:
+            return b.constant(cast("Array", node.attribute("value")).value.item(), node.tensor.dtype)
+        assert node.op.lower is not None, f"{node.op.name} has no lowering rule"
+        before = b.check_code
+        b.check_code = lambda: self.site(node)
+        try:
+            operands = [self.operand(x) for x in node.inputs]
+            return node.op.lower(b, node.tensor, indices, *operands, **node.keywords)
+        finally:
+            b.check_code = before
+
+    def site(self, node: Node) -> int:
+        """The code of the node's checks."""
+        message = f"{node.op.name}: an index is out of range for axis of size {_indexed_size(node)}"
+        self.checks.append(CheckSite(len(self.checks) + 1, message, node.location))
+        return len(self.checks)
+
+    def _lower_loops(self) -> None:
+        """A loop over the outer axes, where outputs of outer shape are stored, and in it one over the others."""
+        shape = self.body.outputs[0].shape
+        chosen = cast("tuple[int, ...] | None", self.fused.attribute("outer"))
+        outer = [axis for axis in chosen or () if shape[axis] != 1]
+        rest = [axis for axis in range(len(shape)) if axis not in outer and shape[axis] != 1]
+        if not rest and outer and self._reduces_middle():
+            outer, rest = outer[:-1], outer[-1:]  # neighbours of the last axis stay neighbours in the inner loop
+        elif chosen is None:
+            merged = self._merge(shape, rest)
+            outer, rest = [axis for run in merged[:-1] for axis in run], merged[-1] if merged else []
+        with self._walk(shape, outer) as at:
+            if chosen is not None:
+                self._write_rows(at, chosen, is_outermost=not rest)
+            self._nest(shape, self._merge(shape, rest), at)
+
+    @contextmanager
+    def _walk(self, shape: Shape, axes: list[int]) -> Iterator[dict[int, Size]]:
+        """One loop over several axes; gives the index of each."""
+        sizes = tuple(shape[axis] for axis in axes)
+        with self.builder.loop(product(sizes)) as position:
+            yield dict(zip(axes, split_index(position, sizes), strict=True))
+
+    def _nest(self, shape: Shape, runs: list[list[int]], at: dict[int, Size]) -> None:
+        if runs:
+            with self._walk(shape, runs[0]) as inner:
+                self._nest(shape, runs[1:], {**at, **inner})
+            return
+        indices = tuple(at.get(axis, 0) for axis in range(len(shape)))
+        for i, node in enumerate(self.body.outputs):
+            if node.shape == shape:
+                self.write(i, indices)
+
+    def _write_rows(self, at: dict[int, Size], outer: tuple[int, ...], is_outermost: bool) -> None:
+        """Store the outputs that have one element per outer point."""
+        if is_outermost:
+            return
+        domain = self.body.outputs[0].shape
+        for i, node in enumerate(self.body.outputs):
+            if node.shape != domain:
+                self.write(i, tuple(at.get(axis, 0) for axis in outer))
+
+    def _reduces_middle(self) -> bool:
+        """Whether a reduction leaves axes on both sides, so that the kept ones are no single run of memory."""
+        for node in self.body.nodes:
+            if node.op.has(Flags.REDUCTION) and "axes" in node.keywords:
+                axes = cast("tuple[int, ...]", node.attribute("axes"))
+                rank = len(node.inputs[0].shape)
+                if axes and rank - 1 not in axes and axes != tuple(range(len(axes))):
+                    return True
+        return False
+
+    def _merge(self, shape: Shape, axes: list[int]) -> list[list[int]]:
+        """Runs of axes that one loop can walk, contiguous in every operand."""
+        runs: list[list[int]] = []
+        for axis in axes:
+            if runs and runs[-1][-1] == axis - 1 and self._can_merge(shape, axis - 1, axis):
+                runs[-1].append(axis)
+            else:
+                runs.append([axis])
+        return runs
+
+    def _can_merge(self, shape: Shape, first: int, second: int) -> bool:
+        for node in self.body.nodes:
+            if len(node.shape) != len(shape) or node in self.buffers:
+                continue
+            if node.op is movement.broadcast:
+                source = node.inputs[0].shape
+                if (source[first] == shape[first]) != (source[second] == shape[second]):
+                    return False
+            elif node.op is movement.reshape:
+                if node.inputs[0] not in self.buffers and not node.shape[first] == node.shape[second] == 1:
+                    return False
+            elif not node.op.has(Flags.ELEMENTWISE | Flags.REDUCTION) and node.op is not creation.constant:
+                return False
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Operand:
+    lowering: GroupLowering
+    node: Node
+
+    @property
+    def type(self) -> TensorType:
+        return self.node.tensor
+
+    def __call__(self, indices: tuple[Size, ...]) -> Scalar:
+        return self.lowering.read(self.node, indices)
+
+
+def _buffer(name: str, type: TensorType) -> Buffer:
+    parts = 2 if type.dtype.is_complex else 1
+    return Buffer(name, real_of(type.dtype), type.size * parts)
+
+
+def _indexed_size(node: Node) -> Size:
+    return node.inputs[0].shape[cast("int", node.attribute("axis"))]

@@ -1,0 +1,184 @@
+"""Where every buffer lives: one arena, its size known before the run.
+
+In: lowered and scheduled kernels. Out: a `Program`. A temporary takes a piece of the arena from the launch that writes
+it to the last that reads it. Pieces are reused, and a result may take the place of an operand that dies in the same
+launch where the kernel reads each element no later than it writes it there (in place). With symbolic sizes pieces are
+reused where the sizes are provably enough.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import cast
+
+from graphc.ir.attribute import Array
+from graphc.ir.dim import Dim, Size, is_at_most, quotient
+from graphc.ir.graph import INPUT, Node
+from graphc.kernel.ir import Buffer, Contract, Load, Loop, Reduce, Statement, Store, nested_bodies
+from graphc.kernel.program import ConstantData, Input, Launch, Memory, Output, Program, Temporary
+from graphc.passes.lower import KernelCall, Lowered, Source
+
+ALIGNMENT = 64
+"""Bytes: a cache line, and the widest vector."""
+
+
+@dataclass(slots=True, eq=False)
+class Place:
+    """Bytes that are taken from launch `start` to launch `end`, by one value or by several in turn."""
+
+    size: Size
+    start: int
+    end: int
+    offset: Size = 0
+
+
+def plan_memory(lowered: Lowered) -> Program:
+    """Give every buffer its memory."""
+    graph = lowered.graph
+    memories: dict[Source, Memory] = {}
+    inputs = tuple(Input(i, node.tensor) for i, node in enumerate(graph.inputs))
+    memories.update(zip(graph.inputs, inputs, strict=True))
+    outputs = tuple(Output(i, node.tensor) for i, node in enumerate(graph.outputs))
+    memories.update(zip(lowered.outputs, outputs, strict=True))
+    constants: dict[Array, ConstantData] = {}
+    for call in lowered.calls:
+        for source in call.sources:
+            if isinstance(source, Node) and source.op is not INPUT:
+                value = cast("Array", source.attribute("value"))
+                memories[source] = constants.setdefault(value, ConstantData(value))
+    places = _places(lowered, memories)
+    arena_bytes = assign_offsets(dict.fromkeys(places.values()))
+    launches = []
+    for call in lowered.calls:
+        for buffer, source in zip(call.kernel.buffers, call.sources, strict=True):
+            if source not in memories:
+                memories[source] = Temporary(places[source].offset, places[source].size, buffer.dtype)
+        sizes: tuple[Size, ...] = tuple(Dim((((each,), 1),)) for each in call.kernel.sizes)
+        launches.append(Launch(call.kernel, tuple(memories[s] for s in call.sources), sizes, call.location))
+    return Program(
+        graph.name,
+        inputs,
+        outputs,
+        tuple(constants.values()),
+        graph.sizes,
+        tuple(launches),
+        arena_bytes,
+        lowered.checks,
+    )
+
+
+def _places(lowered: Lowered, memories: Mapping[Source, Memory]) -> dict[Source, Place]:
+    """A place for every source that has no memory yet; several share one where a kernel can run in place."""
+    last_use = {source: time for time, call in enumerate(lowered.calls) for source in call.sources}
+    places: dict[Source, Place] = {}
+    for time, call in enumerate(lowered.calls):
+        dying = [s for s in dict.fromkeys(call.sources) if s in places and last_use[s] == time]
+        for buffer, source in zip(call.kernel.buffers, call.sources, strict=True):
+            if source in memories or source in places:
+                continue
+            size = _bytes(buffer)
+            for other in dying:
+                if places[other].size == size and _can_run_in_place(call, other, buffer):
+                    dying.remove(other)
+                    places[source] = places[other]
+                    places[source].end = last_use[source]
+                    break
+            else:
+                places[source] = Place(size, time, last_use[source])
+    return places
+
+
+def assign_offsets(places: Iterable[Place]) -> Size:
+    """Give each place its offset, best fit in order of time; returns the bytes of the arena."""
+    arena = _Arena()
+    slots: list[list[Place]] = []
+    running: list[tuple[int, int, Place]] = []
+    for count, place in enumerate(sorted(places, key=lambda p: p.start)):
+        while running and running[0][0] < place.start:
+            arena.release(heapq.heappop(running)[2])
+        if isinstance(place.size, int):
+            place.offset = arena.allocate(place.size)
+            heapq.heappush(running, (place.end, count, place))
+        else:
+            slot = next((s for s in slots if s[-1].end < place.start and is_at_most(place.size, s[0].size)), None)
+            if slot is None:
+                slots.append([place])
+            else:
+                slot.append(place)
+    end: Size = arena.end
+    for slot in slots:  # behind the static part, whose end is known by now
+        for place in slot:
+            place.offset = end
+        end = end + slot[0].size
+    return end
+
+
+def _bytes(buffer: Buffer) -> Size:
+    return quotient(buffer.size * buffer.dtype.itemsize + (ALIGNMENT - 1), ALIGNMENT) * ALIGNMENT
+
+
+def _can_run_in_place(call: KernelCall, source: Source, target: Buffer) -> bool:
+    """Whether every access to both is to the same element of the same iteration, the loads in front of the store."""
+    operands = [b for b, s in zip(call.kernel.buffers, call.sources, strict=True) if s == source]
+    if any(b.dtype is not target.dtype for b in operands):
+        return False
+    indices: set[Size] = set()
+    bodies: set[int] = set()
+    stored = False
+    pending: list[tuple[Statement, ...]] = [call.kernel.body]
+    while pending:
+        body = pending.pop()
+        for statement in body:
+            if isinstance(statement, Contract):
+                return False
+            if isinstance(statement, Load) and statement.buffer in operands:
+                if stored:
+                    return False
+                indices.add(statement.index)
+                bodies.add(id(body))
+            elif isinstance(statement, Store) and statement.buffer is target:
+                stored = True
+                indices.add(statement.index)
+                bodies.add(id(body))
+            elif isinstance(statement, Load) and statement.buffer is target:
+                return False
+            if isinstance(statement, Loop | Reduce) and stored:
+                return False
+            pending.extend(nested_bodies(statement))
+    return len(indices) == 1 and len(bodies) == 1
+
+
+@dataclass(slots=True)
+class _Arena:
+    """The static part: gaps split and merge."""
+
+    free: list[tuple[int, int]] = field(default_factory=list)
+    """(offset, size), by offset; no two touch."""
+    end: int = 0
+
+    def allocate(self, size: int) -> int:
+        best = min((gap for gap in self.free if gap[1] >= size), key=lambda gap: gap[1], default=None)
+        if best is None:
+            is_last_free = bool(self.free) and sum(self.free[-1]) == self.end
+            start = self.free.pop()[0] if is_last_free else self.end
+            self.end = start + size
+            return start
+        self.free.remove(best)
+        if best[1] > size:
+            bisect.insort(self.free, (best[0] + size, best[1] - size))
+        return best[0]
+
+    def release(self, place: Place) -> None:
+        assert isinstance(place.offset, int)
+        assert isinstance(place.size, int)
+        start, end = place.offset, place.offset + place.size
+        i = bisect.bisect(self.free, (start, 0))
+        if i < len(self.free) and self.free[i][0] == end:
+            end += self.free.pop(i)[1]
+        if i > 0 and sum(self.free[i - 1]) == start:
+            start = self.free.pop(i - 1)[0]
+        if end > start:
+            bisect.insort(self.free, (start, end - start))

@@ -1,0 +1,161 @@
+"""How a kernel's loops run on a CPU: kernel to kernel, the same values.
+
+In: kernels of `lower`, whose independent loops are all PARALLEL. Out: kernels in which at most one outermost loop is
+PARALLEL (threads take ranges of it), an innermost one is VECTOR where its iterations touch neighbours, and the
+others are SERIAL. A loop that would be both is split in two.
+
+A reduction runs along vectors itself where its elements are neighbours (a row); where those of neighbouring results
+are (a column), the loop over results becomes VECTOR and the reduction runs down all its lanes at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from graphc.ir.dim import Dim, Size, Symbol, bounds, is_at_most, linear, minimum, quotient, substitute
+from graphc.kernel.ir import (
+    Allocate,
+    Apply,
+    Bind,
+    Check,
+    Contract,
+    If,
+    Kernel,
+    Load,
+    Loop,
+    LoopKind,
+    Panel,
+    Position,
+    Reduce,
+    Statement,
+    Store,
+    nested_bodies,
+)
+
+CHUNK = 4096
+"""Elements that a thread takes at once from an elementwise loop."""
+COLUMN_CHUNK = 128
+"""Columns that a thread reduces at once."""
+
+
+def schedule(kernel: Kernel) -> Kernel:
+    """The CPU policy."""
+    return replace(kernel, body=tuple(_schedule_outermost(s) if isinstance(s, Loop) else s for s in kernel.body))
+
+
+def _schedule_outermost(loop: Loop) -> Loop:
+    if loop.kind is not LoopKind.PARALLEL:
+        return _schedule_inner(loop)
+    if _has_inner_loop(loop) or not _can_vectorize(loop):
+        return replace(loop, body=_schedule_body(loop.body))
+    chunk = COLUMN_CHUNK if _contains(loop.body, Reduce | Loop) else CHUNK
+    if is_at_most(loop.extent, chunk):
+        return replace(loop, kind=LoopKind.VECTOR)
+    outer, inner = split(loop, chunk)
+    return replace(outer, body=(replace(inner, kind=LoopKind.VECTOR),))
+
+
+def _schedule_inner(loop: Loop) -> Loop:
+    if loop.kind is LoopKind.PARALLEL and not _has_inner_loop(loop) and _can_vectorize(loop):
+        return replace(loop, kind=LoopKind.VECTOR)
+    return replace(loop, kind=LoopKind.SERIAL, body=_schedule_body(loop.body))
+
+
+def _schedule_body(body: tuple[Statement, ...]) -> tuple[Statement, ...]:
+    return tuple(_schedule_inner(s) if isinstance(s, Loop) else s for s in body)
+
+
+def _has_inner_loop(loop: Loop) -> bool:
+    """Whether an independent loop or a contraction inside is the better one to run along vectors."""
+    pending = [loop.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Contract) or (
+                isinstance(statement, Loop) and statement.kind is not LoopKind.SERIAL
+            ):
+                return True
+            pending.extend(nested_bodies(statement))
+    return False
+
+
+def _contains(body: tuple[Statement, ...], kinds: object) -> bool:
+    return any(isinstance(statement, kinds) for statement in body)  # type: ignore[arg-type]  # a union of classes
+
+
+def _can_vectorize(loop: Loop) -> bool:
+    """Whether neighbouring iterations touch neighbouring elements rather than rows of their own."""
+    if not _contains(loop.body, Reduce | Loop):
+        return True
+    along = across = 0
+    pending: list[tuple[tuple[Statement, ...], str | None]] = [(loop.body, None)]
+    while pending:
+        body, inner = pending.pop()
+        for statement in body:
+            if isinstance(statement, Load | Store) and inner is not None:
+                along += _stride(statement.index, loop.symbol.name) == 1
+                across += _stride(statement.index, inner) == 1
+            name = statement.symbol.name if isinstance(statement, Reduce | Loop) else inner
+            pending.extend((nested, name) for nested in nested_bodies(statement))
+    return along > across
+
+
+def _stride(index: Size, name: str) -> Size | None:
+    parts = linear(index, name)
+    return None if parts is None else parts[1]
+
+
+def split(loop: Loop, chunk: int) -> tuple[Loop, Loop]:
+    """(outer, inner) with the outer's body the inner: `chunk` iterations a time, fewer in the last."""
+    outer = Symbol(f"{loop.symbol.name}o", 0, quotient(loop.extent + (chunk - 1), chunk) - 1)
+    start = Dim((((outer,), 1),)) * chunk
+    extent = chunk if bounds(loop.extent)[0] == bounds(loop.extent)[1] and bounds(loop.extent)[0] % chunk == 0 else None
+    inner_extent = extent if extent is not None else minimum(chunk, loop.extent - start)
+    inner = Symbol(f"{loop.symbol.name}i", 0, inner_extent - 1)
+    body = replace_symbol(loop.body, loop.symbol, start + Dim((((inner,), 1),)))
+    inner_loop = Loop(inner, inner_extent, loop.kind, body)
+    return Loop(outer, quotient(loop.extent + (chunk - 1), chunk), loop.kind, (inner_loop,)), inner_loop
+
+
+def replace_symbol(body: tuple[Statement, ...], old: Symbol, new: Size) -> tuple[Statement, ...]:
+    """The statements with a symbol replaced by an expression in every index."""
+
+    def index(size: Size) -> Size:
+        return substitute(size, {old.name: new})
+
+    result: list[Statement] = []
+    for statement in body:
+        match statement:
+            case Apply() | Check():
+                result.append(statement)
+            case Position():
+                result.append(replace(statement, index=index(statement.index)))
+            case Bind():
+                result.append(replace(statement, extent=index(statement.extent)))
+            case Load() | Store():
+                result.append(replace(statement, index=index(statement.index)))
+            case Allocate(buffer=buffer):
+                assert index(buffer.size) == buffer.size, "scratch of a size that varies with a loop"
+                result.append(statement)
+            case Loop() | Reduce():
+                result.append(
+                    replace(statement, extent=index(statement.extent), body=replace_symbol(statement.body, old, new))
+                )
+            case If():
+                result.append(replace(statement, body=replace_symbol(statement.body, old, new)))
+            case Contract():
+                left, right = (
+                    Panel(replace_symbol(panel.body, old, new), panel.element)
+                    for panel in (statement.left, statement.right)
+                )
+                result.append(
+                    replace(
+                        statement,
+                        rows=index(statement.rows),
+                        columns=index(statement.columns),
+                        depth=index(statement.depth),
+                        left=left,
+                        right=right,
+                        epilogue=replace_symbol(statement.epilogue, old, new),
+                    )
+                )
+    return tuple(result)

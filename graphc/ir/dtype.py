@@ -9,6 +9,8 @@ Promotion is PyTorch's: within a kind the wider type, across kinds the higher ki
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -68,6 +70,9 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[Callable[[object], DType], tuple[str]]:
+        return dtype, (self.name,)  # a copy or a loaded pickle is the one object again
+
 
 def _make(name: str, short: str, kind: Kind, bits: int, storage: npt.DTypeLike, signed: bool = True) -> DType:
     return DType(name, short, kind, bits, np.dtype(storage), signed)
@@ -112,19 +117,44 @@ def dtype(value: object) -> DType:
     """
     if isinstance(value, DType):
         return value
-    if isinstance(value, str) and value in _BY_NAME:
-        return _BY_NAME[value]
-    if isinstance(value, type) and value in _BY_PYTHON:
-        return _BY_PYTHON[value]
+    found: DType | None = None
+    if isinstance(value, str):  # numpy's own strings stay out: its "i8" has eight bytes, ours eight bits
+        found = _BY_NAME.get(value)
+    elif isinstance(value, np.dtype):
+        found = _BY_NUMPY.get(value.newbyteorder("="))
+    elif isinstance(value, type):
+        found = _BY_PYTHON.get(value)
+        if found is None and issubclass(value, np.generic):
+            found = _of_scalar_type(value)
+    if found is None:
+        raise DTypeError(f"{_show(value)} is no dtype graphc computes with", hint=_advice(value))
+    return found
+
+
+def _of_scalar_type(value: type[np.generic]) -> DType | None:
     try:
-        return _BY_NUMPY[np.dtype(value).newbyteorder("=")]  # type: ignore[call-overload]  # any object may come in
-    except (TypeError, KeyError):
-        names = ", ".join(d.name for d in DTYPES)
-        raise DTypeError(f"{value!r} is no dtype graphc computes with", hint=f"use one of {names}") from None
+        return _BY_NUMPY.get(np.dtype(value))
+    except TypeError:  # an abstract one, such as np.integer
+        return None
+
+
+def _show(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else repr(value)
+
+
+def _advice(value: object) -> str:
+    close = difflib.get_close_matches(value, _BY_NAME, n=1) if isinstance(value, str) else []
+    names = ", ".join(d.name for d in DTYPES)
+    return f"did you mean {close[0]!r}?" if close else f"use one of {names}"
 
 
 def promote(*dtypes: DType) -> DType:
-    """The dtype in which values of these dtypes combine, PyTorch's rule for tensors with dimensions."""
+    """The dtype in which values of these dtypes combine, PyTorch's rule for tensors with dimensions.
+
+    PyTorch refuses uint16, uint32 and uint64 beside a signed integer (and uint8 beside int8 gives int16). Here they
+    combine in the narrowest signed type that holds both; uint64 has none, and raises DTypeError.
+    """
+    assert dtypes, "promotion needs at least one dtype"
     result = dtypes[0]
     for other in dtypes[1:]:
         result = _promote_pair(result, other)
@@ -136,19 +166,25 @@ def promote_categories(
 ) -> DType:
     """PyTorch's result type: a 0-d tensor or a Python number counts only where its kind is above that of the others.
 
-    A Python float beside integers gives the default float; a complex one beside floats the complex of that width.
+    `scalars` are the dtypes of Python numbers: bool, int64, and the default float32 and complex64. A complex value
+    beside wider operands of a real floating type gives the complex dtype of their width, so float64 becomes complex128.
     """
-    result: DType | None = promote(*dimensioned) if dimensioned else None
-    for group, is_scalar in ((zero_dim, False), (scalars, True)):
-        if not group:
-            continue
-        other = promote(*group)
-        if result is None:
-            result = other
-        elif other.kind > result.kind:
-            result = complex_of(result) if is_scalar and other.is_complex and result.is_floating_point else other
+    result: DType | None = None
+    for group in (scalars, zero_dim, dimensioned):
+        if group:
+            higher = promote(*group)
+            result = higher if result is None else _combine(higher, result)
     assert result is not None, "a result type needs at least one operand"
     return result
+
+
+def _combine(higher: DType, lower: DType) -> DType:
+    """The result of operands that decide (`higher`) and of others that count only by a kind above (`lower`)."""
+    if lower.kind <= higher.kind:
+        return higher
+    if higher.is_floating_point:
+        return complex_of(higher)
+    return promote(higher, lower)
 
 
 def real_of(d: DType) -> DType:

@@ -50,7 +50,10 @@ class IndexOutOfRange(GraphcError, IndexError):
 
 
 class ParseError(GraphcError, ValueError):
-    """Text that is no program of ours, with the line and column."""
+    """Text that is no program of ours. `line` and `column` count from 1 and are in the message too, where known."""
+
+    line: int | None = None
+    column: int | None = None
 
 
 class VerifyError(GraphcError):

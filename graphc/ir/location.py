@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-_OWN_MODULES = "graphc"
+_OWN_PACKAGE = "graphc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +50,20 @@ def current_location() -> Location | None:
         return _state.override
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module.partition(".")[0] != _OWN_MODULES:
+        if not is_own(frame):
             code = frame.f_code
             return Location(code.co_filename, frame.f_lineno, "" if code.co_name == "<module>" else code.co_name)
         frame = frame.f_back
     return None
+
+
+def is_own(frame: FrameType) -> bool:
+    """Whether the frame runs graphc's own code: that of the package, not of a file or package with a name like it."""
+    module = frame.f_globals.get("__name__")  # code run by `exec` may have none, or anything
+    if not isinstance(module, str):
+        return False
+    # An example in a docstring runs under the name of the module it explains, but it is a user's code.
+    return module.partition(".")[0] == _OWN_PACKAGE and not frame.f_code.co_filename.startswith("<doctest ")
 
 
 @contextmanager

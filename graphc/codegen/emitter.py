@@ -202,16 +202,20 @@ class Emitter:
     symbols: dict[str, SymbolBinding] = field(default_factory=dict)
     status: str = ""
     """Pointer to the status word."""
+    workspace: str = ""
+    """Pointer to the thread's scratch memory for contractions, aligned to 64."""
     thread: str = "0"
     threads: str = "1"
     blocks: list[Block] = field(default_factory=list)
     scopes: list[Scope] = field(default_factory=list)
     _counter: int = 0
+    _scratch: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        entry = Block("entry")
-        self.blocks.append(entry)
-        self.scopes.append(Scope(0, entry))
+        entry, start = Block("entry"), Block("start")
+        entry.terminator = "br label %start"
+        self.blocks += (entry, start)
+        self.scopes.append(Scope(0, start))
 
     @property
     def target(self) -> Target:
@@ -269,8 +273,21 @@ class Emitter:
         return self.emit(f"call {result} @{full}({arguments})")
 
     def allocate_stack(self, type_: str, count: str = "1", align: int = 64) -> str:
-        """A pointer to stack memory that lives as long as the function; `count` is known at its start."""
-        return self.emit_at(0, f"alloca {type_}, i64 {count}, align {align}")
+        """A pointer to stack memory that lives as long as the function; `count` is known outside of its loops."""
+        name = self.fresh()
+        # In the entry block, a constant number is part of the frame and costs no instruction.
+        block = self.blocks[0] if count[0] != "%" else self.scopes[0].block
+        block.lines.append(f"{name} = alloca {type_}, i64 {count}, align {align}")
+        return name
+
+    def acquire_scratch(self, type_: str) -> str:
+        """Stack memory that is given back by `release_scratch`, so that what does not run at once shares it."""
+        free = self._scratch.setdefault(type_, [])
+        return free.pop() if free else self.allocate_stack(type_)
+
+    def release_scratch(self, type_: str, pointer: str) -> None:
+        """Give back what `acquire_scratch` gave."""
+        self._scratch[type_].append(pointer)
 
     # Operands
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 from graphc.codegen.emitter import Emitter, constant, register_type, vector_type
 from graphc.codegen.floating import fma, from_memory, round_to, round_whole, to_memory
 from graphc.ir.dtype import DType, bf16, bool_, f16, f64
-from graphc.kernel.ir import Apply
+from graphc.kernel.ir import Apply, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,9 @@ def emit_apply(e: Emitter, statement: Apply) -> None:
     context = e.context
     lanes = 1
     if context is not None:
-        values = e.values
         for operand in operands:
-            register = values.get(operand)  # type: ignore[arg-type]  # a literal is in no table
-            if register is not None and register.lanes > 1:
-                lanes = register.lanes
+            if isinstance(operand, Value) and e.values[operand].lanes > 1:
+                lanes = e.values[operand].lanes
                 break
     names = tuple([e.vector_operand(operand, lanes) for operand in operands])
     dtypes = tuple([operand.dtype for operand in operands])

@@ -1,0 +1,529 @@
+"""Contractions: packed panels, the micro-kernel over tiles, the epilogue over each finished tile.
+
+In: a `Contract` statement. Out: code of the current function, which runs on every thread of the pool where the
+statement is parallel. The loops are those of BLIS (Van Zee and van de Geijn: BLIS, 2015), with depth blocks inside
+blocks of rows and columns, so that partial totals are bounded scratch and each result is written once:
+
+    for a block of columns, of rows
+        for a depth block                     CONTRACT_BLOCK products: the totals of blocks are added in order
+            pack the right side's strips
+            for a part of the rows            as much of the left side as the second-level cache holds
+                pack the left side's strips
+                for a strip, for a tile       the micro-kernel; after the last depth block the epilogue
+
+A side that is memory with strides is read where it lies if that is no slower. What is computed does not depend on any
+of these choices, on the sizes of blocks or the number of threads: an element's products are summed in one order.
+
+Scratch comes from the thread's workspace (`e.workspace`), of which a kernel needs `workspace_bytes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from graphc.codegen.arithmetic import (
+    address,
+    compare,
+    divide,
+    divide_up,
+    extend,
+    greatest,
+    least,
+    minus,
+    plus,
+    round_up,
+    times,
+)
+from graphc.codegen.body import emit_body
+from graphc.codegen.emitter import Emitter, Module, VectorContext, register_type, vector_type
+from graphc.codegen.index import index
+from graphc.codegen.lanes import fits_lanes
+from graphc.codegen.microkernel import SCALAR_BYTES, Tile, choose_tile, define_tile, edge_vectors
+from graphc.codegen.packing import (
+    StridedAccess,
+    Strip,
+    copy_runs,
+    first_lanes,
+    pack_across,
+    pack_along,
+    runs_along,
+    strided_access,
+    transpose_runs,
+)
+from graphc.codegen.target import Target
+from graphc.ir.dim import Size, bounds, is_at_most
+from graphc.kernel.ir import CONTRACT_BLOCK, Contract, Kernel, Statement, nested_bodies
+
+COLUMN_BLOCK_BYTES: Final = 4096
+"""Bytes of a row of the packed right side: with a depth block, a megabyte."""
+ROW_PART: Final = 504
+"""Rows of the left side that stay in the second-level cache; a multiple of most tiles' rows."""
+ROW_BLOCK: Final = 3 * ROW_PART
+"""Rows whose partial totals are kept."""
+FEW_ROWS: Final = 128
+"""Up to so many rows the right side is not packed where it can be read in place: each element is used too few times."""
+FEW_COLUMNS: Final = 64
+"""The same for the left side, where its elements do not lie in the order in which they are used."""
+THREAD_WORK: Final = 1 << 17
+"""Multiplications that are worth a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The choices for one contraction: tiles, blocks, and where the parts of the workspace begin."""
+
+    tile: Tile
+    edge: Tile | None
+    """The tile for columns that full ones leave."""
+    left: StridedAccess | None
+    """The left side in memory; it is packed where `tile.packed_left` says so."""
+    right: StridedAccess | None
+    row_block: int
+    row_part: int
+    column_block: int
+    right_offset: int
+    totals_offset: int
+    square_offset: int
+    bytes: int
+
+    @property
+    def can_read_right(self) -> bool:
+        """Whether the micro-kernel can read the right side where it lies."""
+        return self.right is not None and self.right.across == 1
+
+
+def plan_contract(statement: Contract, target: Target) -> Plan:
+    """The plan; it depends on the statement and the target alone."""
+    scalar = register_type(statement.acc.dtype)
+    assert scalar in SCALAR_BYTES, f"contractions do not sum {statement.acc.dtype}"
+    rows, columns = statement.rows, statement.columns
+    tile = choose_tile(target, scalar, rows, columns)
+    left = strided_access(statement.left, statement.m, statement.k, statement.acc.dtype)
+    right = strided_access(statement.right, statement.n, statement.k, statement.acc.dtype)
+    tile = replace(tile, packed_left=left is None or (left.along != 1 and not is_at_most(columns, FEW_COLUMNS)))
+    vectors = edge_vectors(tile, columns)
+    edge = replace(tile, vectors=vectors) if vectors else None
+    most_rows, most_columns = bounds(rows)[1], bounds(columns)[1]
+    depth = _up(min(bounds(statement.depth)[1], CONTRACT_BLOCK), tile.lanes)
+    has_blocks = not is_at_most(statement.depth, CONTRACT_BLOCK)
+    column_block = min(COLUMN_BLOCK_BYTES // tile.size // tile.columns * tile.columns, _up(most_columns, tile.columns))
+    row_block = min(_up(ROW_BLOCK, tile.rows), _up(most_rows, tile.rows))
+    row_part = min(_up(ROW_PART, tile.rows), row_block)
+    # Edge strips may round up to one more vector than the columns have; packing across writes a vector too far.
+    width = column_block + tile.lanes
+    left_bytes = _up(row_part * depth * tile.size + 64, 64) if tile.packed_left else 0
+    right_bytes = _up(width * depth * tile.size, 64)
+    totals_bytes = row_block * width * tile.size if has_blocks else tile.bytes
+    square_bytes = tile.lanes * tile.lanes * tile.size
+    return Plan(
+        tile,
+        edge,
+        left,
+        right,
+        row_block,
+        row_part,
+        column_block,
+        right_offset=left_bytes,
+        totals_offset=left_bytes + right_bytes,
+        square_offset=left_bytes + right_bytes + _up(totals_bytes, 64),
+        bytes=left_bytes + right_bytes + _up(totals_bytes, 64) + _up(square_bytes, 64),
+    )
+
+
+def _up(size: int, unit: int) -> int:
+    return -(-size // unit) * unit
+
+
+def workspace_bytes(kernel: Kernel, target: Target) -> int:
+    """Scratch that each thread which runs the kernel needs, aligned to 64 bytes; whatever the sizes turn out to be."""
+    most = 0
+    pending: list[Statement] = list(kernel.body)
+    while pending:
+        statement = pending.pop()
+        if isinstance(statement, Contract):
+            most = max(most, plan_contract(statement, target).bytes)
+        for body in nested_bodies(statement):
+            pending += body
+    return most
+
+
+def emit_contract(e: Emitter, statement: Contract) -> None:
+    """Emit the statement."""
+    assert e.context is None, "a contraction is no part of vector code"
+    with e.scope():
+        _Contraction(e, statement, plan_contract(statement, e.target)).emit()
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """Sizes from `start`, below `stop`."""
+
+    start: str
+    stop: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Depth:
+    """A depth block."""
+
+    start: str
+    stop: str
+    room: str
+    """Its size, rounded up as packed strips are."""
+    is_first: str
+    is_last: str
+    keeps: str
+    """1 where totals are kept for further blocks; 0 where one tile's scratch serves all."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Strips:
+    """Strips of one width in a block: `count` of them from column `first`."""
+
+    tile: Tile
+    first: str
+    count: str
+    packed: str
+    """Pointer to the first packed strip."""
+    totals: str
+    """Pointer to the totals of the first strip."""
+    is_edge: bool
+
+
+@dataclass(slots=True)
+class _Contraction:
+    """Writes the code of one contraction."""
+
+    e: Emitter
+    statement: Contract
+    plan: Plan
+    offsets: str = ""
+    """Table of the left rows' offsets, twice: for whole tiles, then for the last one."""
+    read_in_place: str = "false"
+    """Whether full strips of the right side are read where they lie."""
+
+    def emit(self) -> None:
+        """The whole."""
+        e, plan, statement = self.e, self.plan, self.statement
+        rows, columns, depth = (index(e, size) for size in (statement.rows, statement.columns, statement.depth))
+        all_rows, all_columns = _Range("0", rows), _Range("0", columns)
+        if statement.parallel:
+            all_rows, all_columns = self._share(rows, columns, depth)
+        row_count = minus(e, all_rows.stop, all_rows.start)
+        if plan.can_read_right:
+            self.read_in_place = compare(e, "sle", row_count, FEW_ROWS)
+        if not plan.tile.packed_left:
+            self._make_offsets(row_count)
+        with (
+            _blocks(e, all_columns, plan.column_block, plan.tile.columns, statement.columns) as columns_here,
+            _blocks(e, all_rows, plan.row_block, plan.tile.rows, statement.rows) as rows_here,
+        ):
+            self._block(rows_here, columns_here, depth)
+
+    def _share(self, rows: str, columns: str, depth: str) -> tuple[_Range, _Range]:
+        """This thread's part: the threads form a grid, which divides rows and columns by whole tiles."""
+        e, tile = self.e, self.plan.tile
+        work = times(e, times(e, rows, columns), greatest(e, depth, 1))
+        threads = least(e, e.threads, plus(e, divide(e, work, THREAD_WORK), 1))
+        row_tiles, column_tiles = divide_up(e, rows, tile.rows), divide_up(e, columns, tile.columns)
+        function = _define_grid(e.module)
+        grid_rows = e.emit(
+            f"call i64 @{function}(i64 {threads}, i64 {row_tiles}, i64 {column_tiles}, "
+            f"i64 {tile.rows}, i64 {tile.columns})"
+        )
+        grid_columns = divide(e, threads, grid_rows)
+        row = e.emit(f"urem i64 {e.thread}, {grid_rows}")
+        column = divide(e, e.thread, grid_rows)  # from grid_columns on for threads without work: an empty range
+        return (
+            self._part(row, grid_rows, row_tiles, tile.rows, rows),
+            self._part(column, grid_columns, column_tiles, tile.columns, columns),
+        )
+
+    def _part(self, part: str, parts: str, tiles: str, unit: int, extent: str) -> _Range:
+        e = self.e
+        size = times(e, divide_up(e, tiles, parts), unit)
+        start = least(e, times(e, part, size), extent)
+        return _Range(start, least(e, plus(e, start, size), extent))
+
+    def _make_offsets(self, row_count: str) -> None:
+        """Fill the tables of row offsets. In the last tile, rows past the end repeat the last row."""
+        e, plan, tile = self.e, self.plan, self.plan.tile
+        assert plan.left is not None
+        self.offsets = e.allocate_stack("i64", str(2 * tile.rows))
+        step = times(e, index(e, plan.left.across), tile.size)
+        left_over = minus(e, row_count, times(e, divide(e, row_count, tile.rows), tile.rows))
+        last = minus(e, left_over, 1)
+        for row in range(tile.rows):
+            for table, position in ((0, str(row)), (1, least(e, str(row), last))):
+                slot = address(e, self.offsets, 8 * (table * tile.rows + row))
+                e.line(f"store i64 {times(e, step, position)}, ptr {slot}, align 8")
+
+    def _block(self, rows: _Range, columns: _Range, depth: str) -> None:
+        """The totals of a block of rows and columns, and their epilogue."""
+        e = self.e
+        count = greatest(e, divide_up(e, depth, CONTRACT_BLOCK), 1)
+        with e.loop("0", count, known_nonempty=True) as block:
+            is_single = count == "1"
+            start = "0" if is_single else times(e, block, CONTRACT_BLOCK)
+            stop = depth if is_single else least(e, plus(e, start, CONTRACT_BLOCK), depth)
+            here = _Depth(
+                start,
+                stop,
+                room=round_up(e, minus(e, stop, start), self.plan.tile.lanes),
+                is_first="true" if is_single else compare(e, "eq", block, "0"),
+                is_last="true" if is_single else compare(e, "eq", block, minus(e, count, 1)),
+                keeps=extend(e, compare(e, "sgt", count, 1)),
+            )
+            strips = self._strips(rows, columns, here)
+            for kind in strips:
+                self._pack_right(kind, columns, here)
+            part = self.plan.row_part
+            with _blocks(e, rows, part, self.plan.tile.rows, self.statement.rows) as rows_here:
+                if self.plan.tile.packed_left:
+                    self._pack_left(rows_here, here)
+                for kind in strips:
+                    self._strip_loops(kind, rows, rows_here, columns, here)
+
+    def _strips(self, rows: _Range, columns: _Range, depth: _Depth) -> list[_Strips]:
+        """The full strips of a block, then those of its edge."""
+        e, plan = self.e, self.plan
+        width = minus(e, columns.stop, columns.start)
+        count = divide(e, width, plan.tile.columns)
+        packed = address(e, e.workspace, plan.right_offset)
+        totals = address(e, e.workspace, plan.totals_offset)
+        full = _Strips(plan.tile, columns.start, count, packed, totals, is_edge=False)
+        kinds = [] if count == "0" else [full]
+        if plan.edge is not None:
+            covered = times(e, count, plan.tile.columns)
+            packed = address(e, packed, times(e, times(e, covered, depth.room), plan.tile.size))
+            tiles = times(e, count, divide_up(e, minus(e, rows.stop, rows.start), plan.tile.rows))
+            totals = address(e, totals, times(e, times(e, depth.keeps, tiles), plan.tile.bytes))
+            edges = divide_up(e, minus(e, width, covered), plan.edge.columns)
+            kinds.append(_Strips(plan.edge, plus(e, columns.start, covered), edges, packed, totals, is_edge=True))
+        return kinds
+
+    # Packing
+
+    def _pack_right(self, strips: _Strips, columns: _Range, depth: _Depth) -> None:
+        e, statement, tile = self.e, self.statement, strips.tile
+        count = strips.count
+        if not strips.is_edge and self.read_in_place == "true":
+            return
+        if not strips.is_edge and self.read_in_place != "false":
+            count = e.emit(f"select i1 {self.read_in_place}, i64 0, i64 {count}")
+        with e.loop("0", count) as s:
+            first = plus(e, strips.first, times(e, s, tile.columns))
+            strip = Strip(
+                statement.right,
+                statement.n,
+                statement.k,
+                tile.scalar,
+                first,
+                valid=minus(e, columns.stop, first) if strips.is_edge else str(tile.columns),
+                width=tile.columns,
+                start=depth.start,
+                stop=depth.stop,
+                target=address(e, strips.packed, self._strip_bytes(tile, s, depth)),
+            )
+            self._pack_right_strip(strip, is_full=not strips.is_edge)
+
+    def _strip_bytes(self, tile: Tile, strip: str, depth: _Depth) -> str:
+        return times(self.e, times(self.e, strip, depth.room), tile.columns * tile.size)
+
+    def _pack_right_strip(self, strip: Strip, is_full: bool) -> None:
+        e, lanes, right = self.e, self.plan.tile.lanes, self.plan.right
+        if right is not None and right.across == 1 and is_full:
+            step = times(e, index(e, right.along), strip.size)
+            copy_runs(e, self._place(right, strip.first, strip.start), step, strip, lanes)
+            return
+        if runs_along(strip.panel, strip.across, strip.along) and fits_lanes(strip.panel.body, strip.along.name):
+            if right is not None and right.along == 1 and is_full:
+                step = times(e, index(e, right.across), strip.size)
+                source = self._place(right, strip.first, strip.start)
+                done = transpose_runs(e, source, step, strip, lanes)
+                strip = replace(
+                    strip,
+                    start=done,
+                    target=address(e, strip.target, times(e, minus(e, done, strip.start), strip.width * strip.size)),
+                )
+            pack_along(e, strip, lanes, self._square())
+            return
+        pack_across(e, strip, lanes if fits_lanes(strip.panel.body, strip.across.name) else 1)
+
+    def _pack_left(self, rows: _Range, depth: _Depth) -> None:
+        e, statement, tile = self.e, self.statement, self.plan.tile
+        count = divide_up(e, minus(e, rows.stop, rows.start), tile.rows)
+        with e.loop("0", count) as s:
+            first = plus(e, rows.start, times(e, s, tile.rows))
+            strip = Strip(
+                statement.left,
+                statement.m,
+                statement.k,
+                tile.scalar,
+                first,
+                valid=minus(e, rows.stop, first),
+                width=tile.rows,
+                start=depth.start,
+                stop=depth.stop,
+                target=address(e, e.workspace, self._left_bytes(s, depth)),
+            )
+            body = statement.left.body
+            if runs_along(statement.left, statement.m, statement.k) and fits_lanes(body, statement.k.name):
+                pack_along(e, strip, tile.lanes, self._square())
+            else:
+                lanes = 1 << (tile.rows - 1).bit_length()
+                pack_across(e, strip, lanes if fits_lanes(body, statement.m.name) else 1)
+
+    def _left_bytes(self, strip: str, depth: _Depth) -> str:
+        return times(self.e, times(self.e, strip, depth.room), self.plan.tile.rows * self.plan.tile.size)
+
+    def _square(self) -> str:
+        return address(self.e, self.e.workspace, self.plan.square_offset)
+
+    def _place(self, access: StridedAccess, across: str, along: str) -> str:
+        """Pointer to an element of a side that lies in memory."""
+        e, size = self.e, self.plan.tile.size
+        position = plus(e, index(e, access.start), times(e, index(e, access.across), across))
+        position = plus(e, position, times(e, index(e, access.along), along))
+        return address(e, e.buffers[access.buffer].name, times(e, position, size))
+
+    # Tiles
+
+    def _strip_loops(self, strips: _Strips, all_rows: _Range, rows: _Range, columns: _Range, depth: _Depth) -> None:
+        """The micro-kernel over the tiles of some rows in the strips; after the last depth block, the epilogue."""
+        e, tile = self.e, strips.tile
+        function = define_tile(e.module, tile)
+        tiles = divide_up(e, minus(e, rows.stop, rows.start), tile.rows)
+        size = minus(e, depth.stop, depth.start)
+        with e.loop("0", strips.count) as s:
+            first = plus(e, strips.first, times(e, s, tile.columns))
+            right = address(e, strips.packed, self._strip_bytes(tile, s, depth))
+            right_step = str(tile.columns * tile.size)
+            if not strips.is_edge and self.read_in_place != "false":
+                access = self.plan.right
+                assert access is not None
+                there = self._place(access, first, depth.start)
+                right = e.emit(f"select i1 {self.read_in_place}, ptr {there}, ptr {right}")
+                along = times(e, index(e, access.along), tile.size)
+                right_step = e.emit(f"select i1 {self.read_in_place}, i64 {along}, i64 {right_step}")
+            step = times(e, depth.keeps, tile.bytes)
+            before = divide(e, minus(e, rows.start, all_rows.start), tile.rows)
+            before = plus(e, before, times(e, s, divide_up(e, minus(e, all_rows.stop, all_rows.start), tile.rows)))
+            totals_base = address(e, strips.totals, times(e, before, step))
+            with e.loop("0", tiles) as t:
+                row = plus(e, rows.start, times(e, t, tile.rows))
+                left, offsets, left_step = self._left(t, row, rows, depth)
+                totals = address(e, totals_base, times(e, t, step))
+                e.line(
+                    f"call void @{function}(i64 {size}, ptr {left}, ptr {offsets}, i64 {left_step}, "
+                    f"ptr {right}, i64 {right_step}, ptr {totals}, i1 {depth.is_first})"
+                )
+                with e.branch(depth.is_last):
+                    self._epilogue(strips, totals, row, least(e, minus(e, rows.stop, row), tile.rows), first, columns)
+
+    def _left(self, tile_number: str, row: str, rows: _Range, depth: _Depth) -> tuple[str, str, str]:
+        """Pointer to the left side's first element, table of offsets and step, for the tile that begins at `row`."""
+        e, tile, access = self.e, self.plan.tile, self.plan.left
+        if tile.packed_left:
+            left = address(e, e.workspace, self._left_bytes(tile_number, depth))
+            return left, "null", str(tile.rows * tile.size)
+        assert access is not None
+        is_whole = compare(e, "sge", minus(e, rows.stop, row), tile.rows)
+        last_table = address(e, self.offsets, 8 * tile.rows)
+        offsets = e.emit(f"select i1 {is_whole}, ptr {self.offsets}, ptr {last_table}")
+        return self._place(access, row, depth.start), offsets, times(e, index(e, access.along), tile.size)
+
+    def _epilogue(self, strips: _Strips, totals: str, row: str, row_count: str, column: str, columns: _Range) -> None:
+        """The epilogue for the elements of a tile that exist, in vectors along n."""
+        e, statement, tile = self.e, self.statement, strips.tile
+        # A contraction with one column, say, stores without regard to n.
+        lanes = tile.lanes if fits_lanes(statement.epilogue, statement.n.name) else 1
+        vector = vector_type(tile.scalar, lanes)
+        valid = minus(e, columns.stop, column) if strips.is_edge else str(tile.columns)
+        count = str(tile.columns // lanes)
+        if strips.is_edge:
+            count = least(e, divide_up(e, valid, lanes), count)
+        context = None
+        with e.loop("0", row_count, known_nonempty=True) as r:
+            e.bind(statement.m, plus(e, row, r))
+            line = address(e, totals, times(e, r, tile.columns * tile.size))
+            with e.loop("0", count, known_nonempty=True) as v:
+                offset = times(e, v, lanes)
+                if lanes > 1:
+                    mask = first_lanes(e, minus(e, valid, offset), lanes) if strips.is_edge else None
+                    context = VectorContext(statement.n, lanes, mask)
+                e.bind(statement.n, plus(e, column, offset), varying=lanes > 1)
+                at = address(e, line, times(e, offset, tile.size))
+                total = e.emit(f"load {vector}, ptr {at}, align {lanes * tile.size}")
+                e.set_value(statement.acc, total, lanes)
+                with e.vectorized(context):
+                    emit_body(e, statement.epilogue)
+
+
+@contextmanager
+def _blocks(e: Emitter, whole: _Range, most: int, unit: int, extent: Size) -> Iterator[_Range]:
+    """Code for each of the blocks of about equal size, at most `most`, that a range is cut into at multiples of
+    `unit`; `extent` bounds the range's size."""
+    if is_at_most(extent, most):
+        yield whole
+        return
+    size = minus(e, whole.stop, whole.start)
+    count = divide_up(e, size, most)
+    step = round_up(e, divide_up(e, size, greatest(e, count, 1)), unit)
+    with e.loop("0", count) as i:
+        start = plus(e, whole.start, times(e, i, step))
+        yield _Range(least(e, start, whole.stop), least(e, plus(e, start, step), whole.stop))
+
+
+def _define_grid(module: Module) -> str:
+    """The name of a function (threads, row tiles, column tiles, rows of a tile, columns of a tile) that gives how many
+    rows a grid of threads should have: the divisor of `threads` for which a thread has least to do."""
+    name = "contract_grid"
+    if not module.has_function(name):
+        module.add_function(_GRID, name)
+    return name
+
+
+# Besides its products, a thread packs or moves its rows and columns, a column at the price of some 40 products.
+_GRID = """
+define internal i64 @contract_grid(i64 %threads, i64 %row_tiles, i64 %column_tiles, i64 %rows, i64 %columns) noinline {
+entry:
+  br label %loop
+loop:
+  %d = phi i64 [ 1, %entry ], [ %d_next, %next ]
+  %best = phi i64 [ 1, %entry ], [ %best_next, %next ]
+  %least = phi i64 [ 9223372036854775807, %entry ], [ %least_next, %next ]
+  %rest = urem i64 %threads, %d
+  %divides = icmp eq i64 %rest, 0
+  br i1 %divides, label %try, label %next
+try:
+  %other = udiv i64 %threads, %d
+  %r0 = add i64 %row_tiles, %d
+  %r1 = sub i64 %r0, 1
+  %r2 = udiv i64 %r1, %d
+  %r = mul i64 %r2, %rows
+  %c0 = add i64 %column_tiles, %other
+  %c1 = sub i64 %c0, 1
+  %c2 = udiv i64 %c1, %other
+  %c = mul i64 %c2, %columns
+  %rc = mul i64 %r, %c
+  %pack_r = mul i64 %r, 16
+  %pack_c = mul i64 %c, 40
+  %pack = add i64 %pack_r, %pack_c
+  %cost = add i64 %rc, %pack
+  %is_less = icmp slt i64 %cost, %least
+  %best_try = select i1 %is_less, i64 %d, i64 %best
+  %least_try = select i1 %is_less, i64 %cost, i64 %least
+  br label %next
+next:
+  %best_next = phi i64 [ %best, %loop ], [ %best_try, %try ]
+  %least_next = phi i64 [ %least, %loop ], [ %least_try, %try ]
+  %d_next = add i64 %d, 1
+  %more = icmp ule i64 %d_next, %threads
+  br i1 %more, label %loop, label %done
+done:
+  ret i64 %best_next
+}"""

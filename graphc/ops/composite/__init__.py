@@ -1,0 +1,8 @@
+"""The tensor language over the primitives: each function is written once, on nodes, under PyTorch's name.
+
+Importing this package enters everything into the table of `graphc/ops/function.py`.
+"""
+
+from graphc.ops.composite import arithmetic
+
+__all__ = ["arithmetic"]

@@ -1,0 +1,138 @@
+"""Operands as users give them: nodes and numbers, of any dtypes and shapes that broadcast.
+
+In: what a function of the table was called with. Out: nodes of one dtype and one shape, ready for a primitive. The
+dtype is PyTorch's: tensors without dimensions and numbers count only where their kind is above the others'.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+
+from graphc.ir.dim import Size, bounds
+from graphc.ir.dtype import DType, bool_, c64, default_float, f32, i64, promote_categories
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.graph import Node
+from graphc.ir.type import Shape
+from graphc.ops import build
+from graphc.ops.check import can_be_equal, shape_text
+
+Number: TypeAlias = "bool | int | float | complex"
+Operand: TypeAlias = "Node | bool | int | float | complex"
+
+
+def result_dtype(*operands: Operand) -> DType:
+    """The dtype in which the operands combine."""
+    nodes = [x for x in operands if isinstance(x, Node)]
+    return promote_categories(
+        tuple(x.tensor.dtype for x in nodes if x.shape),
+        tuple(x.tensor.dtype for x in nodes if not x.shape),
+        tuple(number_dtype(x) for x in operands if not isinstance(x, Node)),
+    )
+
+
+def number_dtype(x: object) -> DType:
+    """The dtype of a Python number by itself."""
+    match x:
+        case bool():
+            return bool_
+        case int():
+            return i64
+        case float():
+            return f32
+        case complex():
+            return c64
+        case _:
+            raise ArgumentError(
+                f"a {type(x).__name__} is no tensor or number", hint="pass tensors, numpy arrays or Python numbers"
+            )
+
+
+def combined(name: str, *operands: Operand, to_float: bool = False) -> tuple[Node, ...]:
+    """The operands in their common dtype (with `to_float` a float one) and broadcast to their common shape."""
+    common = result_dtype(*operands)
+    if to_float:
+        common = default_float(common)
+    return broadcast(name, *(in_dtype(name, x, common) for x in operands))
+
+
+def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
+    """The operand in this dtype; a number becomes a constant without dimensions."""
+    if isinstance(x, Node):
+        return build.cast_to(x, dtype)
+    if dtype.is_integer and isinstance(x, int) and not isinstance(x, bool):
+        info = np.iinfo(dtype.numpy)
+        if not info.min <= x <= info.max:
+            raise DTypeError(
+                f"{name}: {x} is no {dtype.name}",
+                hint=f"its numbers go from {info.min} to {info.max}: use a wider dtype",
+            )
+    return build.constant(x, dtype)
+
+
+def as_tensor(x: Operand) -> Node:
+    """A node as it is; a number as a constant of its own dtype."""
+    return x if isinstance(x, Node) else build.constant(x, number_dtype(x))
+
+
+def floating(x: Operand) -> Node:
+    """The operand in a dtype with fractions: integers and bools become the default float."""
+    node = as_tensor(x)
+    return build.cast_to(node, default_float(node.tensor.dtype))
+
+
+def broadcast(name: str, *nodes: Node) -> tuple[Node, ...]:
+    """The nodes, each repeated to their common shape."""
+    shape = broadcast_shape(name, *(x.shape for x in nodes))
+    return tuple(build.broadcast_to(x, shape) for x in nodes)
+
+
+def broadcast_shape(name: str, *shapes: Shape) -> Shape:
+    """The shape to which all of these repeat, dimensions counted from the last; raises ShapeError."""
+    rank = max(map(len, shapes))
+    result: list[Size] = []
+    for axis in range(-rank, 0):
+        sizes = [shape[axis] for shape in shapes if len(shape) >= -axis]
+        wide = dict.fromkeys(size for size in sizes if size != 1)
+        if len(wide) > 1:
+            _refuse(name, shapes, axis, *list(wide)[:2])
+        result.append(next(iter(wide), 1))
+    return tuple(result)
+
+
+def _refuse(name: str, shapes: tuple[Shape, ...], axis: int, a: Size, b: Size) -> None:
+    texts = " and ".join(shape_text(shape) for shape in shapes)
+    where = f"dimension {axis} (counted from the last)"
+    if can_be_equal(a, b) or bounds(a)[0] <= 1 <= bounds(a)[1] or bounds(b)[0] <= 1 <= bounds(b)[1]:
+        raise ShapeError(
+            f"{name}: the shapes {texts} are not known to broadcast: {a} and {b} in {where}",
+            hint="give both sizes the same name where the shapes are declared",
+        )
+    raise ShapeError(
+        f"{name}: the shapes {texts} don't broadcast: {a} and {b} in {where}",
+        hint="sizes must be equal or 1; reshape, unsqueeze or transpose one of them",
+    )
+
+
+def normal_dim(name: str, dim: object, rank: int) -> int:
+    """A dimension counted from the front; negative ones count from the end. Of a 0-d tensor, 0 and -1 are allowed."""
+    if not isinstance(dim, int) or isinstance(dim, bool):
+        raise ArgumentError(f"{name}: dim must be an int, not a {type(dim).__name__}")
+    reach = max(rank, 1)
+    if not -reach <= dim < reach:
+        raise ArgumentError(
+            f"{name}: dimension {dim} is out of range for a tensor of {rank} dimensions",
+            hint=f"use {-reach} to {reach - 1}",
+        )
+    return dim % reach
+
+
+def normal_dims(name: str, dim: int | tuple[int, ...] | list[int] | None, rank: int) -> tuple[int, ...]:
+    """Sorted dimensions counted from the front; None stands for all. Raises ArgumentError where one appears twice."""
+    if dim is None:
+        return tuple(range(rank))
+    dims = [normal_dim(name, d, rank) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
+    if len(set(dims)) != len(dims):
+        raise ArgumentError(f"{name}: a dimension appears twice in dim={dim}")
+    return tuple(sorted(dims)) if rank else ()

@@ -122,9 +122,9 @@ def _atom_value(e: Emitter, depth: int, atom: Atom) -> str:
             assert scalar is not None, f"{name} differs by lane and has no scalar value"
             return scalar
         case Quotient(dividend=dividend, divisor=divisor):
-            return _divide(e, depth, dividend, divisor)[0]
+            return _divide(e, depth, dividend, divisor, True)
         case Remainder(dividend=dividend, divisor=divisor):
-            return _divide(e, depth, dividend, divisor)[1]
+            return _divide(e, depth, dividend, divisor, False)
         case Least(operands=operands) | Greatest(operands=operands):
             name = "smin" if isinstance(atom, Least) else "smax"
             e.module.declare(f"i64 @llvm.{name}.i64(i64, i64)")
@@ -135,28 +135,30 @@ def _atom_value(e: Emitter, depth: int, atom: Atom) -> str:
             return total
 
 
-def _divide(e: Emitter, depth: int, dividend: Size, divisor: Size) -> tuple[str, str]:
-    """Floor quotient and remainder."""
+def _divide(e: Emitter, depth: int, dividend: Size, divisor: Size, wants_quotient: bool) -> str:
+    """Floor quotient, or its remainder."""
     a, b = index(e, dividend), index(e, divisor)
     if not is_at_least(divisor, 1):  # hoisted out of the loops that do not run when it is 0: it must not trap
         e.module.declare("i64 @llvm.smax.i64(i64, i64)")
         b = e.computed(depth, f"call i64 @llvm.smax.i64(i64 {b}, i64 1)")
-    if is_at_least(dividend, 0):
-        quotient = e.computed(depth, f"udiv i64 {a}, {b}")
-        return quotient, _remainder(e, depth, "i64", a, b, quotient)
+    return _floor(e, depth, "i64", "63", a, b, not is_at_least(dividend, 0), wants_quotient)
+
+
+def _floor(
+    e: Emitter, depth: int, type_: str, sign_bit: str, a: str, b: str, may_be_negative: bool, wants_quotient: bool
+) -> str:
+    """Floor quotient or remainder of registers; `b` is positive."""
+    truncated = e.computed(depth, f"{'sdiv' if may_be_negative else 'udiv'} {type_} {a}, {b}")
+    if wants_quotient and not may_be_negative:
+        return truncated
+    rest = e.computed(depth, f"sub {type_} {a}, {e.computed(depth, f'mul {type_} {truncated}, {b}')}")
+    if not may_be_negative:
+        return rest
     # Floor: where the truncated remainder is negative, one less.
-    truncated = e.computed(depth, f"sdiv i64 {a}, {b}")
-    rest = _remainder(e, depth, "i64", a, b, truncated)
-    sign = e.computed(depth, f"ashr i64 {rest}, 63")
-    return (
-        e.computed(depth, f"add i64 {truncated}, {sign}"),
-        e.computed(depth, f"add i64 {rest}, {e.computed(depth, f'and i64 {sign}, {b}')}"),
-    )
-
-
-def _remainder(e: Emitter, depth: int, type_: str, a: str, b: str, quotient: str) -> str:
-    product = e.computed(depth, f"mul {type_} {quotient}, {b}")
-    return e.computed(depth, f"sub {type_} {a}, {product}")
+    sign = e.computed(depth, f"ashr {type_} {rest}, {sign_bit}")
+    if wants_quotient:
+        return e.computed(depth, f"add {type_} {truncated}, {sign}")
+    return e.computed(depth, f"add {type_} {rest}, {e.computed(depth, f'and {type_} {sign}, {b}')}")
 
 
 # Expressions that differ by lane
@@ -253,8 +255,7 @@ def _atom_lanes(e: Emitter, context: VectorContext, atom: Atom, bits: int) -> st
             first = _spread_index(e, binding.depth, binding.scalar, lanes, bits)
             return e.computed(binding.depth, f"add {type_} {first}, {steps}")
         case Quotient(dividend=dividend, divisor=divisor) | Remainder(dividend=dividend, divisor=divisor):
-            quotient, rest = _divide_lanes(e, context, depth, dividend, divisor, bits)
-            return quotient if isinstance(atom, Quotient) else rest
+            return _divide_lanes(e, context, depth, dividend, divisor, bits, isinstance(atom, Quotient))
         case Least(operands=operands) | Greatest(operands=operands):
             name = "smin" if isinstance(atom, Least) else "smax"
             e.module.declare(f"{type_} @llvm.{name}.v{lanes}i{bits}({type_}, {type_})")
@@ -268,22 +269,13 @@ def _atom_lanes(e: Emitter, context: VectorContext, atom: Atom, bits: int) -> st
 
 
 def _divide_lanes(
-    e: Emitter, context: VectorContext, depth: int, dividend: Size, divisor: Size, bits: int
-) -> tuple[str, str]:
+    e: Emitter, context: VectorContext, depth: int, dividend: Size, divisor: Size, bits: int, wants_quotient: bool
+) -> str:
     type_ = vector_type(f"i{bits}", context.lanes)
     a, b = _lanes(e, context, dividend, bits), _lanes(e, context, divisor, bits)
     if not is_at_least(divisor, 1):
         suffix = f"v{context.lanes}i{bits}"
         e.module.declare(f"{type_} @llvm.smax.{suffix}({type_}, {type_})")
         b = e.computed(depth, f"call {type_} @llvm.smax.{suffix}({type_} {b}, {type_} splat (i{bits} 1))")
-    if is_at_least(dividend, 0):
-        # Lanes past the loop's end may hold any value, yet no negative one.
-        quotient = e.computed(depth, f"udiv {type_} {a}, {b}")
-        return quotient, _remainder(e, depth, type_, a, b, quotient)
-    truncated = e.computed(depth, f"sdiv {type_} {a}, {b}")
-    rest = _remainder(e, depth, type_, a, b, truncated)
-    sign = e.computed(depth, f"ashr {type_} {rest}, splat (i{bits} {bits - 1})")
-    return (
-        e.computed(depth, f"add {type_} {truncated}, {sign}"),
-        e.computed(depth, f"add {type_} {rest}, {e.computed(depth, f'and {type_} {sign}, {b}')}"),
-    )
+    sign_bit = f"splat (i{bits} {bits - 1})"
+    return _floor(e, depth, type_, sign_bit, a, b, not is_at_least(dividend, 0), wants_quotient)

@@ -9,8 +9,8 @@ and cached alone.
 The block is an array of 8-byte slots:
 
     the address of each input, each output, each constant, in the program's order;
-    the address of an array of 8-byte words, as if it were one more constant: the number of threads for which the arena
-        has workspace, then the address of each of `program_kernels`;
+    the address of an array with the address of each of `program_kernels`;
+    the number of threads for which the arena has workspace;
     the value of each size, in the program's order;
     the address of the arena, aligned to 64 bytes: `arena_size` bytes (may be 0 where those are none).
 """
@@ -48,7 +48,7 @@ def program_kernels(program: Program) -> tuple[Kernel, ...]:
 
 def block_slots(program: Program) -> int:
     """How many slots the entry's block has."""
-    return _kernels_slot(program) + 1 + len(program.sizes) + 1
+    return _kernels_slot(program) + 2 + len(program.sizes) + 1
 
 
 def arena_size(program: Program, target: Target, threads: int) -> Size:
@@ -99,7 +99,7 @@ class _Table:
         program = self.program
         memories: tuple[Memory, ...] = (*program.inputs, *program.outputs, *program.constants)
         self.slots = {memory: slot for slot, memory in enumerate(memories)}
-        self.size_slots = {size.name: slot for slot, size in enumerate(program.sizes, len(memories) + 1)}
+        self.size_slots = {size.name: slot for slot, size in enumerate(program.sizes, len(memories) + 2)}
         self.kernels = {kernel: place for place, kernel in enumerate(program_kernels(program))}
 
     @property
@@ -169,9 +169,8 @@ class _Table:
         text = ", ".join([f"i64 {word - (1 << 64) if word >= _COMPUTED else word}" for word in self.words])
         e.module.define_global(f"@launches = private constant [{count} x i64] [{text}], align 8")
         e.module.declare(f"void @{POOL}(ptr, ptr, i64)")
-        table = self._slot(e, _kernels_slot(self.program), "ptr")
-        limit = e.emit(f"load i64, ptr {table}, align 8")
-        kernels = e.emit(f"getelementptr i64, ptr {table}, i64 1")
+        kernels_slot = _kernels_slot(self.program)
+        kernels, limit = self._slot(e, kernels_slot, "ptr"), self._slot(e, kernels_slot + 1, "i64")
         arguments = e.allocate_stack(f"[{self.longest} x i64]")
         before, head, ran = e.block, e.new_block("launch"), e.new_block("ran")
         end = e.new_block("end")

@@ -17,7 +17,7 @@ strength reduction would turn a stride into a chain of additions longer than the
 
 >>> from graphc.runtime.target import named_target
 >>> choose_tile(named_target("x86-64-v4"), "float", 1024, 1024)
-Tile(rows=8, vectors=3, lanes=16, scalar='float', packed_left=False)
+Tile(rows=6, vectors=4, lanes=16, scalar='float', packed_left=False)
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def choose_tile(target: Target, scalar: str, rows: Size, columns: Size) -> Tile:
     """The tile of least cost for a contraction of that size; sizes not known count as large.
 
     The cost of one k for a tile is, in cycles, what takes longest: two multiplications and two loads can begin in one
-    cycle, and a sum waits four cycles for the one before it.
+    cycle, a sum waits four cycles for the one before it, and the right side has to come from the second-level cache.
     """
     lanes = lanes_of(target, scalar)
     best: tuple[float, Tile] | None = None
@@ -119,23 +119,31 @@ def registers(target: Target, scalar: str, rows: int, vectors: int) -> int:
     return rows * vectors + vectors + temporaries
 
 
-_LARGE = 10_000_000
+_TYPICAL: Final = 1000
+"""What a size that is not known is taken for."""
+_TWO_KINDS: Final = 1.04
+"""What a second kind of tile, for the columns that full ones leave, may cost: its code has to be compiled."""
 
 
 def _cost(tile: Tile, rows: Size, columns: Size) -> float:
-    m = rows if isinstance(rows, int) else min(bounds(rows)[1], _LARGE)
-    n = columns if isinstance(columns, int) else min(bounds(columns)[1], _LARGE)
+    m = rows if isinstance(rows, int) else min(bounds(rows)[1], _TYPICAL)
+    n = columns if isinstance(columns, int) else min(bounds(columns)[1], _TYPICAL)
     full, rest = divmod(n, tile.columns)
-    edge = -(-rest // tile.lanes)
-    per_row_of_tiles = full * _cycles(tile.rows, tile.vectors) + (_cycles(tile.rows, edge) if edge else 0)
-    return -(-m // tile.rows) * per_row_of_tiles
+    vector_bytes = tile.lanes * tile.size
+    per_row_of_tiles = full * _cycles(tile.rows, tile.vectors, vector_bytes)
+    if rest:
+        vectors = edge_vectors(tile, columns)
+        per_row_of_tiles += -(-rest // (vectors * tile.lanes)) * _cycles(tile.rows, vectors, vector_bytes)
+    return -(-m // tile.rows) * per_row_of_tiles * (_TWO_KINDS if full and rest else 1.0)
 
 
-def _cycles(rows: int, vectors: int) -> float:
+def _cycles(rows: int, vectors: int, vector_bytes: int) -> float:
     multiplications = rows * vectors / 2
     loads = (rows + vectors) / 2
+    # A strip of the right side overflows the first-level cache and comes from the second, some 24 bytes a cycle.
+    transfer = vectors * vector_bytes / 24
     # The last addend is what a tile costs besides, spread over a depth block: its stores, and its epilogue's start.
-    return max(multiplications, loads, 4.0) + 0.5
+    return max(multiplications, loads, transfer, 4.0) + 0.5
 
 
 def define_tile(module: Module, tile: Tile) -> str:

@@ -110,7 +110,12 @@ def _sum_vjp(ct: Node, out: Node, x: Node, *, axes: Axes) -> tuple[Node]:
 
 
 sum_: Op = _arithmetic(
-    "sum", "the sum along axes", lambda x, axes: np.asarray(np.sum(_as_total(x), axis=axes)), check.ANY, _sum_vjp
+    "sum",
+    "the sum along axes",
+    # Over no axes numpy adds each element to 0.0, which loses the sign of -0.0.
+    lambda x, axes: np.asarray(np.sum(_as_total(x), axis=axes)) if axes else _as_total(x),
+    check.ANY,
+    _sum_vjp,
 )
 
 

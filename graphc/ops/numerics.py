@@ -114,7 +114,8 @@ erfc = _by_element(math.erfc)
 def power(x: NumpyArray, y: NumpyArray) -> NumpyArray:
     """x to the y. Integers wrap; a negative exponent gives 0 but for the bases 1 and -1."""
     if x.dtype.kind not in "iu":
-        return np.asarray(np.power(x, y))
+        # numpy takes a short cut for exponents without axes, which goes wrong for sqrt(-inf).
+        return np.asarray(np.power(x.reshape(-1), y.reshape(-1))).reshape(x.shape)
     result, base = np.ones_like(x), x.copy()
     exponent = np.where(y < 0, 0, y).astype(np.uint64)
     while np.any(exponent):

@@ -38,6 +38,7 @@ from graphc.ir.polynomial import (
     linear,
     operand_text,
     symbols,
+    terms_of,
 )
 
 __all__ = [
@@ -176,6 +177,7 @@ class SizeSyntaxError(ValueError):
 _TOKEN = re.compile(r"[ \t]*(?:([0-9]+)|([^\W\d][\w.]*)|(//|[-+*%(),]))")
 _MAX_DIGITS = 40
 _MAX_NESTING = 100
+_MAX_PRODUCTS = 256
 
 
 def parse_size(text: str, known: Mapping[str, Size]) -> Size:
@@ -218,6 +220,8 @@ class _Reader:
             start = self.position
             other = self.factor(depth)
             if mark == "*":
+                if len(terms_of(total)) * len(terms_of(other)) > _MAX_PRODUCTS:  # such products would grow without end
+                    raise SizeSyntaxError("a product of too many terms", start)
                 total = total * other
             elif other == 0:
                 raise SizeSyntaxError("division by zero", start)

@@ -29,9 +29,9 @@ from graphc.ir.graph import INPUT, Graph, Node, make, make_input
 from graphc.ir.location import Location, using
 from graphc.ir.op import Op, all_ops, find_op
 from graphc.ir.scan import MAX_NESTING, Scanner, Token, is_dtype_name
-from graphc.ir.type import TensorType
+from graphc.ir.type import TensorType, problem_of
 
-_COMMENT: Final = re.compile(r"#\s*(\S.*):([0-9]{1,9})\s*")
+_COMMENT: Final = re.compile(r"# *([^#\s](?:[^#]*[^#\s])?):([0-9]{1,9})\s*")
 _WORDS: Final[Mapping[str, Attribute]] = {"true": True, "false": False, "none": None, "inf": math.inf, "nan": math.nan}
 
 
@@ -149,15 +149,16 @@ class _Reader:
             raise scanner.error(problem, token, hint)
         try:
             with using(location):
-                return make(op, operands, attributes)
-        except ParseError:
-            raise
+                node = make(op, operands, attributes)
+            reason = problem_of(node.type)
         except GraphcError as error:
             raise scanner.error(error.message, token, error.hint) from error
         except Exception as error:
             # A type rule takes its attributes to be of the right kind, and fails as it may where they are not.
             reason = str(error) or type(error).__name__
-            raise scanner.error(f"{op.name} does not take these operands and attributes: {reason}", token) from error
+        if reason is not None:
+            raise scanner.error(f"{op.name} does not take these operands and attributes: {reason}", token)
+        return node
 
     def _define(self, token: Token, node: Node) -> Node:
         if token.text in self.values:

@@ -28,6 +28,9 @@ MAX_NESTING: Final = 32
 MAX_INTEGER: Final = 2**128
 """Bound of the magnitude of integers in a text."""
 
+_MAX_LENGTH: Final = 4096
+"""Most characters of one size; the time to simplify one grows faster than its length."""
+
 _DTYPE_NAMES: Final = {d.short: d for d in DTYPES}
 _RESERVED: Final = frozenset({"true", "false", "none", "inf", "nan", "min", "max", "dense", "graph", "where"})
 
@@ -226,23 +229,26 @@ class Scanner:
         token = self.token
         if token.kind not in ("int", "name") and not self.at("(", "-"):
             raise self.unexpected("a size")
+        start = token.offset
         try:
-            size, end = read_size(self.text, token.offset, self.symbols)
+            size, length = read_size(self.text[start : start + _MAX_LENGTH], 0, self.symbols)
         except SizeSyntaxError as error:
-            raise self._size_error(error) from None
-        except ArithmeticError as error:
-            raise self.error(str(error), token) from None
-        while self.token.offset < end:
+            raise self._size_error(str(error), start + error.position) from None
+        if length == _MAX_LENGTH:
+            raise self.error(f"the size is longer than {_MAX_LENGTH} characters", token)
+        while self.token.offset < start + length:
             self.position += 1
         terms = size.terms if isinstance(size, Dim) else (((), size),)
         if any(abs(coefficient) >= MAX_INTEGER for _, coefficient in terms):
             raise self.error("the size is beyond 128 bits", token)
         return size
 
-    def _size_error(self, error: SizeSyntaxError) -> ParseError:
-        at = next(token for token in self.tokens[self.position :] if token.offset >= error.position or not token.text)
+    def _size_error(self, message: str, offset: int) -> ParseError:
+        at = next(token for token in self.tokens[self.position :] if token.offset >= offset or token.kind == "end")
         if at.kind != "name" or at.text in self.symbols:
-            return self.error(str(error), at)
+            return self.error(message, at)
+        if not is_symbol_name(at.text):
+            return self._bad_name(at, at.text)
         hint = self.suggest(at.text, self.symbols) or "the sizes in the shapes of the inputs are known here"
         return self.error(f"the size {at.text!r} is not known", at, hint)
 
@@ -283,9 +289,9 @@ class Scanner:
         for token in itertools.islice(self.tokens, self.position + 1, None):
             if token.text == "]" or token.kind not in ("int", "name", "sign", "value"):
                 return
-            if token.kind == "name" and token.text not in ("min", "max") and token.text not in self.symbols:
-                self._check_symbol_name(token)
-                self.symbols[token.text] = symbol(token.text)
+            name = token.text[1:] if token.kind == "value" else token.text  # n%m is a remainder here
+            if name not in self.symbols and is_symbol_name(name):
+                self.symbols[name] = symbol(name)
 
     def type(self) -> Type:
         """The type of a value: of a tensor, or of a tuple of them."""
@@ -305,7 +311,8 @@ class Scanner:
             token = self.token
             if token.kind != "name":
                 raise self.unexpected("the name of a size")
-            self._check_symbol_name(token)
+            if not is_symbol_name(token.text):
+                raise self._bad_name(token, token.text)
             self.take()
             self.expect("in")
             lower_at = self.token
@@ -320,9 +327,8 @@ class Scanner:
             if not self.accept(","):
                 return
 
-    def _check_symbol_name(self, token: Token) -> None:
-        if not is_symbol_name(token.text):
-            raise self.error(f"a size can't be called {token.text!r}", token, "choose a name that means nothing else")
+    def _bad_name(self, token: Token, name: str) -> ParseError:
+        return self.error(f"a size can't be called {name!r}", token, "choose a name that means nothing else")
 
 
 def declare(found: str, lower: int, upper: Size) -> str:

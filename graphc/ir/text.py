@@ -142,7 +142,8 @@ def _comment(location: Location | None, locations: bool) -> str:
     if location is None or not locations:
         return ""
     name = os.path.basename(location.file)
-    return f"   # {name}:{location.line}" if name.isprintable() else ""
+    is_plain = name.isprintable() and "#" not in name and name.strip() == name != ""
+    return f"   # {name}:{location.line}" if is_plain else ""
 
 
 def _attribute_text(value: Attribute, indent: str, locations: bool | None) -> str:

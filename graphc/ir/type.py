@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from graphc.ir.dim import Size, product
+from graphc.ir.dim import Dim, Size, bounds, product
 from graphc.ir.dtype import DType
 
 Shape: TypeAlias = "tuple[Size, ...]"
@@ -61,3 +61,31 @@ class TupleType:
 
 
 Type: TypeAlias = "TensorType | TupleType"
+
+
+def problem_of(type: object) -> str | None:
+    """What is wrong with something that should be a type, or None: rules that trust their arguments build anything."""
+    if isinstance(type, TupleType):
+        for each in type.elements:
+            problem = _tensor_problem(each)
+            if problem is not None:
+                return problem
+        return None
+    return _tensor_problem(type)
+
+
+def _tensor_problem(type: object) -> str | None:
+    if not isinstance(type, TensorType):
+        return f"{type!r} is no type"
+    dtype: object = type.dtype
+    if not isinstance(dtype, DType):
+        return f"{dtype!r} is no dtype"
+    shape: object = type.shape
+    if not isinstance(shape, tuple):
+        return f"{shape!r} is no shape"
+    for size in shape:
+        if not isinstance(size, int | Dim) or isinstance(size, bool):
+            return f"a size is an int or symbolic, not {size!r}"
+        if bounds(size)[1] < 0:
+            return f"the size {size} is negative"
+    return None

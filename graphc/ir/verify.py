@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from graphc.ir.attribute import Array, Attribute
-from graphc.ir.dim import Dim, Size, Symbol, bounds, symbols
+from graphc.ir.dim import Dim, Size, Symbol, symbols
 from graphc.ir.dtype import DType
 from graphc.ir.errors import VerifyError
 from graphc.ir.graph import INPUT, Graph, Node
 from graphc.ir.op import find_op
 from graphc.ir.scan import MAX_INTEGER, MAX_NESTING, is_symbol_name
 from graphc.ir.text import name_nodes, node_text
-from graphc.ir.type import TensorType, TupleType
+from graphc.ir.type import TensorType, problem_of
 
 
 def verify(graph: Graph) -> None:
@@ -103,33 +103,23 @@ class _Check:
             self._fail(node, f"the type rule of {op.name} gives {derived}, the node has {node.type}")
 
     def _check_type(self, node: Node) -> None:
-        match node.type:
-            case TensorType():
-                tensors: tuple[TensorType, ...] = (node.type,)
-            case TupleType(elements=elements):
-                tensors = elements
-            case _:
-                self._fail(node, f"{node.type!r} is no type")
-        for tensor in tensors:
-            if not isinstance(tensor.shape, tuple) or not isinstance(tensor.dtype, DType):
-                self._fail(node, f"{tensor!r} is no type")
+        problem = problem_of(node.type)
+        if problem is not None:
+            self._fail(node, problem)
+        for tensor in (node.type,) if isinstance(node.type, TensorType) else node.type.elements:
             for size in tensor.shape:
-                self._check_size(node, size)
-                if bounds(size)[1] < 0:
-                    self._fail(node, f"the size {size} is negative")
+                if isinstance(size, Dim):
+                    self._check_size(node, size)
 
-    def _check_size(self, node: Node, size: object) -> None:
-        if isinstance(size, Dim):
-            if size in self._checked:
-                return
-            for found in symbols(size):
-                if self.symbols.get(found.name) != found:
-                    known = self.symbols.get(found.name)
-                    why = "has two ranges" if known is not None else "is in no input's shape"
-                    self._fail(node, f"the size {found.name} in {size} {why}")
-            self._checked.add(size)
-        elif not isinstance(size, int) or isinstance(size, bool):
-            self._fail(node, f"a size is an int or symbolic, not {size!r}")
+    def _check_size(self, node: Node, size: Dim) -> None:
+        if size in self._checked:
+            return
+        for found in symbols(size):
+            known = self.symbols.get(found.name)
+            if known != found:
+                why = "has two ranges" if known is not None else "is in no input's shape"
+                self._fail(node, f"the size {found.name} in {size} {why}")
+        self._checked.add(size)
 
     def _check_attributes(self, node: Node) -> None:
         names = [name for name, _ in node.attributes]

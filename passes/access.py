@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, cast
 
 from graphc.ir.dim import Size
-from graphc.ir.graph import Node
+from graphc.ir.graph import Graph, Node
 from graphc.ir.op import Flags
 from graphc.ir.type import Shape
 from graphc.ops import contraction, indexing, movement
@@ -78,6 +78,18 @@ def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
     everything = dependencies(access)
     fresh = frozenset(Axis(node, i) for i in range(len(node.shape))) if op is movement.fold else frozenset()
     return tuple((everything | fresh,) * len(operand.shape) for operand in node.inputs)
+
+
+def accesses_below(body: Graph) -> dict[Node, tuple[Access, ...]]:
+    """How a group's loops access each of its nodes, from the root's own dimensions down; distinct ones in order."""
+    found: dict[Node, dict[Access, None]] = {node: {} for node in body.nodes}
+    root = body.outputs[0]
+    found[root][tuple(Axis(root, i) for i in range(len(root.shape)))] = None
+    for node in reversed(body.nodes):
+        for access in found[node]:
+            for operand, wanted in zip(node.inputs, operand_accesses(node, access), strict=True):
+                found[operand][wanted] = None
+    return {node: tuple(each) for node, each in found.items()}
 
 
 def _tuple(value: object) -> tuple[Size, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Size, product
+from graphc.ir.dim import Size, is_at_most, product
 from graphc.ir.dtype import DType, real_of
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
 from graphc.ir.location import Location
@@ -28,6 +28,7 @@ from graphc.kernel.ir import Buffer, Kernel
 from graphc.kernel.program import CheckSite
 from graphc.ops import contraction, creation, indexing, movement, reduction
 from graphc.ops.indices import linear_index, split_index
+from graphc.passes.access import Axis, accesses_below
 from graphc.passes.lower_contraction import lower_contraction
 from graphc.passes.lower_opaque import lower_scan, lower_scatter
 from graphc.passes.two_stage import Partial, split_long_reduction
@@ -48,6 +49,9 @@ class Result:
     node: Node
     index: int
 
+
+ROW_LIMIT = 8192
+"""Elements of a row that are kept in scratch: they should stay in the first-level cache."""
 
 Source: TypeAlias = "Node | Result | Scratch"
 """What a buffer of a kernel stands for: an input or constant, a fused node's result, or scratch."""
@@ -92,6 +96,18 @@ def source_of(node: Node) -> Source:
 
 
 @dataclass(slots=True)
+class Row:
+    """One point of the outer loops: nodes that are asked for several times in it are kept in scratch."""
+
+    depth: int
+    outer: dict[int, Size]
+    inner: tuple[int, ...]
+    shape: Shape
+    kept: frozenset[Node]
+    buffers: dict[Node, Buffer] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class GroupLowering:
     """The state of lowering one fused node."""
 
@@ -104,6 +120,7 @@ class GroupLowering:
     known: dict[tuple[Node, tuple[Size, ...], object], Scalar] = field(default_factory=dict)
     sources: dict[Buffer, Source] = field(default_factory=dict)
     position: dict[Node, int] = field(init=False)
+    row: Row | None = None
 
     def __post_init__(self) -> None:
         self.body = cast("Graph", self.fused.attribute("body"))
@@ -136,8 +153,9 @@ class GroupLowering:
 
     def read(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
         """The element of a node of the body at these indices."""
-        for pending in self._elementwise_below(node, indices):
-            self._compute(pending, indices)
+        if not self._is_kept(node):
+            for pending in self._elementwise_below(node, indices):
+                self._compute(pending, indices)
         return self._compute(node, indices)
 
     def operand(self, node: Node) -> Operand:
@@ -190,6 +208,8 @@ class GroupLowering:
             order.append(current)
             if not current.op.has(Flags.ELEMENTWISE) or self._find(current, indices) is not None:
                 continue
+            if current is not node and self._is_kept(current):
+                continue
             fresh = [x for x in current.inputs if x.op.has(Flags.ELEMENTWISE) and x not in seen]
             seen.update(fresh)
             pending.extend(fresh)
@@ -202,9 +222,28 @@ class GroupLowering:
     def _compute(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
         found = self._find(node, indices)
         if found is None:
-            found = self._lower_node(node, indices)
+            found = self._read_kept(node, indices) if self._is_kept(node) else self._lower_node(node, indices)
             self.define(node, indices, found)
         return found
+
+    def _is_kept(self, node: Node) -> bool:
+        return self.row is not None and node in self.row.kept and self.builder.predicate is None
+
+    def _read_kept(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
+        """An element of a row that is computed once, into scratch, in front of the loops that read it."""
+        row, b = self.row, self.builder
+        assert row is not None
+        sizes = tuple(row.shape[axis] for axis in row.inner)
+        if node not in row.buffers:
+            with b.outside(row.depth):
+                row.buffers[node] = b.allocate(node.tensor.dtype, product(sizes))
+                with b.loop(product(sizes)) as position:
+                    at = {**row.outer, **dict(zip(row.inner, split_index(position, sizes), strict=True))}
+                    here = tuple(at.get(axis, 0) for axis in range(len(row.shape)))
+                    for below in self._elementwise_below(node, here):
+                        self._compute(below, here)
+                    b.store(row.buffers[node], position, self._lower_node(node, here))
+        return b.load_again(row.buffers[node], linear_index(tuple(indices[axis] for axis in row.inner), sizes))
 
     def _lower_node(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
         b = self.builder
@@ -241,8 +280,9 @@ class GroupLowering:
             merged = self._merge(shape, rest)
             outer, rest = [axis for run in merged[:-1] for axis in run], merged[-1] if merged else []
         with self._walk(shape, outer) as at:
-            if chosen is not None:
-                self._write_rows(at, chosen, is_outermost=not rest)
+            if chosen is not None and rest:
+                self.row = Row(self.builder.depth, at, tuple(rest), shape, self._kept_in_rows(shape, chosen, rest))
+                self._write_rows(at, chosen)
             self._nest(shape, self._merge(shape, rest), at)
 
     @contextmanager
@@ -262,10 +302,23 @@ class GroupLowering:
             if node.shape == shape:
                 self.write(i, indices)
 
-    def _write_rows(self, at: dict[int, Size], outer: tuple[int, ...], is_outermost: bool) -> None:
+    def _kept_in_rows(self, shape: Shape, outer: tuple[int, ...], rest: list[int]) -> frozenset[Node]:
+        """Nodes long to compute that both a reduction and what follows it ask for, where a row of them is short."""
+        if not is_at_most(product(shape[axis] for axis in rest), ROW_LIMIT):
+            return frozenset()
+        access = accesses_below(self.body)
+        return frozenset(
+            node
+            for node, found in access.items()
+            if node.op.has(Flags.EXPENSIVE)
+            and not node.tensor.dtype.is_complex
+            and node.shape == shape
+            and len(found) > 1
+            and all(all(each[axis] == Axis(self.body.outputs[0], axis) for axis in outer) for each in found)
+        )
+
+    def _write_rows(self, at: dict[int, Size], outer: tuple[int, ...]) -> None:
         """Store the outputs that have one element per outer point."""
-        if is_outermost:
-            return
         domain = self.body.outputs[0].shape
         for i, node in enumerate(self.body.outputs):
             if node.shape != domain:

@@ -16,7 +16,7 @@ from graphc.ir.graph import Node
 from graphc.ir.lowering import Scalar
 from graphc.kernel.ir import LoopKind, Value
 from graphc.ops.indices import split_index
-from graphc.passes.access import Access, Axis, operand_accesses
+from graphc.passes.access import Axis, accesses_below
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering
@@ -28,7 +28,7 @@ FEW_COLUMNS = 32
 def lower_contraction(group: GroupLowering, anchor: Node) -> None:
     """Write the contraction that computes `anchor`, and the group's outputs as its epilogue."""
     root = group.body.outputs[0]
-    place = _places(group, root, anchor)
+    place = _places(group, anchor)
     contract = cast("tuple[tuple[int, ...], tuple[int, ...]]", anchor.attribute("contract"))
     batch = cast("tuple[tuple[int, ...], tuple[int, ...]]", anchor.attribute("batch"))
     sides = (0, 1)
@@ -106,11 +106,7 @@ def _should_peel(group: GroupLowering, anchor: Node, right: int, columns: list[i
     return bounds(rest)[0] >= FEW_COLUMNS or bounds(rest)[1] > 4 * FEW_COLUMNS
 
 
-def _places(group: GroupLowering, root: Node, anchor: Node) -> dict[int, int]:
+def _places(group: GroupLowering, anchor: Node) -> dict[int, int]:
     """For each dimension of the anchor that isn't 1, the dimension of the root that it becomes."""
-    access: dict[Node, Access] = {root: tuple(Axis(root, i) for i in range(len(root.shape)))}
-    for node in reversed(group.body.nodes):
-        if node in access and node is not anchor:
-            for operand, wanted in zip(node.inputs, operand_accesses(node, access[node]), strict=True):
-                access.setdefault(operand, wanted)
-    return {p: index.index for p, index in enumerate(access[anchor]) if isinstance(index, Axis)}
+    (access,) = accesses_below(group.body)[anchor]
+    return {p: index.index for p, index in enumerate(access) if isinstance(index, Axis)}

@@ -6,7 +6,7 @@ passes build new nodes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -102,11 +102,30 @@ class Graph:
                 found.update(dict.fromkeys(symbols(size)))
         return tuple(found)
 
+    def compile(self, target: str = "cpu", **options: object) -> Callable[..., object]:
+        """Native code for the graph: an `Executable`, called on numpy arrays. Options as in `graphc.compile`."""
+        assert _compilers, "graphc.frontend.executable is not imported"
+        return _compilers[-1](self, target, **options)
+
+    def __str__(self) -> str:
+        # The printer is built over this module.
+        from graphc.ir.text import print_graph
+
+        return print_graph(self)
+
     def __repr__(self) -> str:
         return f"<graph {self.name}: {len(self.inputs)} inputs, {len(self.nodes)} nodes, {len(self.outputs)} outputs>"
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
+
+
+_compilers: list[Callable[..., Callable[..., object]]] = []
+
+
+def set_compiler(compiler: Callable[..., Callable[..., object]]) -> None:
+    """Say what `Graph.compile` calls: the levels above this one can't be imported from here."""
+    _compilers[:] = [compiler]
 
 
 def topological_order(outputs: Iterable[Node], first: Iterable[Node] = ()) -> tuple[Node, ...]:
@@ -162,14 +181,14 @@ def _get_reference(out: Type, values: tuple[object, ...], *, index: int) -> obje
 GET = register(Op("get", "one of the results of a structural op", _get_type, _get_reference, flags=Flags.STRUCTURAL))
 
 
-def _fused_type(*operands: Type, body: Graph) -> Type:
+def _fused_type(*operands: Type, body: Graph, outer: tuple[int, ...] | None) -> Type:
     assert tuple(operands) == tuple(node.type for node in body.inputs), "operands of fused don't match its body"
     if len(body.outputs) == 1:
         return body.outputs[0].type
     return TupleType(tuple(node.tensor for node in body.outputs))
 
 
-def _fused_reference(out: Type, *arrays: object, body: Graph) -> object:
+def _fused_reference(out: Type, *arrays: object, body: Graph, outer: tuple[int, ...] | None) -> object:
     # The interpreter is built over this module.
     from graphc.ir.interpret import evaluate_graph
 
@@ -184,5 +203,7 @@ FUSED = register(
         _fused_type,
         _fused_reference,
         flags=Flags.STRUCTURAL,
+        # Dimensions of the first output that are looped over first, in front of the body's reductions.
+        defaults=(("outer", None),),
     )
 )

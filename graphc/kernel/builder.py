@@ -84,6 +84,7 @@ class KernelBuilder:
         self._predicates: list[Operand] = []
         self._buffers: dict[Buffer, None] = {}
         self._writes: set[Buffer] = set()
+        self._scratch_home: dict[Buffer, _Body] = {}
         self._sizes: dict[Symbol, None] = {}
         self._count = 0
         self.check_code: Callable[[], int] = lambda: 0
@@ -261,6 +262,7 @@ class KernelBuilder:
         self._register(buffer)
         body = self._bodies[-1]
         out = self._value(buffer.dtype)
+        self._use_scratch(body, buffer)
         self._use(body, *(() if predicate is None else (predicate,)), sizes=(index,))
         body.statements.append(Load(out, buffer, index, predicate))
         self._home[out] = body
@@ -278,6 +280,7 @@ class KernelBuilder:
         if buffer.space is Space.GLOBAL:
             self._writes.add(buffer)
         body = self._bodies[-1]
+        self._use_scratch(body, buffer)
         self._use(body, operand, *(() if predicate is None else (predicate,)), sizes=(index,))
         body.statements.append(Store(buffer, index, operand, predicate))
 
@@ -287,7 +290,23 @@ class KernelBuilder:
         buffer = Buffer(f"s{self._count}", dtype, size, Space.LOCAL)
         self._use(self._bodies[-1], sizes=(size,))
         self._bodies[-1].statements.append(Allocate(buffer))
+        self._scratch_home[buffer] = self._bodies[-1]
         return buffer
+
+    @property
+    def depth(self) -> int:
+        """How deep the innermost body is nested."""
+        return len(self._bodies) - 1
+
+    @contextmanager
+    def outside(self, depth: int) -> Iterator[None]:
+        """Write into an outer body, in front of what is being built inside it."""
+        bodies = self._bodies
+        self._bodies = bodies[: depth + 1]
+        try:
+            yield
+        finally:
+            self._bodies = bodies
 
     @contextmanager
     def loop(self, extent: Size, kind: LoopKind = LoopKind.PARALLEL) -> Iterator[Size]:
@@ -400,6 +419,12 @@ class KernelBuilder:
                 body.uses.add(self._home[operand].depth)
         for size in sizes:
             body.uses.update(h.depth for h in self._homes_of_size(size) if h.depth < body.depth)
+
+    def _use_scratch(self, body: _Body, buffer: Buffer) -> None:
+        """What reads or writes scratch stays in the body that holds it."""
+        home = self._scratch_home.get(buffer)
+        if home is not None and home.depth < body.depth:
+            body.uses.add(home.depth)
 
     def _homes_of_size(self, size: Size) -> list[_Body]:
         if isinstance(size, int):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import numpy as np
-
 from graphc.ir.dim import Size, bounds
 from graphc.ir.dtype import DType, bool_, c64, default_float, f32, i64, promote_categories
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -62,11 +60,11 @@ def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
     if isinstance(x, Node):
         return build.cast_to(x, dtype)
     if dtype.is_integer and isinstance(x, int) and not isinstance(x, bool):
-        info = np.iinfo(dtype.numpy)
-        if not info.min <= x <= info.max:
+        least = -(1 << (dtype.bits - 1)) if dtype.signed else 0
+        greatest = least + (1 << dtype.bits) - 1
+        if not least <= x <= greatest:
             raise DTypeError(
-                f"{name}: {x} is no {dtype.name}",
-                hint=f"its numbers go from {info.min} to {info.max}: use a wider dtype",
+                f"{name}: {x} is no {dtype.name}", hint=f"its numbers go from {least} to {greatest}: use a wider dtype"
             )
     return build.constant(x, dtype)
 

@@ -287,13 +287,12 @@ def _whole(dividend: Size, divisor: Size) -> Size:
 
 
 def _covers(size: Dim, part: Size) -> bool:
-    """Whether each term of `part` is in `size`, with the same sign and no larger."""
+    """Whether each term of `part` is a term of `size`.
+
+    A share of a larger term is not enough: what is left of it would be split off the joined expression again.
+    """
     have = dict(size.terms)
-    for monomial, coefficient in terms_of(part):
-        given = have.get(monomial, 0)
-        if given * coefficient <= 0 or abs(given) < abs(coefficient):
-            return False
-    return part != 0
+    return part != 0 and all(have.get(monomial) == coefficient for monomial, coefficient in terms_of(part))
 
 
 def _extreme(kind: type[Least] | type[Greatest], sizes: Iterable[Size]) -> Size:

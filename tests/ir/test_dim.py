@@ -365,6 +365,13 @@ def test_symbols_of_the_same_name_with_other_bounds_differ() -> None:
     assert hash(replace(one, upper=5)) == hash(two)
 
 
+def test_a_convolution_of_equal_size_keeps_its_quotients_apart() -> None:
+    # Both terms hold k // 9, one of them 56 times: no remainder may take a share of it.
+    k, n = symbol("k", 0, 575), symbol("n", 0, 3135)
+    index = (k // 9 * 56 + n // 56 + k // 3 % 3) * 56 + n % 56 + k % 3
+    assert str(index) == "56*((k // 3) % 3) + (k % 3) + 3136*(k // 9) + n"
+
+
 def test_division_by_zero_is_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         quotient(N, 0)

@@ -29,7 +29,7 @@ def cgroup_quota(root: Path = Path("/")) -> float | None:
         return None
     quotas: list[float] = []
     for line in lines:
-        hierarchy, controllers, path = line.split(":", 2)
+        hierarchy, controllers, path = (line.split(":", 2) + ["", ""])[:3]
         if hierarchy == "0" and controllers == "":
             mount, read = root / "sys/fs/cgroup", _quota_v2
         elif "cpu" in controllers.split(","):

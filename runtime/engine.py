@@ -33,12 +33,14 @@ class InternalCompilerError(Exception):
 
 def compile_object(text: str, target: Target, clean: bool = False) -> bytes:
     """Object code of the module `text`; `clean` runs the light clean-up passes first."""
-    return _emit(text, target, clean, lambda machine, module: machine.emit_object(module))
+    code: bytes = _emit(text, target, clean, lambda machine, module: machine.emit_object(module))
+    return code
 
 
 def assembly(text: str, target: Target, clean: bool = False) -> str:
     """The assembler text that `compile_object` would give the bytes of."""
-    return _emit(text, target, clean, lambda machine, module: machine.emit_assembly(module))
+    listing: str = _emit(text, target, clean, lambda machine, module: machine.emit_assembly(module))
+    return listing
 
 
 def cleaned(text: str, target: Target) -> str:

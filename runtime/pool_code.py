@@ -9,8 +9,9 @@ sleep). Workers start when first needed and live as long as the process. The cal
 
 One word says what there is to do: the low half is the region's number, on which sleepers wait, the high half its
 thread count. A worker whose number is not below the count must not look at the function and argument, for the caller
-does not wait for it before it writes the next ones; so both halves must arrive together. An entry while a region runs
-(from a task, or from another thread of the program) does the work by itself, as the only thread.
+does not wait for it before it writes the next ones; so both halves must arrive together. A share belongs to whoever
+first writes the region's number into the share's claim. An entry while a region runs (from a task, or from another
+thread of the program) does the work by itself, as the only thread.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}
 
 # Pauses before sleep: 50 to 150 us, a few times what it costs to wake up.
 SPIN = {"x86_64": 4096, "aarch64": 8192}
+
+# Pauses that the caller grants the workers to begin.
+_GRACE = 256
 
 
 def is_supported(target: Target) -> bool:
@@ -52,6 +56,7 @@ def pool_text(target: Target) -> str:
 @pool_work     = internal global {{ ptr, ptr, i64, i64, i64, i64, i64, i64 }} zeroinitializer, align 64
 @pool_busy     = internal global i32 0, align 64
 @pool_waiting  = internal global i32 0, align 4
+@pool_claims   = internal global [{64 * MAX_THREADS} x i8] zeroinitializer, align 64
 @pool_threads  = global i64 1, align 64
 @pool_started  = global i64 1, align 8
 @pool_spin     = global i32 {SPIN[target.arch]}, align 4
@@ -66,6 +71,7 @@ declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @sigfillset(ptr)
 declare i32 @sigdelset(ptr, i32)
 declare i64 @llvm.smin.i64(i64, i64)
+declare i32 @llvm.umin.i32(i32, i32)
 {declarations}
 
 ; the sleepers' bit of a thread; threads above 63 have none, and are woken unasked
@@ -111,7 +117,20 @@ park:
 look:
   %count = lshr i64 %word, 32
   %takes_part = icmp ult i64 %thread, %count
-  br i1 %takes_part, label %run, label %skip
+  br i1 %takes_part, label %consider, label %skip
+consider:
+  ; a claim that is not older than the region: the caller was quicker, or this is about a region long past
+  %number_now = trunc i64 %word to i32
+  %claim_offset = shl i64 %thread, 6
+  %claim = getelementptr i8, ptr @pool_claims, i64 %claim_offset
+  %claimed = load atomic i32, ptr %claim monotonic, align 64
+  %age = sub i32 %number_now, %claimed
+  %is_older = icmp sgt i32 %age, 0
+  br i1 %is_older, label %try, label %skip
+try:
+  %exchanged = cmpxchg ptr %claim, i32 %claimed, i32 %number_now acq_rel monotonic
+  %is_ours = extractvalue {{ i32, i1 }} %exchanged, 1
+  br i1 %is_ours, label %run, label %skip
 skip:
   br label %spin
 run:
@@ -235,9 +254,43 @@ wake:
 work:
   call void %function(ptr %argument, i64 0, i64 %count)
   %limit = load atomic i32, ptr @pool_spin monotonic, align 4
-  br label %join
+  %grace = call i32 @llvm.umin.i32(i32 %limit, i32 {_GRACE})
+  br label %join_early
+join_early:
+  %turn_early = phi i32 [ 0, %work ], [ %next_turn_early, %again_early ]
+  %left_early = load atomic i32, ptr @pool_pending acquire, align 4
+  %is_done_early = icmp eq i32 %left_early, 0
+  br i1 %is_done_early, label %free, label %still_early
+still_early:
+  %next_turn_early = add nuw i32 %turn_early, 1
+  %is_early = icmp ult i32 %turn_early, %grace
+  br i1 %is_early, label %again_early, label %take_over
+again_early:
+  {pause}
+  br label %join_early
+take_over:
+  %share = phi i64 [ 1, %still_early ], [ %next_share, %next ]
+  %has_share = icmp ult i64 %share, %count
+  br i1 %has_share, label %look, label %join
+look:
+  %share_offset = shl i64 %share, 6
+  %share_claim = getelementptr i8, ptr @pool_claims, i64 %share_offset
+  %claimed_by = load atomic i32, ptr %share_claim monotonic, align 64
+  %is_begun = icmp eq i32 %claimed_by, %number
+  br i1 %is_begun, label %next, label %try
+try:
+  %exchanged = cmpxchg ptr %share_claim, i32 %claimed_by, i32 %number acq_rel monotonic
+  %is_taken = extractvalue {{ i32, i1 }} %exchanged, 1
+  br i1 %is_taken, label %do_share, label %next
+do_share:
+  call void %function(ptr %argument, i64 %share, i64 %count)
+  %pending_before = atomicrmw sub ptr @pool_pending, i32 1 seq_cst
+  br label %next
+next:
+  %next_share = add nuw i64 %share, 1
+  br label %take_over
 join:
-  %turn = phi i32 [ 0, %work ], [ %next_turn, %again ]
+  %turn = phi i32 [ 0, %take_over ], [ %next_turn, %again ]
   %left = load atomic i32, ptr @pool_pending acquire, align 4
   %is_done = icmp eq i32 %left, 0
   br i1 %is_done, label %free, label %still
@@ -267,7 +320,10 @@ free:
 }}
 
 define void @pool_reset() nounwind {{
-  store atomic i64 0, ptr @pool_word monotonic, align 8
+  ; the number goes on from where it was, since the claims do; with a count of 0 it asks nobody for anything
+  %word = load atomic i64, ptr @pool_word monotonic, align 8
+  %number = and i64 %word, 4294967295
+  store atomic i64 %number, ptr @pool_word monotonic, align 8
   store atomic i32 0, ptr @pool_pending monotonic, align 4
   store atomic i64 0, ptr @pool_sleepers monotonic, align 8
   store atomic i32 0, ptr @pool_waiting monotonic, align 4

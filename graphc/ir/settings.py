@@ -67,8 +67,9 @@ def read(environment: Mapping[str, str]) -> Settings:
     known = [row.variable for row in rows]
     for variable in environment:
         if variable.startswith(PREFIX) and variable not in known:
-            close = difflib.get_close_matches(variable, known, n=1)
-            advice = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"
+            names = [each[len(PREFIX) :] for each in known]
+            close = difflib.get_close_matches(variable[len(PREFIX) :], names, n=1)
+            advice = f"; did you mean {PREFIX}{close[0]}?" if close else f"; there are {', '.join(known)}"
             warnings.warn(f"{variable} is no setting of graphc{advice}", stacklevel=2)
     return Settings(**values)  # type: ignore[arg-type]  # _parse returns the type of each field's default
 

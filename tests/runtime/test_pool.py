@@ -219,7 +219,7 @@ def test_a_fork_while_another_thread_is_in_a_region(in_child) -> None:
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # as above
 other = (ctypes.c_int64 * 101)()
-thread = threading.Thread(target=repeat, args=(other, 3_000_000, 1024))
+thread = threading.Thread(target=repeat, args=(other, 200_000, 1024))
 thread.start()
 for _ in range(5):
     child = os.fork()
@@ -228,7 +228,7 @@ for _ in range(5):
         os._exit(0 if run(100) == ([100] * 2, 2) else 1)
     assert os.waitpid(child, 0)[1] == 0
 thread.join()
-assert other[0] == 3_000_000
+assert other[0] == 200_000
 print("done")
 """)
     assert output == "done\n"

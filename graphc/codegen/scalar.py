@@ -12,7 +12,8 @@ from functools import partial
 from typing import TypeAlias
 
 from graphc.codegen.emitter import Emitter, constant, register_type, vector_type
-from graphc.codegen.floating import fma, from_memory, round_to, round_whole, to_memory
+from graphc.codegen.floating import from_memory, round_to, round_whole, to_memory
+from graphc.codegen.fused import fma
 from graphc.ir.dtype import DType, bf16, bool_, f16, f64
 from graphc.kernel.ir import Apply, Value
 

@@ -202,16 +202,17 @@ def _pow_vjp(ct: Node, out: Node, x: Node, y: Node) -> tuple[Node, Node]:
     zero, one = build.zeros_like(x), build.ones_like(x)
     is_zero = eq(x, zero)
     base = select(bitwise_and(is_zero, eq(y, zero)), one, x)
-    by_x = mul(ct, mul(y, pow_(base, sub(y, one))))
-    known = bitwise_and(is_zero, ge(y, zero))
-    return by_x, mul(ct, mul(out, log(select(known, one, x))))
+    by_x = mul(y, pow_(base, sub(y, one)))
+    growth = real(y) if y.tensor.dtype.is_complex else y
+    vanishes = bitwise_and(is_zero, ge(growth, build.zeros_like(growth)))
+    by_y = mul(out, log(select(vanishes, one, x)))
+    return mul(ct, build.conj_of(by_x)), mul(ct, build.conj_of(by_y))
 
 
 pow_: Op = _binary(
     "pow",
     "x to the y; integers wrap, and give 0 for negative y but where x is 1 or -1",
     widely(numerics.power),
-    takes=check.REAL,
     vjp=_pow_vjp,
     flags=_EXPENSIVE,
 )
@@ -408,9 +409,11 @@ lt: Op = _binary("lt", "x < y", exactly(np.less), takes=check.ORDERED, gives=_to
 le: Op = _binary("le", "x <= y", exactly(np.less_equal), takes=check.ORDERED, gives=_to_bool)
 gt: Op = _binary("gt", "x > y", exactly(np.greater), takes=check.ORDERED, gives=_to_bool)
 ge: Op = _binary("ge", "x >= y", exactly(np.greater_equal), takes=check.ORDERED, gives=_to_bool)
-is_nan: Op = _unary("is_nan", "whether x is nan", exactly(np.isnan), gives=_to_bool)
-is_inf: Op = _unary("is_inf", "whether x is inf or -inf", exactly(np.isinf), gives=_to_bool)
-is_finite: Op = _unary("is_finite", "whether x is neither nan nor infinite", exactly(np.isfinite), gives=_to_bool)
+is_nan: Op = _unary("is_nan", "whether x is nan", exactly(np.isnan), takes=check.FLOATING, gives=_to_bool)
+is_inf: Op = _unary("is_inf", "whether x is inf or -inf", exactly(np.isinf), takes=check.FLOATING, gives=_to_bool)
+is_finite: Op = _unary(
+    "is_finite", "whether x is neither nan nor infinite", exactly(np.isfinite), takes=check.FLOATING, gives=_to_bool
+)
 
 # Logic and bits
 

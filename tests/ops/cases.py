@@ -245,6 +245,10 @@ def _simple_unary_cases() -> Iterator[Case]:
         tests = ((ew.is_nan, math.isnan), (ew.is_inf, math.isinf), (ew.is_finite, math.isfinite))
         for op, test in tests:
             yield Case(op, (special(kind),), {}, lambda x, f=test: _each(f)(x).astype(bool))
+    for kind in COMPLEXES:
+        z = np.array([1, complex(0.0, math.nan), complex(math.inf, 1.0), complex(math.nan, math.inf)], kind.numpy)
+        for op, answer in ((ew.is_nan, [0, 1, 0, 1]), (ew.is_inf, [0, 0, 1, 1]), (ew.is_finite, [1, 0, 0, 0])):
+            yield Case(op, (z,), {}, lambda z, e=answer: np.array(e, bool))
     for kind in (f64, c128):
         yield Case(ew.neg, (draw((2, 3), kind),), {}, lambda x: 0 - x, gradient=True)
         yield Case(ew.abs_, (draw((2, 3), kind, 0.5, 2.0),), {}, lambda x: (x * x.conj()).real ** 0.5, gradient=True)
@@ -364,6 +368,10 @@ def _binary_cases() -> Iterator[Case]:
             yield Case(op, pairs(kind), {}, None, "special")
             yield Case(op, (draw((3, 7), kind, 0.1, 1.2), draw((3, 7), kind, 1.3, 2.0)), {}, _each(function_of_floats))
         smooth = (np.array([0.7, 5.3, 1.9, 3.1]), np.array([1.1, 1.4, 0.8, -2.3]))
+        if op is ew.pow_:
+            for kind in COMPLEXES:
+                numbers = (draw((2, 3), kind, 0.3, 1.5), draw((2, 3), kind, 0.3, 1.5))
+                yield Case(op, numbers, {}, _each(lambda z, w: cmath.exp(w * cmath.log(z))), gradient=kind is c128)
         has_gradient = op is not ew.floor_divide
         yield Case(op, smooth, {}, _each(function_of_floats), "smooth", gradient=has_gradient)
 

@@ -148,6 +148,10 @@ COMPLEX: dict[str, Callable[..., Any]] = {
     "ne": np.not_equal,
     "reciprocal": lambda z: 1 / z,
     "rsqrt": lambda z: 1 / np.sqrt(z),
+    "pow": np.power,
+    "is_nan": np.isnan,
+    "is_inf": np.isinf,
+    "is_finite": np.isfinite,
 } | {
     function.__name__: _of_complex(function)
     for function in (
@@ -166,7 +170,7 @@ COMPLEX: dict[str, Callable[..., Any]] = {
 
 
 def _complex_result(op: str, first: DType) -> DType:
-    if op in ("eq", "ne"):
+    if op in ("eq", "ne", "is_nan", "is_inf", "is_finite"):
         return bool_
     if op in ("real", "imag", "abs"):
         return real_of(first)

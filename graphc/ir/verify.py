@@ -15,7 +15,7 @@ from typing import NoReturn
 from graphc.ir.attribute import Array, Attribute
 from graphc.ir.dim import Dim, Size, Symbol, symbols
 from graphc.ir.dtype import DType
-from graphc.ir.errors import VerifyError
+from graphc.ir.errors import GraphcError, VerifyError
 from graphc.ir.graph import INPUT, Graph, Node
 from graphc.ir.op import find_op
 from graphc.ir.scan import MAX_INTEGER, MAX_NESTING, is_symbol_name
@@ -97,7 +97,7 @@ class _Check:
         try:
             derived = op.type_rule(*(operand.type for operand in node.inputs), **node.keywords)
         except Exception as error:  # the operands and attributes may be anything
-            reason = str(error) or type(error).__name__
+            reason = error.message if isinstance(error, GraphcError) else str(error) or type(error).__name__
             raise self._error(node, f"the type rule of {op.name} refuses its operands: {reason}") from error
         if derived != node.type:
             self._fail(node, f"the type rule of {op.name} gives {derived}, the node has {node.type}")
@@ -155,5 +155,5 @@ class _Check:
         try:
             shown = node_text(node, name_nodes(self.graph))
         except Exception:  # what is broken may be what the printer needs
-            shown = repr(node)
+            shown = f"%? = {node.op.name}(...)"
         return VerifyError(f"graph {self.graph.name}: {message}\n  in {shown}", location=node.location)

@@ -22,7 +22,7 @@ from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.lowering import Operand, Scalar
 from graphc.ir.op import Flags
-from graphc.ir.type import Shape, TensorType
+from graphc.ir.type import Shape, TensorType, TupleType
 from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.ir import Buffer, Kernel
 from graphc.kernel.program import CheckSite
@@ -82,7 +82,9 @@ def lower(graph: Graph) -> Lowered:
     checks: list[CheckSite] = []
     for node in graph.nodes:
         if node.op is FUSED:
-            calls.extend(GroupLowering(node, checks).lower())
+            types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
+            if any(each.size != 0 for each in types):
+                calls.extend(GroupLowering(node, checks).lower())
         else:
             assert node.op in (INPUT, GET) or node.op is creation.constant, f"{node.op.name} should be in a fused node"
     return Lowered(graph, tuple(calls), tuple(source_of(node) for node in graph.outputs), tuple(checks))

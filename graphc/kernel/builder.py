@@ -208,7 +208,8 @@ class KernelBuilder:
             return self.cast(x, f32) if combiner in ("sum", "prod") and x.dtype in (f16, bf16) else x
 
         total = self._reduce(combiner, extent, widened)
-        return self.cast(total, given[0]) if narrow and given[0] in (f16, bf16) else total
+        is_widened = combiner in ("sum", "prod") and given[0] in (f16, bf16)
+        return self.cast(total, given[0]) if narrow and is_widened else total
 
     def _reduce(self, combiner: str, extent: Size, element: Callable[[Size], Scalar]) -> AnyScalar:
         first = self._reduce_part(combiner, extent, element, lambda x: x.real if isinstance(x, Pair) else x)

@@ -30,7 +30,8 @@ def split_index(position: Size, shape: Shape) -> tuple[Size, ...]:
     """The indices of the element at a row-major position below the number of elements."""
     indices: list[Size] = []
     for axis, size in enumerate(shape):
-        whole = position // product(shape[axis + 1 :])
+        inner = product(shape[axis + 1 :])
+        whole = position // inner if inner != 0 else 0
         indices.append(0 if size == 1 else whole if axis == 0 else whole % size)
     return tuple(indices)
 

@@ -1,0 +1,88 @@
+"""The package's shape: what is installed is what is there, and imports run one way."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomli")
+
+ROOT = Path(__file__).parent.parent
+OUTER = {"passes": "graphc.passes", "runtime": "graphc.runtime"}
+
+# A folder may import itself and those to its right.
+BELOW: dict[str, set[str]] = {
+    "ir": set(),
+    "ops": {"ir"},
+    "kernel": {"ir"},
+    "passes": {"ir", "ops", "kernel"},
+    "codegen": {"ir", "kernel", "passes"},
+    "runtime": {"ir", "kernel", "passes"},
+    "frontend": {"ir", "ops", "kernel", "passes", "codegen", "runtime"},
+    "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend"},
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for folder, prefix in {"graphc": "graphc", **OUTER}.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            yield ".".join((prefix, *parts)).removesuffix(".__init__"), path
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: imports are absolute"
+            yield node.lineno, node.module or ""
+            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def test_every_folder_is_an_installed_package() -> None:
+    listed = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    present = {name if path.name == "__init__.py" else name.rpartition(".")[0] for name, path in modules()}
+    assert listed == present
+
+
+def test_imports_run_one_way() -> None:
+    wrong = []
+    for name, path in modules():
+        level = name.split(".")[1] if "." in name else ""
+        if level not in BELOW:
+            continue  # graphc itself and graphc.__main__ stand above all
+        for line, target in imported(path):
+            parts = target.split(".")
+            if parts[0] == "graphc" and len(parts) > 1 and parts[1] in BELOW:
+                if parts[1] != level and parts[1] not in BELOW[level]:
+                    wrong.append(f"{path.relative_to(ROOT)}:{line} imports {target}")
+    assert wrong == []
+
+
+def test_no_module_is_left_out_of_the_layers() -> None:
+    levels = {name.split(".")[1] for name, _ in modules() if name.count(".")}
+    assert levels - {"__main__"} <= set(BELOW)
+
+
+@pytest.mark.parametrize("folder", OUTER)
+def test_outer_folders_refuse_another_name(folder: str) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import {folder}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"imported as graphc.{folder}" in done.stderr
+
+
+def test_importing_graphc_needs_no_extra() -> None:
+    code = (
+        "import sys; import graphc; "
+        "extra = {'sklearn', 'matplotlib', 'rich', 'torch', 'jax', 'pytest', 'scipy', 'mpmath'} & set(sys.modules); "
+        "assert not extra, extra"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -1,4 +1,8 @@
-"""The default pipelines: which passes a graph goes through, and why in this order."""
+"""The default pipelines, from the traced graph to the one that kernels are made of.
+
+Level: tensor graph to tensor graph. `fuse` is the last pass that gives a graph; what follows gives kernels. Every
+rewrite merges equal nodes and a graph holds no dead ones, so neither `cse` nor `dce` needs a step of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,30 @@ from typing import Literal
 
 from graphc.passes.pipeline import Pipeline, parse_pipeline
 
+STRICT = (
+    "simplify",  # composites and gradient rules leave neutral elements and double views: less for all that follows
+    "fold",  # what depends on constants alone is known now; simplify has brought constants together
+    "decompose",  # kernels compute with real numbers, and convolution gradients are to store no products
+    "simplify",  # folding made constants, decomposing made views: both hold new chances
+    "fuse",  # last: nothing that follows works on single nodes
+)
+
+FAST = (
+    "simplify{numerics=fast}",  # as above, with rules that are right up to rounding
+    "fold{numerics=fast}",  # formulas of constants too
+    "decompose",
+    "simplify{numerics=fast}",
+    "fuse",
+)
+
 
 def default_pipeline(numerics: Literal["strict", "fast"] = "strict") -> Pipeline:
-    """The passes from a traced graph to the one that `fuse` takes."""
-    return parse_pipeline(f"simplify{{numerics={numerics}}},fold,cse,dce")
+    """What `compile` runs: rules that keep every bit, or with "fast" those that are right up to rounding too."""
+    return parse_pipeline(",".join(FAST if numerics == "fast" else STRICT))
+
+
+def with_fusion(pipeline: Pipeline) -> Pipeline:
+    """The pipeline with `fuse` as its last step, without which no kernels can be made."""
+    if pipeline.steps and pipeline.steps[-1].pass_.name == "fuse":
+        return pipeline
+    return pipeline + parse_pipeline("fuse")

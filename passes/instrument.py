@@ -201,11 +201,8 @@ def random_arguments(graph: Graph, seed: int = 0) -> tuple[npt.NDArray[np.generi
 
 
 def _random_array(generator: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> npt.NDArray[np.generic]:
-    values: npt.NDArray[np.generic]
     if dtype.kind <= Kind.INT:
-        values = np.asarray(generator.integers(0, 2, shape))
-    else:
-        values = np.asarray(generator.uniform(0.5, 1.5, shape) * generator.choice([-1.0, 1.0], shape))
-        if dtype.is_complex:
-            values = np.asarray(values + 1j * generator.uniform(-1.5, 1.5, shape))
-    return values.astype(dtype.numpy)
+        return np.asarray(generator.integers(0, 2, shape)).astype(dtype.numpy)
+    real = generator.uniform(0.5, 1.5, shape) * generator.choice([-1.0, 1.0], shape)
+    imaginary = generator.uniform(-1.5, 1.5, shape) if dtype.is_complex else 0.0
+    return np.asarray(real + 1j * imaginary if dtype.is_complex else real).astype(dtype.numpy)

@@ -18,7 +18,14 @@ from graphc.ir.op import Flags, Op, register
 from graphc.ir.type import Shape, TensorType
 from graphc.ops import check
 from graphc.ops.indices import linear_index
-from graphc.ops.numerics import NumpyArray, philox, rounded
+from graphc.ops.numerics import (
+    PHILOX_MULTIPLIERS,
+    PHILOX_ROUNDS,
+    PHILOX_WEYL,
+    NumpyArray,
+    philox,
+    rounded,
+)
 
 
 def _constant_type(*, value: Array) -> TensorType:
@@ -118,11 +125,37 @@ def _random_bits_reference(out: TensorType, key: NumpyArray, *, shape: tuple[int
     return rounded(first if dtype is u32 else first | (second << np.uint64(32)), dtype)
 
 
+def _philox(b: Builder, counter: Scalar, key: Scalar) -> tuple[Scalar, Scalar]:
+    """The first two words for a 64-bit counter and key."""
+    half = b.constant(32, u64)
+
+    def low(x: Scalar) -> Scalar:
+        return b.cast(b.apply("bitwise_and", x, b.constant(0xFFFFFFFF, u64)), u32)
+
+    def high(x: Scalar) -> Scalar:
+        return b.cast(b.apply("shift_right", x, half), u32)
+
+    words = (low(counter), high(counter), b.constant(0, u32), b.constant(0, u32))
+    keys: tuple[Scalar, ...] = (low(key), high(key))
+    for _ in range(PHILOX_ROUNDS):
+        (a, above), (c, beyond) = (
+            (b.apply("mul", x, factor), b.apply("multiply_high", x, factor))
+            for x, factor in zip(words[::2], (b.constant(m, u32) for m in PHILOX_MULTIPLIERS))
+        )
+        first = b.apply("bitwise_xor", b.apply("bitwise_xor", beyond, words[1]), keys[0])
+        third = b.apply("bitwise_xor", b.apply("bitwise_xor", above, words[3]), keys[1])
+        words = (first, c, third, a)
+        keys = tuple(b.apply("add", k, b.constant(w, u32)) for k, w in zip(keys, PHILOX_WEYL))
+    return words[0], words[1]
+
+
 def _random_bits_lower(
     b: Builder, out: TensorType, i: tuple[Size, ...], key: Operand, *, shape: Shape, dtype: DType
 ) -> Scalar:
-    counter = b.index(linear_index(i, shape), u64)
-    return b.apply("philox32" if dtype is u32 else "philox64", counter, key(()))
+    first, second = _philox(b, b.index(linear_index(i, shape), u64), key(()))
+    if dtype is u32:
+        return first
+    return b.apply("bitwise_or", b.cast(first, u64), b.apply("shift_left", b.cast(second, u64), b.constant(32, u64)))
 
 
 random_bits: Op = register(

@@ -159,6 +159,12 @@ def make_complex(re: NumpyArray, im: NumpyArray) -> NumpyArray:
     return out
 
 
+PHILOX_ROUNDS = 10
+PHILOX_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+PHILOX_WEYL = (0x9E3779B9, 0xBB67AE85)
+"""What the key's words grow by from round to round."""
+
+
 def philox(counter: npt.NDArray[np.uint64], key: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """The first two words of Philox 4x32-10 for 64-bit counters (Salmon et al. 2011), each in a uint64.
 
@@ -166,14 +172,14 @@ def philox(counter: npt.NDArray[np.uint64], key: int) -> tuple[npt.NDArray[np.ui
     """
     low, high = np.uint64(0xFFFFFFFF), np.uint64(32)
     words = [counter & low, counter >> high, np.zeros_like(counter), np.zeros_like(counter)]
-    key_low, key_high = key & 0xFFFFFFFF, key >> 32
-    for _ in range(10):
-        first, second = words[0] * np.uint64(0xD2511F53), words[2] * np.uint64(0xCD9E8D57)
+    keys = [key & 0xFFFFFFFF, key >> 32]
+    for _ in range(PHILOX_ROUNDS):
+        first, second = (word * np.uint64(factor) for word, factor in zip(words[::2], PHILOX_MULTIPLIERS))
         words = [
-            (second >> high) ^ words[1] ^ np.uint64(key_low),
+            (second >> high) ^ words[1] ^ np.uint64(keys[0]),
             second & low,
-            (first >> high) ^ words[3] ^ np.uint64(key_high),
+            (first >> high) ^ words[3] ^ np.uint64(keys[1]),
             first & low,
         ]
-        key_low, key_high = (key_low + 0x9E3779B9) & 0xFFFFFFFF, (key_high + 0xBB67AE85) & 0xFFFFFFFF
+        keys = [(k + step) & 0xFFFFFFFF for k, step in zip(keys, PHILOX_WEYL)]
     return words[0], words[1]

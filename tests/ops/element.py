@@ -18,13 +18,16 @@ import numpy.typing as npt
 from graphc.ir.dim import Size, evaluate
 from graphc.ir.dtype import DType, bool_, dtype, f32, f64, real_of
 from graphc.ir.graph import Node
-from graphc.ir.op import find_op
+from graphc.ir.op import Op
 from graphc.ir.type import TensorType
 from graphc.kernel.scalar import SCALARS, result_dtype
 from graphc.kernel.scalar import evaluate as evaluate_scalar
-from graphc.ops.numerics import convert, philox
+from graphc.ops import elementwise
+from graphc.ops.numerics import convert
 
 Values = npt.NDArray[Any]
+
+_FUNCTIONS = {value.name: value for value in vars(elementwise).values() if isinstance(value, Op)}
 
 
 @dataclass(frozen=True)
@@ -75,19 +78,15 @@ class ElementBuilder:
     def apply(self, op: str, *operands: Number, dtype: DType | None = None) -> Number:
         """A scalar op."""
         arrays = [x.value for x in operands]
-        if op.startswith("philox"):
-            first, second = philox(arrays[0].reshape(1), int(arrays[1]))
-            word = first if op == "philox32" else first | second << np.uint64(32)
-            return Number(word.astype(np.uint32 if op == "philox32" else np.uint64).reshape(()))
         if op in COMPLEX and (op == "complex" or any(x.dtype.is_complex for x in operands)):
             with np.errstate(all="ignore"):
                 return Number(np.asarray(COMPLEX[op](*arrays)).astype(_complex_result(op, operands[0].dtype).numpy))
         assert op in SCALARS, f"there is no scalar op {op}"
         out = result_dtype(op, tuple(x.dtype for x in operands), dtype)
-        if SCALARS[op].is_base:
-            return Number(evaluate_scalar(op, out, *arrays).reshape(()))
-        # Functions are judged where their formulas are tested: here they mean what the op of their name means.
-        return Number(np.asarray(find_op(op).reference(TensorType((), out), *arrays)))
+        if op in _FUNCTIONS and not SCALARS[op].is_base:
+            # Functions are judged where their formulas are tested: here they mean what the op of their name means.
+            return Number(np.asarray(_FUNCTIONS[op].reference(TensorType((), out), *arrays)))
+        return Number(evaluate_scalar(op, out, *arrays).reshape(()))
 
     def cast(self, x: Number, dtype: DType) -> Number:
         """The value converted."""

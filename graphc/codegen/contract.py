@@ -31,6 +31,7 @@ from graphc.codegen.arithmetic import (
     divide_up,
     extend,
     greatest,
+    is_known,
     least,
     minus,
     plus,
@@ -103,12 +104,13 @@ def plan_contract(statement: Contract, target: Target) -> Plan:
     tile = choose_tile(target, scalar, rows, columns)
     left = strided_access(statement.left, statement.m, statement.k, statement.acc.dtype)
     right = strided_access(statement.right, statement.n, statement.k, statement.acc.dtype)
-    tile = replace(tile, packed_left=left is None or (left.along != 1 and not is_at_most(columns, FEW_COLUMNS)))
+    has_blocks = not is_at_most(statement.depth, CONTRACT_BLOCK)
+    packed_left = left is None or (left.along != 1 and not is_at_most(columns, FEW_COLUMNS))
+    tile = replace(tile, packed_left=packed_left, is_single=not has_blocks)
     vectors = edge_vectors(tile, columns)
     edge = replace(tile, vectors=vectors) if vectors else None
     most_rows, most_columns = bounds(rows)[1], bounds(columns)[1]
     depth = _up(min(bounds(statement.depth)[1], CONTRACT_BLOCK), tile.lanes)
-    has_blocks = not is_at_most(statement.depth, CONTRACT_BLOCK)
     column_block = min(COLUMN_BLOCK_BYTES // tile.size // tile.columns * tile.columns, _up(most_columns, tile.columns))
     row_block = min(_up(ROW_BLOCK, tile.rows), _up(most_rows, tile.rows))
     row_part = min(_up(ROW_PART, tile.rows), row_block)
@@ -207,26 +209,36 @@ class _Contraction:
 
     def emit(self) -> None:
         """The whole."""
-        e, plan, statement = self.e, self.plan, self.statement
+        e, statement = self.e, self.statement
         rows, columns, depth = (index(e, size) for size in (statement.rows, statement.columns, statement.depth))
-        all_rows, all_columns = _Range("0", rows), _Range("0", columns)
-        if statement.parallel:
-            all_rows, all_columns = self._share(rows, columns, depth)
-        row_count = minus(e, all_rows.stop, all_rows.start)
+        whole = _Range("0", rows), _Range("0", columns)
+        if not statement.parallel:
+            self._part_of_thread(*whole, depth)
+            return
+        work = times(e, times(e, rows, columns), greatest(e, depth, 1))
+        if is_known(work) and int(work) < THREAD_WORK:
+            with e.branch(compare(e, "eq", e.thread, 0)):
+                self._part_of_thread(*whole, depth)
+            return
+        self._part_of_thread(*self._share(rows, columns, work), depth)
+
+    def _part_of_thread(self, rows: _Range, columns: _Range, depth: str) -> None:
+        """The rows and columns that a thread computes."""
+        e, plan, statement = self.e, self.plan, self.statement
+        row_count = minus(e, rows.stop, rows.start)
         if plan.can_read_right:
             self.read_in_place = compare(e, "sle", row_count, FEW_ROWS)
         if not plan.tile.packed_left:
             self._make_offsets(row_count)
         with (
-            _blocks(e, all_columns, plan.column_block, plan.tile.columns, statement.columns) as columns_here,
-            _blocks(e, all_rows, plan.row_block, plan.tile.rows, statement.rows) as rows_here,
+            _blocks(e, columns, plan.column_block, plan.tile.columns, statement.columns) as columns_here,
+            _blocks(e, rows, plan.row_block, plan.tile.rows, statement.rows) as rows_here,
         ):
             self._block(rows_here, columns_here, depth)
 
-    def _share(self, rows: str, columns: str, depth: str) -> tuple[_Range, _Range]:
+    def _share(self, rows: str, columns: str, work: str) -> tuple[_Range, _Range]:
         """This thread's part: the threads form a grid, which divides rows and columns by whole tiles."""
         e, tile = self.e, self.plan.tile
-        work = times(e, times(e, rows, columns), greatest(e, depth, 1))
         threads = least(e, e.threads, plus(e, divide(e, work, THREAD_WORK), 1))
         row_tiles, column_tiles = divide_up(e, rows, tile.rows), divide_up(e, columns, tile.columns)
         function = _define_grid(e.module)

@@ -17,7 +17,7 @@ strength reduction would turn a stride into a chain of additions longer than the
 
 >>> from graphc.runtime.target import named_target
 >>> choose_tile(named_target("x86-64-v4"), "float", 1024, 1024)
-Tile(rows=6, vectors=4, lanes=16, scalar='float', packed_left=False)
+Tile(rows=6, vectors=4, lanes=16, scalar='float', packed_left=False, is_single=False)
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ class Tile:
     scalar: str
     packed_left: bool = False
     """Whether the left elements of one k lie side by side."""
+    is_single: bool = False
+    """Whether there is one depth block only, so that nothing is added to totals; `first` is ignored."""
 
     @property
     def columns(self) -> int:
@@ -66,8 +68,8 @@ class Tile:
     @property
     def name(self) -> str:
         """The function's name."""
-        left = "packed" if self.packed_left else "rows"
-        return f"tile_{type_suffix(self.scalar, 1)}_{self.rows}x{self.columns}_{left}"
+        kind = ("packed" if self.packed_left else "rows") + ("_single" if self.is_single else "")
+        return f"tile_{type_suffix(self.scalar, 1)}_{self.rows}x{self.columns}_{kind}"
 
     @property
     def is_float(self) -> bool:
@@ -208,9 +210,10 @@ def tile_text(tile: Tile, target: Target) -> str:
     for i, v in cells:
         lines.append(f"%p{i}_{v} = getelementptr i8, ptr %totals, i64 {(i * tile.vectors + v) * tile.lanes * size}")
     align = tile.lanes * size
-    lines += ["br i1 %first, label %set, label %add", "set:"]
-    lines += [f"store {vector} %s{i}_{v}, ptr %p{i}_{v}, align {align}" for i, v in cells]
-    lines += ["ret void", "add:"]
+    stores = [f"store {vector} %s{i}_{v}, ptr %p{i}_{v}, align {align}" for i, v in cells]
+    if tile.is_single:
+        return "\n".join((*lines, *stores, "ret void", "}"))
+    lines += ["br i1 %first, label %set, label %add", "set:", *stores, "ret void", "add:"]
     plus = "fadd" if tile.is_float else "add"
     for i, v in cells:
         lines += [

@@ -23,11 +23,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import llvmlite
-import llvmlite.binding as llvm
-
 from graphc.ir.settings import settings
 from graphc.runtime import engine
+from graphc.runtime.llvm import versions
 from graphc.runtime.lock import LOCK
 from graphc.runtime.target import Target
 
@@ -54,8 +52,7 @@ def key(text: str, target: Target, clean: bool, symbols: Sequence[str]) -> str:
     parts = (
         _FORMAT.decode(),
         codegen_version(),
-        llvmlite.__version__,
-        ".".join(map(str, llvm.llvm_version_info)),
+        *versions(),
         target.triple,
         target.cpu,
         target.features,

@@ -9,16 +9,17 @@ Every call into LLVM happens under `lock.LOCK`.
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import itertools
 import re
 import struct
 import sys
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
 from typing import TypeVar
 
-import llvmlite.binding as llvm
-
+from graphc.ir.errors import MemoryExceeded
+from graphc.runtime.llvm import llvm
 from graphc.runtime.lock import LOCK
 from graphc.runtime.target import Target, native_target, new_target_machine, target_machine
 
@@ -121,6 +122,11 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> d
     symbols = tuple(symbols)
     assert symbols, "linking happens when a symbol is looked up: name at least one"
     with LOCK:
+        if len(_trackers) >= _most_libraries():
+            raise MemoryExceeded(
+                f"{len(_trackers)} pieces of compiled code are loaded, the most that this system has room for",
+                hint="compile with dynamic sizes, so that one serves many shapes, or raise vm.max_map_count",
+            )
         if b"graphc_pool_run" in object_bytes and "graphc_pool_run" not in _imported:
             from graphc.runtime import pool  # late: the pool's own code is loaded by this function
 
@@ -137,6 +143,15 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> d
             raise InternalCompilerError(_explain_link(str(error), object_bytes, symbols), str(error)) from None
         _trackers.append(tracker)
         return {symbol: tracker[symbol] for symbol in symbols}
+
+
+@lru_cache(maxsize=1)
+def _most_libraries() -> int:
+    """How many pieces of code may be loaded: each takes two or three mappings, and LLVM aborts if it is refused one."""
+    try:
+        return int(Path("/proc/sys/vm/max_map_count").read_text()) // 4
+    except (OSError, ValueError):
+        return 1 << 20
 
 
 def _engine() -> llvm.LLJIT:
@@ -249,7 +264,9 @@ def _import_c_functions() -> None:
     else:
         libraries = [ctypes.CDLL(None)]  # what the process has loaded, mostly libm too
         if not hasattr(libraries[0], "fma"):
-            libraries.append(ctypes.CDLL(ctypes.util.find_library("m")))
+            from ctypes.util import find_library  # late: rarely needed, and it imports subprocess
+
+            libraries.append(ctypes.CDLL(find_library("m")))
     for name in (*_BLOCK_FUNCTIONS, *_EXACT_FUNCTIONS, *(name + "f" for name in _EXACT_FUNCTIONS)):
         for library in libraries:
             if hasattr(library, name):

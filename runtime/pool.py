@@ -11,8 +11,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from graphc.ir.errors import ArgumentError
 from graphc.ir.settings import settings
@@ -21,6 +20,9 @@ from graphc.runtime.cpu import available_cpus
 from graphc.runtime.lock import LOCK
 from graphc.runtime.pool_code import MAX_THREADS, SPIN, is_supported, pool_text
 from graphc.runtime.target import native_target
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 class Pool(Protocol):
@@ -156,6 +158,8 @@ class PythonPool:
             futures: list[Future[None]] = []
             try:
                 if self._executor is None:
+                    from concurrent.futures import ThreadPoolExecutor  # late: few systems need it
+
                     self._executor = ThreadPoolExecutor(MAX_THREADS, "graphc")  # it starts threads as they are needed
                 futures += [self._executor.submit(task, argument, thread, count) for thread in range(1, count)]
             except RuntimeError:

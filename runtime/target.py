@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
-import llvmlite.binding as llvm
-
 from graphc.ir.errors import ArgumentError
 from graphc.ir.settings import settings
+from graphc.runtime.llvm import llvm
 from graphc.runtime.lock import LOCK
 
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from graphc.ir.errors import MemoryExceeded
 from graphc.runtime import engine
 from graphc.runtime.target import TARGETS, host_target
 
@@ -168,6 +169,16 @@ def test_a_truncated_object_is_refused(run_child) -> None:
         print("alive")
     """)
     assert output == "alive\n"
+
+
+def test_more_code_than_the_system_can_map_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = engine.compile_object(DOUBLE, host_target())
+    engine.load(code, ["double_it"])
+    most = len(engine._trackers) + 1
+    monkeypatch.setattr(engine, "_most_libraries", lambda: most)
+    engine.load(code, ["double_it"])
+    with pytest.raises(MemoryExceeded, match="pieces of compiled code are loaded"):
+        engine.load(code, ["double_it"])
 
 
 def test_threads_compile_and_load_at_once() -> None:

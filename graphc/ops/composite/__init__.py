@@ -3,6 +3,6 @@
 Importing this package enters everything into the table of `graphc/ops/function.py`.
 """
 
-from graphc.ops.composite import arithmetic
+from graphc.ops.composite import arithmetic, reductions, shapes
 
-__all__ = ["arithmetic"]
+__all__ = ["arithmetic", "reductions", "shapes"]

@@ -37,13 +37,14 @@ def bind_sizes(graph: Graph, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
                 axis.check(values, origin)
             else:
                 unsolved.append(axis)
+    unsolved.sort(key=lambda axis: not axis.is_plain)  # errors are clearest when sizes come from plain dimensions
     while unsolved:  # each round solves what has one unknown, and checks what has none
         remaining = [axis for axis in unsolved if not axis.solve(values, origin)]
         if len(remaining) == len(unsolved):
             names = [s.name for s in remaining[0].unknown(values)]
             raise ShapeError(
-                f"the size {' and '.join(names)} can't be found: dimension {remaining[0].index} of argument "
-                f"{_name(remaining[0].node)} gives {remaining[0].size} = {remaining[0].given}",
+                f"the size {' and '.join(names)} can't be found: "
+                f"{remaining[0].place} gives {remaining[0].size} = {remaining[0].given}",
                 hint=f"give the size {names[0]} a dimension of its own in one of the arguments",
             )
         unsolved = remaining
@@ -76,16 +77,14 @@ def fix_sizes(graph: Graph, values: Mapping[str, int]) -> Graph:
     fix = _Fix(values)
     new: dict[Node, Node] = {}
     for node in graph.nodes:
-        fixed = fix.type(node), tuple((name, fix.attribute(value, node)) for name, value in node.attributes)
-        inputs = tuple(new[operand] for operand in node.inputs)
-        if (
-            fixed[0] is node.type
-            and inputs == node.inputs
-            and all(a[1] is b[1] for a, b in zip(fixed[1], node.attributes))
-        ):
+        type = fix.type(node)
+        attributes = tuple((name, fix.attribute(value, node)) for name, value in node.attributes)
+        operands = tuple(new[operand] for operand in node.inputs)
+        is_same = type == node.type and operands == node.inputs
+        if is_same and all(now[1] is before[1] for now, before in zip(attributes, node.attributes)):
             new[node] = node
         else:
-            new[node] = Node(node.op, inputs, fixed[1], fixed[0], node.location)
+            new[node] = Node(node.op, operands, attributes, type, node.location)
     outputs = tuple(new[node] for node in graph.outputs)
     inputs = tuple(new[node] for node in graph.inputs)
     same = inputs == graph.inputs and outputs == graph.outputs
@@ -101,6 +100,16 @@ class _Axis:
     size: Size
     given: int
 
+    @property
+    def place(self) -> str:
+        """In the caller's terms."""
+        return f"dimension {self.index} of argument {_name(self.node)}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the size is a symbol by itself."""
+        return [str(self.size)] == [s.name for s in symbols(self.size)]
+
     def unknown(self, values: Mapping[str, int]) -> list[Symbol]:
         return [s for s in symbols(self.size) if s.name not in values]
 
@@ -115,45 +124,39 @@ class _Axis:
         parts = linear(self.size, unknown[0].name)
         if parts is None:
             return False
-        rest, slope = (evaluate(part, values) for part in parts)
+        rest, slope = (self._evaluate(part, values) for part in parts)
         if slope == 0:
             return False
         value, left = divmod(self.given - rest, slope)
         name = unknown[0].name
         if left:
-            raise ShapeError(
-                f"dimension {self.index} of argument {_name(self.node)} is {self.given}, "
-                f"which is {self.size} for no whole {name}"
-            )
+            raise ShapeError(f"{self.place} is {self.given}, which is {self.size} for no whole {name}")
         least, most = unknown[0].lower, bounds(unknown[0].upper)[1]
         if not least <= value <= most:
             so = f", so {name} is {value}" if isinstance(self.size, Dim) and value != self.given else ""
             allowed = f"at least {least}" if most == MAX_SIZE else f"within {least}..{most}"
-            raise ShapeError(
-                f"dimension {self.index} of argument {_name(self.node)} is {self.given}{so}; {name} is {allowed}"
-            )
+            raise ShapeError(f"{self.place} is {self.given}{so}; {name} is {allowed}")
         values[name] = value
         origin[name] = self
         return True
 
     def check(self, values: Mapping[str, int], origin: Mapping[str, _Axis]) -> None:
         """Raise if the argument's size isn't the stated one, whose symbols are all known."""
-        try:
-            expected = evaluate(self.size, values)
-        except ZeroDivisionError:
-            raise ShapeError(f"argument {_name(self.node)}: the size {self.size} divides by zero") from None
+        expected = self._evaluate(self.size, values)
         if expected == self.given:
             return
-        sources = [origin[s.name] for s in symbols(self.size)]
-        because = "".join(
-            f", and {s.name} is {values[s.name]} from dimension {axis.index} of argument {_name(axis.node)}"
-            for s, axis in zip(symbols(self.size), sources)
-        )
-        stated = f"{self.size} = {expected}" if isinstance(self.size, Dim) else f"{expected}"
-        raise ShapeError(
-            f"dimension {self.index} of argument {_name(self.node)} is {self.given}, expected {stated}{because} "
-            f"(its type is {self.node.type})"
-        )
+        names = symbols(self.size)
+        if isinstance(self.size, Dim):
+            because = " and ".join(f"{s.name} is {values[s.name]} by {origin[s.name].place}" for s in names)
+            stated = f"{expected}" if self.is_plain else f"{self.size} = {expected}"
+            raise ShapeError(f"{self.place} is {self.given}, expected {stated}, as {because}")
+        raise ShapeError(f"{self.place} is {self.given}, expected {expected} (its type is {self.node.type})")
+
+    def _evaluate(self, size: Size, values: Mapping[str, int]) -> int:
+        try:
+            return evaluate(size, values)
+        except ZeroDivisionError:
+            raise ShapeError(f"argument {_name(self.node)}: the size {self.size} divides by zero") from None
 
 
 class _Fix:

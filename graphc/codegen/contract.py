@@ -6,7 +6,7 @@ blocks of rows and columns, so that partial totals are bounded scratch and each 
 
     for a block of columns, of rows
         for a depth block                     CONTRACT_BLOCK products: the totals of blocks are added in order
-            pack the right side's strips
+            pack the right side's strips      (where there is one part of rows: each in its turn)
             for a part of the rows            as much of the left side as the second-level cache holds
                 pack the left side's strips
                 for a strip, for a tile       the micro-kernel; after the last depth block the epilogue
@@ -85,6 +85,8 @@ class Plan:
     row_block: int
     row_part: int
     column_block: int
+    packs_in_turn: bool
+    """Whether a strip of the right side is packed just before it is used: there is only one part of rows to use it."""
     right_offset: int
     totals_offset: int
     square_offset: int
@@ -116,8 +118,9 @@ def plan_contract(statement: Contract, target: Target) -> Plan:
     row_part = min(_up(ROW_PART, tile.rows), row_block)
     # Edge strips may round up to one more vector than the columns have; packing across writes a vector too far.
     width = column_block + tile.lanes
+    packs_in_turn = is_at_most(rows, row_part)
     left_bytes = _up(row_part * depth * tile.size + 64, 64) if tile.packed_left else 0
-    right_bytes = _up(width * depth * tile.size, 64)
+    right_bytes = _up((tile.columns if packs_in_turn else width) * depth * tile.size, 64)
     totals_bytes = row_block * width * tile.size if has_blocks else tile.bytes
     square_bytes = tile.lanes * tile.lanes * tile.size
     return Plan(
@@ -128,6 +131,7 @@ def plan_contract(statement: Contract, target: Target) -> Plan:
         row_block,
         row_part,
         column_block,
+        packs_in_turn,
         right_offset=left_bytes,
         totals_offset=left_bytes + right_bytes,
         square_offset=left_bytes + right_bytes + _up(totals_bytes, 64),
@@ -290,8 +294,9 @@ class _Contraction:
                 keeps=extend(e, compare(e, "sgt", count, 1)),
             )
             strips = self._strips(rows, columns, here)
-            for kind in strips:
-                self._pack_right(kind, columns, here)
+            if not self.plan.packs_in_turn:
+                for kind in strips:
+                    self._pack_right(kind, columns, here)
             part = self.plan.row_part
             with _blocks(e, rows, part, self.plan.tile.rows, self.statement.rows) as rows_here:
                 if self.plan.tile.packed_left:
@@ -310,7 +315,8 @@ class _Contraction:
         kinds = [] if count == "0" else [full]
         if plan.edge is not None:
             covered = times(e, count, plan.tile.columns)
-            packed = address(e, packed, times(e, times(e, covered, depth.room), plan.tile.size))
+            if not plan.packs_in_turn:
+                packed = address(e, packed, times(e, times(e, covered, depth.room), plan.tile.size))
             tiles = times(e, count, divide_up(e, minus(e, rows.stop, rows.start), plan.tile.rows))
             totals = address(e, totals, times(e, times(e, depth.keeps, tiles), plan.tile.bytes))
             edges = divide_up(e, minus(e, width, covered), plan.edge.columns)
@@ -320,30 +326,45 @@ class _Contraction:
     # Packing
 
     def _pack_right(self, strips: _Strips, columns: _Range, depth: _Depth) -> None:
-        e, statement, tile = self.e, self.statement, strips.tile
-        count = strips.count
+        """Pack all of the strips."""
+        e, count = self.e, strips.count
         if not strips.is_edge and self.read_in_place == "true":
             return
         if not strips.is_edge and self.read_in_place != "false":
             count = e.emit(f"select i1 {self.read_in_place}, i64 0, i64 {count}")
         with e.loop("0", count) as s:
-            first = plus(e, strips.first, times(e, s, tile.columns))
-            strip = Strip(
-                statement.right,
-                statement.n,
-                statement.k,
-                tile.scalar,
-                first,
-                valid=minus(e, columns.stop, first) if strips.is_edge else str(tile.columns),
-                width=tile.columns,
-                start=depth.start,
-                stop=depth.stop,
-                target=address(e, strips.packed, self._strip_bytes(tile, s, depth)),
-            )
-            self._pack_right_strip(strip, is_full=not strips.is_edge)
+            self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=not strips.is_edge)
 
-    def _strip_bytes(self, tile: Tile, strip: str, depth: _Depth) -> str:
-        return times(self.e, times(self.e, strip, depth.room), tile.columns * tile.size)
+    def _pack_in_turn(self, strips: _Strips, s: str, columns: _Range, depth: _Depth) -> None:
+        """Pack one of the strips, just before it is used."""
+        if strips.is_edge or self.read_in_place == "false":
+            self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=not strips.is_edge)
+        elif self.read_in_place != "true":
+            with self.e.branch(self.e.emit(f"xor i1 {self.read_in_place}, true")):
+                self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=True)
+
+    def _right_strip(self, strips: _Strips, s: str, columns: _Range, depth: _Depth) -> Strip:
+        e, statement, tile = self.e, self.statement, strips.tile
+        first = plus(e, strips.first, times(e, s, tile.columns))
+        return Strip(
+            statement.right,
+            statement.n,
+            statement.k,
+            tile.scalar,
+            first,
+            valid=minus(e, columns.stop, first) if strips.is_edge else str(tile.columns),
+            width=tile.columns,
+            start=depth.start,
+            stop=depth.stop,
+            target=self._packed_strip(strips, s, depth),
+        )
+
+    def _packed_strip(self, strips: _Strips, s: str, depth: _Depth) -> str:
+        """Where a strip lies once it is packed."""
+        if self.plan.packs_in_turn:
+            return strips.packed
+        size = times(self.e, depth.room, strips.tile.columns * strips.tile.size)
+        return address(self.e, strips.packed, times(self.e, s, size))
 
     def _pack_right_strip(self, strip: Strip, is_full: bool) -> None:
         e, lanes, right = self.e, self.plan.tile.lanes, self.plan.right
@@ -412,7 +433,9 @@ class _Contraction:
         size = minus(e, depth.stop, depth.start)
         with e.loop("0", strips.count) as s:
             first = plus(e, strips.first, times(e, s, tile.columns))
-            right = address(e, strips.packed, self._strip_bytes(tile, s, depth))
+            if self.plan.packs_in_turn:
+                self._pack_in_turn(strips, s, columns, depth)
+            right = self._packed_strip(strips, s, depth)
             right_step = str(tile.columns * tile.size)
             if not strips.is_edge and self.read_in_place != "false":
                 access = self.plan.right

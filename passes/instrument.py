@@ -10,7 +10,7 @@ anything that can be called with an `Applied`; give several and each sees every 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -187,15 +187,20 @@ def difference(
     )
 
 
-def random_arguments(graph: Graph, seed: int = 0) -> tuple[npt.NDArray[np.generic], ...]:
-    """Arrays that fit the graph's inputs: floats around 1, integers 0 and 1 (valid as indices), sizes of 2 to 5."""
+def random_arguments(
+    graph: Graph, seed: int = 0, sizes: Mapping[str, int] | None = None
+) -> tuple[npt.NDArray[np.generic], ...]:
+    """Arrays that fit the graph's inputs: floats around 1, integers 0 and 1 (valid as indices).
+
+    Symbolic sizes are those of `sizes`, or 2 to 5.
+    """
     generator = np.random.default_rng(seed)
-    sizes: dict[str, int] = {}
+    values = dict(sizes or {})
     for place, symbol in enumerate(graph.sizes):
         upper = symbol.upper if isinstance(symbol.upper, int) else MAX_SIZE
-        sizes[symbol.name] = min(upper, max(symbol.lower, 2 + place % 4))
+        values.setdefault(symbol.name, min(upper, max(symbol.lower, 2 + place % 4)))
     return tuple(
-        _random_array(generator, node.tensor.dtype, tuple(evaluate(size, sizes) for size in node.shape))
+        _random_array(generator, node.tensor.dtype, tuple(evaluate(size, values) for size in node.shape))
         for node in graph.inputs
     )
 

@@ -26,11 +26,11 @@ from graphc.ir.location import current_location
 from graphc.ir.sizes import bind_sizes, check_arguments
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
-from graphc.passes.default import default_pipeline
-from graphc.passes.fuse import fuse
+from graphc.passes.default import default_pipeline, with_fusion
+from graphc.passes.instrument import instruments_from_settings
 from graphc.passes.lower import lower
 from graphc.passes.memory import plan_memory
-from graphc.passes.pipeline import Instrument, parse_pipeline
+from graphc.passes.pipeline import Instrument, Pipeline, parse_pipeline
 from graphc.passes.schedule import schedule
 from graphc.runtime.launch import Launcher
 
@@ -45,8 +45,12 @@ def optimize(
     instruments: Sequence[Instrument] = (),
 ) -> Graph:
     """The graph after its passes: those of `passes`, or the default ones; `fuse` comes last in any case."""
-    pipeline = default_pipeline(numerics) if passes is None else parse_pipeline(passes)
-    return fuse(pipeline.run(graph, instruments=instruments))
+    return pipeline_of(numerics, passes).run(graph, instruments=(*instruments_from_settings(), *instruments))
+
+
+def pipeline_of(numerics: Literal["strict", "fast"] = "strict", passes: str | None = None) -> Pipeline:
+    """The passes that a graph goes through; raises ParseError for a text that is no pipeline."""
+    return with_fusion(default_pipeline(numerics) if passes is None else parse_pipeline(passes))
 
 
 def make_program(fused: Graph) -> Program:

@@ -19,7 +19,7 @@ from graphc.kernel.program import Program
 from graphc.kernel.text import kernel_key
 from graphc.runtime import pool
 from graphc.runtime.cache import compiled
-from graphc.runtime.target import native_target
+from graphc.runtime.target import host_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class NativeProgram:
 def load_program(program: Program) -> NativeProgram:
     """Compile what isn't in the cache, and load all."""
     pool.start()
-    target = native_target()
+    target = host_target()
     addresses: list[int] = []
     for kernel in program_kernels(program):
         code = compiled(kernel_key(kernel), partial(emit_kernel, kernel, target, KERNEL), (KERNEL,), target)

@@ -6,7 +6,9 @@ another traced function, and transformed again, to any order.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -112,6 +114,8 @@ def vjp(function: Callable[..., object], *primals: object) -> tuple[object, Call
 def _lift(symbolic: Callable[..., Result], name: str, function: Callable[..., object]) -> Callable[..., Result]:
     """A function on arrays as well as on symbolic tensors: compiled for the former."""
     symbolic.__name__ = symbolic.__qualname__ = name
+    with contextlib.suppress(TypeError, ValueError):  # what has no signature gets its arguments by number
+        symbolic.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # read by inspect
     compiled = compile(symbolic)
 
     @hide_internal_frames

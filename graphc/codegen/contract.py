@@ -42,7 +42,7 @@ from graphc.codegen.body import emit_body
 from graphc.codegen.emitter import Emitter, Module, VectorContext, register_type, vector_type
 from graphc.codegen.index import index
 from graphc.codegen.lanes import fits_lanes
-from graphc.codegen.microkernel import SCALAR_BYTES, Tile, choose_tile, define_tile, edge_vectors
+from graphc.codegen.microkernel import SCALAR_BYTES, Tile, choose_tile, define_tile, edge_vectors, lanes_of
 from graphc.codegen.packing import (
     StridedAccess,
     Strip,
@@ -98,8 +98,28 @@ class Plan:
         return self.right is not None and self.right.across == 1
 
 
+def turned(statement: Contract, target: Target) -> Contract:
+    """The statement, or where its columns fill no more than half a vector its transpose, if it has rows enough.
+
+    To transpose the left side on its way then costs less than idle lanes, and products of either order are equal.
+    """
+    rows, columns = statement.rows, statement.columns
+    lanes = lanes_of(target, register_type(statement.acc.dtype))
+    if not isinstance(columns, int) or columns > lanes // 2 or is_at_most(rows, lanes - 1):
+        return statement
+    return replace(
+        statement,
+        m=statement.n,
+        n=statement.m,
+        rows=columns,
+        columns=rows,
+        left=statement.right,
+        right=statement.left,
+    )
+
+
 def plan_contract(statement: Contract, target: Target) -> Plan:
-    """The plan; it depends on the statement and the target alone."""
+    """The plan for a statement that is `turned`; it depends on the statement and the target alone."""
     scalar = register_type(statement.acc.dtype)
     assert scalar in SCALAR_BYTES, f"contractions do not sum {statement.acc.dtype}"
     rows, columns = statement.rows, statement.columns
@@ -150,7 +170,7 @@ def workspace_bytes(kernel: Kernel, target: Target) -> int:
     while pending:
         statement = pending.pop()
         if isinstance(statement, Contract):
-            most = max(most, plan_contract(statement, target).bytes)
+            most = max(most, plan_contract(turned(statement, target), target).bytes)
         for body in nested_bodies(statement):
             pending += body
     return most
@@ -160,6 +180,7 @@ def emit_contract(e: Emitter, statement: Contract) -> None:
     """Emit the statement."""
     assert e.context is None, "a contraction is no part of vector code"
     with e.scope():
+        statement = turned(statement, e.target)
         _Contraction(e, statement, plan_contract(statement, e.target)).emit()
 
 

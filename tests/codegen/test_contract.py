@@ -46,7 +46,18 @@ def test_bits_follow_the_rule_at_every_edge(left_transposed: bool, right_transpo
             np.testing.assert_array_equal(got, expected, err_msg=f"{m}x{n}x{k}, {threads} threads")
 
 
-KNOWN = [(1, 1, 1), (1, 300, 300), (300, 1, 40), (64, 10, 100), (5, 47, 257), (9, 100, 16), (200, 96, 20)]
+KNOWN = [(1, 1, 1), (1, 300, 300), (300, 1, 40), (40, 3, 270), (64, 10, 100), (5, 47, 257), (9, 100, 16), (200, 96, 20)]
+
+
+@needs_fma
+@pytest.mark.parametrize("columns", [1, 5])
+def test_bits_follow_the_rule_for_few_columns_and_any_rows(columns: int) -> None:
+    native, generator = Native(matmul(M, columns, K)), np.random.default_rng(6)
+    for m, k in [(0, 3), (1, 1), (15, 20), (130, 260), (700, 300)]:
+        a, b = random(generator, (m, k), f32), random(generator, (k, columns), f32)
+        for threads in (1, 3):
+            got = run_matmul(native, a, b, {"M": m, "K": k}, (m, columns), threads)
+            np.testing.assert_array_equal(got, exact_product(a, b, np.float32))
 
 
 @needs_fma

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -71,12 +71,18 @@ def key(text: str, target: Target, clean: bool, symbols: Sequence[str]) -> str:
 @lru_cache(maxsize=1)
 def codegen_version() -> str:
     """A digest of the sources that turn a kernel into LLVM IR, so that an edited generator finds no stale code."""
+    packages = ("graphc.ir", "graphc.kernel", "graphc.codegen", "graphc.runtime")
+    specs = [importlib.util.find_spec(package) for package in packages]
+    return source_digest(Path(folder) for spec in specs if spec for folder in spec.submodule_search_locations or ())
+
+
+def source_digest(folders: Iterable[Path]) -> str:
+    """A digest of the names and contents of all Python files under `folders`."""
     digest = hashlib.sha256()
-    for package in ("graphc.kernel", "graphc.codegen", "graphc.runtime"):
-        spec = importlib.util.find_spec(package)
-        for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
-            for path in sorted(Path(folder).glob("*.py")):
-                digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            source = path.read_bytes()
+            digest.update(f"{path.relative_to(folder).as_posix()} {len(source)}\n".encode() + source)
     return digest.hexdigest()[:16]
 
 

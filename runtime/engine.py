@@ -117,7 +117,7 @@ _jit: llvm.LLJIT | None = None
 def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> dict[str, int]:
     """Link object code into this process and give the addresses of `symbols`.
 
-    What it calls must be registered by `import_symbol`, or be one of the few C functions that LLVM itself inserts.
+    What it calls must be registered by `import_symbol`, or be one of the three C functions that LLVM itself inserts.
     """
     symbols = tuple(symbols)
     assert symbols, "linking happens when a symbol is looked up: name at least one"
@@ -223,10 +223,8 @@ def object_symbols(object_bytes: bytes) -> tuple[tuple[str, ...], tuple[str, ...
         raise ValueError(f"the object is damaged ({error})") from None
 
 
-# What LLVM may call of its own accord: block copies, and on machines without the instruction the operations that
-# IEEE 754 rounds exactly, so the bits are those of the instruction. No other function of libm is ever needed.
+# What LLVM calls of its own accord. Nothing of libm is here: its functions differ between systems, so our bits would.
 _BLOCK_FUNCTIONS = ("memcpy", "memmove", "memset")
-_EXACT_FUNCTIONS = ("ceil", "floor", "fma", "fmod", "nearbyint", "rint", "round", "roundeven", "trunc")
 
 _imported: dict[str, int] = {}
 _waiting: dict[str, int] = {}  # imported, and not yet in one of the libraries
@@ -259,18 +257,8 @@ def _import_libraries() -> list[str]:
 
 
 def _import_c_functions() -> None:
-    if sys.platform == "win32":
-        libraries = [ctypes.CDLL("ucrtbase")]
-    else:
-        libraries = [ctypes.CDLL(None)]  # what the process has loaded, mostly libm too
-        if not hasattr(libraries[0], "fma"):
-            from ctypes.util import find_library  # late: rarely needed, and it imports subprocess
-
-            libraries.append(ctypes.CDLL(find_library("m")))
-    for name in (*_BLOCK_FUNCTIONS, *_EXACT_FUNCTIONS, *(name + "f" for name in _EXACT_FUNCTIONS)):
-        for library in libraries:
-            if hasattr(library, name):
-                address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-                assert address is not None
-                import_symbol(name, address)
-                break
+    library = ctypes.CDLL("ucrtbase") if sys.platform == "win32" else ctypes.CDLL(None)
+    for name in _BLOCK_FUNCTIONS:
+        address = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
+        assert address is not None
+        import_symbol(name, address)

@@ -105,6 +105,21 @@ def test_parts_of_the_key_do_not_run_together() -> None:
     assert cache.key("text", one, False, ["f"]) != cache.key("text", other, False, ["f"])
 
 
+def test_the_version_of_the_generator_is_its_sources(tmp_path: Path) -> None:
+    (tmp_path / "nested").mkdir()
+    inner = tmp_path / "nested" / "formula.py"
+    inner.write_text("x = 1\n")
+    seen = {cache.source_digest([tmp_path])}
+    inner.write_text("x = 2\n")
+    seen.add(cache.source_digest([tmp_path]))
+    inner.rename(tmp_path / "nested" / "other.py")
+    seen.add(cache.source_digest([tmp_path]))
+    (tmp_path / "empty.py").write_text("")
+    seen.add(cache.source_digest([tmp_path]))
+    assert len(seen) == 4
+    assert cache.source_digest([tmp_path]) in seen
+
+
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda data: b"",
     "truncated": lambda data: data[: len(data) // 2],

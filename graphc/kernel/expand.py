@@ -76,7 +76,24 @@ def record(op: str, operands: tuple[DType, ...], out: DType, native: frozenset[s
     """The steps of an op on operands of these dtypes."""
     recorder = _Recorder(len(operands), native)
     result = recorder.apply(op, *(_Numbered(i, d) for i, d in enumerate(operands)), dtype=out)
-    return Recorded(tuple(recorder.steps), _number(result))
+    return _drop_unused(Recorded(tuple(recorder.steps), _number(result)), len(operands))
+
+
+def _drop_unused(recorded: Recorded, operands: int) -> Recorded:
+    """Without the steps on which the result doesn't depend."""
+    needed = {recorded.result}
+    for number, step in reversed(list(enumerate(recorded.steps, operands))):
+        if number in needed:
+            needed.update(x for x in step.operands if isinstance(x, int))
+    renumbered: dict[int, int] = {number: number for number in range(operands)}
+    steps: list[Step] = []
+    for number, step in enumerate(recorded.steps, operands):
+        if number in needed:
+            renumbered[number] = operands + len(steps)
+            inputs = tuple([renumbered[x] if isinstance(x, int) else x for x in step.operands])
+            steps.append(Step(step.op, step.dtype, inputs))
+    result = recorded.result
+    return Recorded(tuple(steps), renumbered[result] if isinstance(result, int) else result)
 
 
 @dataclass(frozen=True, slots=True)

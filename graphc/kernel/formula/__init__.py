@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from graphc.kernel.formula import error_function, exponential, hyperbolic, integer, logarithm
+from graphc.kernel.formula import (
+    error_function,
+    exponential,
+    hyperbolic,
+    integer,
+    inverse,
+    logarithm,
+    power,
+    trigonometric,
+)
 from graphc.kernel.formula.number import Formula
 
 FORMULAS: Final[dict[str, Formula]] = {
@@ -15,9 +24,30 @@ FORMULAS: Final[dict[str, Formula]] = {
         exponential.expm1,
         exponential.ldexp,
         exponential.sigmoid,
+        hyperbolic.sinh,
+        hyperbolic.cosh,
         hyperbolic.tanh,
+        hyperbolic.asinh,
+        hyperbolic.acosh,
+        hyperbolic.atanh,
         logarithm.log,
+        logarithm.log2,
+        logarithm.log10,
+        logarithm.log1p,
         error_function.erf,
+        error_function.erfc,
+        trigonometric.sin,
+        trigonometric.cos,
+        trigonometric.tan,
+        inverse.asin,
+        inverse.acos,
+        inverse.atan,
+        inverse.atan2,
+        power.pow,
+        power.cbrt,
+        power.rsqrt,
+        power.reciprocal,
+        integer.multiply_high,
         integer.logical_not,
         integer.is_nan,
         integer.is_inf,

@@ -1,12 +1,17 @@
-"""erf: an odd polynomial up to 1, beyond it 1 - e^Q(|x|) with Q = log(erfc), a polynomial too (both by Remez)."""
+"""erf and erfc.
+
+erf is an odd polynomial up to 1, beyond it 1 - e^Q(|x|) with Q = log(erfc), a polynomial too. erfc(x) for positive x is
+e^(-x^2) G(t) / (x + k) with t = (x - k) / (x + k), which maps all positive x to a bounded range (Shepherd, Laframboise:
+Chebyshev approximation of (1 + 2 x) exp(x^2) erfc(x), 1981). The polynomials are minimax by Remez' exchange.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from graphc.ir.dtype import f32, f64
-from graphc.kernel.formula.exponential import expm1_reduced, power_of_two, reduce_exponential
-from graphc.kernel.formula.number import Number, at_most, choose, fma, formula, polynomial
+from graphc.kernel.formula.exponential import expm1_reduced, power_of_two, reduce_exponential, scale
+from graphc.kernel.formula.number import Number, at_most, choose, fast_two_sum, fma, formula, polynomial, two_product
 
 _ERF_ONE: Final = {f32: 4.0, f64: 6.0}
 """From here on erf is 1."""
@@ -70,6 +75,57 @@ _ERF_LARGE: Final = {
 }
 """Q with erf(x) = 1 - e^Q(x) from 1 on: error below 2^-29 and 2^-59."""
 
+_CENTER: Final = 4.0
+"""k in t = (x - k) / (x + k)."""
+_ERFC_ZERO: Final = {f32: 10.2, f64: 27.4}
+"""From here on erfc is 0."""
+_ERFC: Final = {
+    f32: (
+        1.0959956645965576,
+        -0.9765487313270569,
+        0.7732083797454834,
+        -0.5408534407615662,
+        0.3308566212654114,
+        -0.17401792109012604,
+        0.07634606212377548,
+        -0.02633439190685749,
+        0.006255353335291147,
+        -0.0003018459246959537,
+        -0.0007184114656411111,
+    ),
+    f64: (
+        1.095995661000491,
+        -0.9765487290808821,
+        0.7732087022652552,
+        -0.5408538313132325,
+        0.3308515878770807,
+        -0.1740109372401476,
+        0.07638151492767593,
+        -0.02637005333278796,
+        0.006112055470838395,
+        -0.0002809589764092996,
+        -0.00045505160916749747,
+        0.0001768136647939409,
+        -3.638972613680597e-06,
+        -1.886460792124448e-05,
+        4.702606006438004e-06,
+        1.4339990975814262e-06,
+        -8.563201634193829e-07,
+        -9.082655123423489e-08,
+        1.2981939845570083e-07,
+        1.3898411791996485e-08,
+        -1.501330879228403e-08,
+        -4.53605356098249e-09,
+        -4.0317459565331305e-10,
+    ),
+}
+"""G with erfc(x) = e^(-x^2) G(t) / (x + k): relative error below 2^-27 and 2^-53."""
+_ERFC_SLOPE: Final = {
+    f32: (-0.6548124455001955, 1.5282944884310796, -4.522210238869171),
+    f64: (-0.6241669033364459, 2.4077608994303255, -3.5569685086354017),
+}
+"""The derivative of G, to a bit or two: it only weighs the rounding of t."""
+
 
 @formula
 def erf(x: Number) -> Number:
@@ -80,3 +136,27 @@ def erf(x: Number) -> Number:
     s = power_of_two(n)
     large = (1.0 - fma(s, expm1_reduced(r), s)).copysign(x)
     return choose(magnitude < 1.0, small, large)
+
+
+@formula
+def erfc(x: Number) -> Number:
+    """1 - erf(x), right to the last bits also where it is small."""
+    size = at_most(abs(x), _ERFC_ZERO[x.dtype])
+    total = size + _CENTER
+    total_low = size - (total - _CENTER)
+    inverse = 1.0 / total
+    inverse_error = fma(-inverse, total_low, fma(-inverse, total, 1.0))
+    part = inverse * (2.0 * _CENTER)
+    t, t_low = fast_two_sum(x.constant(1.0), -part)
+    t_low = fma(-part, inverse_error, t_low)
+    tail, constant = polynomial(t, _ERFC[x.dtype][1:]), x.constant(_ERFC[x.dtype][0])
+    g = fma(t, tail, constant)
+    g_low = fma(t_low, polynomial(t, _ERFC_SLOPE[x.dtype]), fma(t, tail, constant - g))
+    square, square_low = two_product(size, size)
+    n, r = reduce_exponential(-square)
+    p = expm1_reduced(r - square_low)
+    # (g + g_low) (1 + p) (1 + inverse_error)
+    p = p + fma(p, inverse_error, inverse_error)
+    product, product_low = fast_two_sum(g, fma(g, p, fma(g_low, p, g_low)))
+    y = scale(fma(product, inverse, product_low * inverse), n)
+    return choose(x < 0.0, 2.0 - y, y)

@@ -13,10 +13,7 @@ from graphc.ir.dtype import f32, f64
 from graphc.kernel.formula.number import Number, at_least, at_most, choose, fma, formula, polynomial
 
 _LOG2_E: Final = 1.4426950408889634
-_LOG_2: Final = {
-    f32: (0.693145751953125, 1.42860682030941723e-06),
-    f64: (0.693147180369123816490, 1.90821492927058770002e-10),
-}
+_LOG_2: Final = {f32: (0.693145751953125, 1.428606765330187e-06), f64: (0.6931471805598903, 5.497923018708371e-14)}
 """log(2) as high part, with few enough bits that n times it is exact, and low part."""
 
 _EXPM1: Final = {
@@ -128,6 +125,11 @@ def exp(x: Number) -> Number:
     return exp_scaled(at_least(at_most(x, high), low))
 
 
+def exp2_reduced(r: Number) -> Number:
+    """2^r for |r| <= 1/2."""
+    return fma(r, polynomial(r, _EXP2[r.dtype]), 1.0)
+
+
 @formula
 def exp2(x: Number) -> Number:
     """2^x."""
@@ -135,8 +137,7 @@ def exp2(x: Number) -> Number:
     x = at_least(at_most(x, high), low)
     magic = x.format.magic
     n = (x + magic) - magic
-    r = x - n
-    return scale(fma(r, polynomial(r, _EXP2[x.dtype]), 1.0), n)
+    return scale(exp2_reduced(x - n), n)
 
 
 def expm1_parts(x: Number) -> tuple[Number, Number]:
@@ -159,4 +160,7 @@ def sigmoid(x: Number) -> Number:
     """1 / (1 + e^-x), from e^-|x|, which can't overflow."""
     low, _ = _EXP_RANGE[x.dtype]
     decay = exp_scaled(at_least(-abs(x), low))
-    return choose(x < 0.0, decay, 1.0) / (decay + 1.0)
+    above = choose(x < 0.0, decay, 1.0)
+    y = above / (decay + 1.0)
+    # What y (1 + decay) lacks of the numerator takes out the rounding of the denominator; above - y is exact.
+    return y + fma(-y, decay, above - y)

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from graphc.ir.dtype import u32, u64
 from graphc.kernel.formula.number import Number, choose, formula
+
+
+@formula
+def multiply_high(x: Number, y: Number) -> Number:
+    """The upper half of the product of two unsigned integers of 32 or 64 bits."""
+    if x.dtype is u32:
+        return ((x.cast(u64) * y.cast(u64)) >> 32).cast(u32)
+    assert x.dtype is u64, f"multiply_high of {x.dtype}"
+    # By halves, whose products fit.
+    mask = 0xFFFFFFFF
+    x_low, x_high, y_low, y_high = x & mask, x >> 32, y & mask, y >> 32
+    cross = x_high * y_low + ((x_low * y_low) >> 32)
+    other = x_low * y_high + (cross & mask)
+    return x_high * y_high + (cross >> 32) + (other >> 32)
 
 
 @formula

@@ -12,10 +12,12 @@ from typing import Final
 from graphc.ir.dtype import f32, f64
 from graphc.kernel.formula.number import Number, choose, fma, formula, polynomial
 
-_LOG_2: Final = {
-    f32: (0.693145751953125, 1.42860682030941723e-06),
-    f64: (0.693147180369123816490, 1.90821492927058770002e-10),
-}
+_LOG_2: Final = {f32: (0.693145751953125, 1.428606765330187e-06), f64: (0.6931471805598903, 5.497923018708371e-14)}
+_LOG10_2: Final = {f32: (0.301025390625, 4.605039066518657e-06), f64: (0.30102999566395283, 2.8363394551044964e-14)}
+"""Constants as a high part, with few enough bits that an exponent times it is exact, and a low part."""
+_LOG2_E: Final = (1.4426950408889634, 2.0355273740931033e-17)
+_LOG10_E: Final = (0.4342944819032518, 1.098319650216765e-17)
+"""Constants as a float64 and what it lacks."""
 _ROOT_HALF_BITS: Final = {f32: 0x3F3504F3, f64: 0x3FE6A09E667F3BCD}
 _CUBIC: Final = (
     0.3333333134651184,
@@ -38,6 +40,34 @@ _ATANH: Final = (
     0.14795675621931642,
 )
 """P with log((1 + s) / (1 - s)) = 2 s + s^3 P(s^2): relative error below 2^-59."""
+
+_LOG2: Final = (
+    1.4426950216293335,
+    -0.7213473320007324,
+    0.4808982014656067,
+    -0.360697865486145,
+    0.2885684669177792,
+    -0.23959337174892426,
+    0.2046121209859848,
+    -0.19129399955272675,
+    0.18595819175243378,
+    -0.10888948291540146,
+)
+_LOG10: Final = (
+    0.4342944920063019,
+    -0.21714718639850616,
+    0.14476478099822998,
+    -0.10858073830604553,
+    0.0868678018450737,
+    -0.07212770730257034,
+    0.06159254163503647,
+    -0.05755609646439552,
+    0.0560007244348526,
+    -0.032906465232372284,
+)
+"""P with log2(1 + f), log10(1 + f) = f P(f) in float32: relative error below 2^-27."""
+_LOG1P_LINEAR: Final = {f32: 2.0**-25, f64: 2.0**-54}
+"""Below this log1p(x) is x."""
 
 
 def split_exponent(x: Number) -> tuple[Number, Number]:
@@ -76,3 +106,41 @@ def log(x: Number) -> Number:
     e, m = split_exponent(x)
     high, low = _LOG_2[x.dtype]
     return logarithm_or_special(x, fma(e, high, fma(e, low, log1p_reduced(m - 1.0))))
+
+
+@formula
+def log2(x: Number) -> Number:
+    """Logarithm to base 2."""
+    e, m = split_exponent(x)
+    return logarithm_or_special(x, e + _scaled_log1p(m - 1.0, _LOG2, _LOG2_E))
+
+
+@formula
+def log10(x: Number) -> Number:
+    """Logarithm to base 10."""
+    e, m = split_exponent(x)
+    high, low = _LOG10_2[x.dtype]
+    return logarithm_or_special(x, fma(e, high, fma(e, low, _scaled_log1p(m - 1.0, _LOG10, _LOG10_E))))
+
+
+def _scaled_log1p(f: Number, coefficients: tuple[float, ...], factor: tuple[float, float]) -> Number:
+    """log(1 + f) in another base."""
+    if f.dtype is f32:
+        return fma(f, coefficients[0], f * f * polynomial(f, coefficients[1:]))
+    y = log1p_reduced(f)
+    return fma(y, factor[0], y * factor[1])
+
+
+@formula
+def log1p(x: Number) -> Number:
+    """log(1 + x). The fraction f with 1 + x = 2^e (1 + f) is made from x itself, not from the rounded sum."""
+    form = x.format
+    total = x + 1.0
+    exponent = (total.bits - _ROOT_HALF_BITS[x.dtype]) >> form.fraction
+    down = (form.one - (exponent << form.fraction)).bitcast(form.dtype)
+    m = (total.bits - (exponent << form.fraction)).bitcast(form.dtype)
+    f = choose(x < 2.0 ** (form.fraction + 3), fma(down, x, down - 1.0), m - 1.0)
+    e = (exponent + form.magic_bits).bitcast(form.dtype) - form.magic
+    high, low = _LOG_2[x.dtype]
+    y = logarithm_or_special(total, fma(e, high, fma(e, low, log1p_reduced(f))))
+    return choose(abs(x) < _LOG1P_LINEAR[x.dtype], x, y)

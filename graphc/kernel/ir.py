@@ -25,8 +25,8 @@ starting at the combiner's identity; then accumulator l takes in accumulator l +
 below 16, and so on down to accumulator 0. It depends on N alone: not on threads, vectors or fusion. (Long extents are
 reduced in blocks of `BLOCK` by two nested reductions, which `lower` writes out.)
 
-`Contract` sums over k in order with fused multiply-add (multiply and add for integers) in blocks of `CONTRACT_BLOCK`
-that are then added in order.
+`Contract` sums over k in order with fused multiply-add from 0 (multiply and add for integers, and on a machine that
+cannot fuse) in blocks of `CONTRACT_BLOCK`. The first block's sum is the total, to which the others are added in order.
 """
 
 from __future__ import annotations

@@ -6,6 +6,8 @@ where the machine has masked loads and stores of every width, otherwise one elem
 
 from __future__ import annotations
 
+import re
+
 from graphc.codegen.body import emit_body
 from graphc.codegen.emitter import Emitter, VectorContext
 from graphc.codegen.index import index
@@ -14,7 +16,7 @@ from graphc.ir.dim import Size, Symbol, is_at_least
 from graphc.kernel.ir import Loop, LoopKind, Statement
 
 UNROLL = 2
-UNROLL_STATEMENTS = 64
+UNROLL_STATEMENTS = 160
 """Bodies up to this size are repeated `UNROLL` times in the main part of a vector loop."""
 
 
@@ -113,9 +115,43 @@ def _emit_lanes(e: Emitter, loop: Loop) -> None:
 def _emit_main(e: Emitter, loop: Loop, start: str, stop: str, lanes: int, unroll: int, nonempty: bool = False) -> None:
     context = lane_context(loop.symbol, lanes)
     with e.loop(start, stop, lanes * unroll, known_nonempty=nonempty) as i:
-        for copy in range(unroll):
-            position = i if copy == 0 else e.emit(f"add nuw nsw i64 {i}, {copy * lanes}")
-            emit_at(e, loop.symbol, position, context, loop.body)
+        if unroll == 1:
+            emit_at(e, loop.symbol, i, context, loop.body)
+            return
+        second = e.emit(f"add nuw nsw i64 {i}, {lanes}")
+        lines = e.block.lines
+        before = len(lines)
+        emit_at(e, loop.symbol, i, context, loop.body)
+        between = len(lines)
+        emit_at(e, loop.symbol, second, context, loop.body)
+        if e.block.lines is lines:
+            lines[before:] = interleave(lines[before:between], lines[between:])
+
+
+_REGISTER = re.compile(r"%r\d+")
+
+
+def interleave(first: list[str], second: list[str]) -> list[str]:
+    """Two runs of instructions in turn, so that a processor that waits for one finds work in the other close by.
+
+    The second may use what the first computes, not the other way round.
+    """
+    pending = {line.partition(" = ")[0] for line in first if line[0] == "%"}
+    merged: list[str] = []
+    rest = iter(first)
+    for line in second:
+        own = next(rest, None)
+        if own is not None:
+            merged.append(own)
+            pending.discard(own.partition(" = ")[0])
+        used = _REGISTER.findall(line)
+        while not pending.isdisjoint(used):
+            own = next(rest)
+            merged.append(own)
+            pending.discard(own.partition(" = ")[0])
+        merged.append(line)
+    merged += rest
+    return merged
 
 
 def _emit_masked(e: Emitter, loop: Loop, position: str, stop: str, lanes: int) -> None:

@@ -56,7 +56,7 @@ def _each(name: str, values: tuple[int, ...], **others: int) -> tuple[Mapping[st
     return tuple({name: value, **others} for value in values)
 
 
-def _elementwise(name: str, extent: str, dtype: str, formula: str) -> str:
+def _elementwise(extent: str, dtype: str, formula: str) -> str:
     return f"""
   {"" if extent.isdecimal() else f"size {extent}"}
   read x: {dtype}[{extent}]
@@ -99,20 +99,18 @@ def _columns(combiner: str, extent: str, dtype: str, out: str, columns: str = "3
 """
 
 
-_SQUARE = "    %y: {0} = mul %x, %x"
-_FLOATS = ("f32", "f64", "f16", "bf16")
 _COMBINERS = ("sum", "prod", "max", "min", "argmax", "argmin")
 
 EXAMPLES: tuple[Example, ...] = (
     *(
-        Example(f"double_{dtype}", _elementwise("double", "n", dtype, f"    %y: {dtype} = {op} %x, %x"), _each("n", EDGES))
+        Example(f"double_{dtype}", _elementwise("n", dtype, f"    %y: {dtype} = {op} %x, %x"), _each("n", EDGES))
         for dtype, op in (
             *((dtype, "add") for dtype in ("f32", "f64", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")),
             *((dtype, "maximum") for dtype in ("f16", "bf16", "bool")),
         )
     ),
     *(
-        Example(f"known_{n}", _elementwise("known", str(n), "f32", "    %y: f32 = mul %x, 0.5:f32"))
+        Example(f"known_{n}", _elementwise(str(n), "f32", "    %y: f32 = mul %x, 0.5:f32"))
         for n in (1, 2, 3, 5, 8, 10, 16, 17, 31, 33, 48, 63, 100, 160)
     ),
     *(

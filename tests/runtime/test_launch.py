@@ -155,15 +155,16 @@ def test_a_dtype_that_numpy_does_not_have(native: bool) -> None:
 
 
 @WAYS
-def test_the_block_has_inputs_outputs_constants_sizes_and_arena_in_this_order(native: bool) -> None:
+def test_the_block_has_inputs_outputs_constants_words_sizes_and_arena_in_this_order(native: bool) -> None:
     seen: list[list[int]] = []
     n = symbol("n", 1, 100)
     constant = np.arange(4.0)
     launcher = Launcher(
-        program(seen.append, 7),
+        program(seen.append, 8),
         [TensorType((n, 2), f32), TensorType((), i64)],
         [TensorType((n,), f64)],
         constants=[constant],
+        words=[77],
         sizes=[Symbol("n", 1, 100), Symbol("m", 1, 100)],
         arena_bytes=n * 8 + 1,
         native=native,
@@ -175,9 +176,9 @@ def test_the_block_has_inputs_outputs_constants_sizes_and_arena_in_this_order(na
         assert isinstance(result, tuple)
         assert words[:2] == [x.ctypes.data, y.ctypes.data]
         assert words[2] == result[0].ctypes.data
-        assert words[3:6] == [constant.ctypes.data, 5, 9]
-        assert words[6] != 0
-        assert words[6] % 64 == 0
+        assert words[3:7] == [constant.ctypes.data, 77, 5, 9]
+        assert words[7] != 0
+        assert words[7] % 64 == 0
 
 
 @WAYS

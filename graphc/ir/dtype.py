@@ -107,7 +107,11 @@ _ALIASES: Final = {
 }
 _BY_NAME: Final = {name: d for d in DTYPES for name in (d.name, d.short)} | _ALIASES
 _BY_NUMPY: Final = {d.numpy: d for d in DTYPES}
-_BY_PYTHON: Final = {bool: bool_, int: i64, float: f32, complex: c64}
+# Some of numpy's integers have two scalar types of the same width, such as int64 and longlong.
+_BY_SCALAR_TYPE: Final[dict[type, DType]] = {d.numpy.type: d for d in DTYPES} | {
+    np.dtype(code).type: _BY_NUMPY[np.dtype(code)] for code in np.typecodes["AllInteger"]
+}
+_BY_PYTHON: Final[dict[type, DType]] = {bool: bool_, int: i64, float: f32, complex: c64}
 
 
 def dtype(value: object) -> DType:
@@ -123,19 +127,10 @@ def dtype(value: object) -> DType:
     elif isinstance(value, np.dtype):
         found = _BY_NUMPY.get(value.newbyteorder("="))
     elif isinstance(value, type):
-        found = _BY_PYTHON.get(value)
-        if found is None and issubclass(value, np.generic):
-            found = _of_scalar_type(value)
+        found = _BY_PYTHON.get(value) or _BY_SCALAR_TYPE.get(value)
     if found is None:
         raise DTypeError(f"{_show(value)} is no dtype graphc computes with", hint=_advice(value))
     return found
-
-
-def _of_scalar_type(value: type[np.generic]) -> DType | None:
-    try:
-        return _BY_NUMPY.get(np.dtype(value))
-    except TypeError:  # an abstract one, such as np.integer
-        return None
 
 
 def _show(value: object) -> str:

@@ -63,7 +63,7 @@ def check_arguments(graph: Graph, arrays: Sequence[object]) -> dict[str, int]:
                 hint="numpy.asarray makes one",
             )
         expected = node.tensor.dtype
-        if array.dtype.newbyteorder("=") != expected.numpy:
+        if array.dtype != expected.numpy and array.dtype.newbyteorder("=") != expected.numpy:
             raise DTypeError(
                 f"argument {_name(node)} has dtype {array.dtype}, expected {expected.name} ({node.type})",
                 hint=f"convert it: {_name(node)}.astype({expected.name!r})",

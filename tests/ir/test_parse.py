@@ -220,7 +220,8 @@ def test_a_long_line_is_cut_around_the_place() -> None:
     ids=range(13),
 )
 def test_monstrous_text_gives_a_graph_or_a_parse_error(text: str, probe: Op) -> None:
-    assert len(str(parsed(text))) < 1000
+    result = parsed(text)
+    assert isinstance(result, Graph) or len(str(result)) < 1000
 
 
 @pytest.mark.parametrize("seed", range(60))

@@ -1,8 +1,9 @@
 """Arithmetic rules of `simplify`: every one keeps all bits, for nan, infinity and signed zero too.
 
 Level: tensor graph, one node. In: an elementwise node. Out: an equal one that is cheaper, or None. What IEEE 754 makes
-inexact is absent on purpose: `x + 0.0` turns -0.0 into 0.0, `x * 0.0` keeps nan, `x - x` is nan at infinity. Complex
-products are formulas of several roundings, so rules about products look at real operands only.
+inexact is absent on purpose: `x + 0.0` turns -0.0 into 0.0, `x * 0.0` keeps nan, `x - x` is nan at infinity. (The
+sign and payload of a nan are no part of a value: IEEE 754 leaves them open.) Complex products are formulas of several
+roundings, so rules about products look at real operands only.
 
     mul(x, 1) -> x      sub(x, 0.0) -> x      add(x, neg(y)) -> sub(x, y)      cast(cast(x, f32), f64) -> cast(x, f64)
 """

@@ -70,6 +70,7 @@ class Rewriter:
         self._final: dict[Node, Node] = {}
         self._interned: dict[Key, Node] = {}
         self._order: dict[Node, int] = {}
+        self._commutative: dict[Op, bool] = {}
 
     def rewrite(self, node: Node) -> Node:
         """What the node becomes once no rule applies to it or to anything below it."""
@@ -98,23 +99,23 @@ class Rewriter:
             rebuilt = self._intern(self._rebuild(current))
             if rebuilt is not current:
                 replacement[current] = rebuilt
-                depth[rebuilt] = steps
+                if rebuilt in final or rebuilt in replacement:
+                    continue
                 pending.append(rebuilt)
-                continue
-            rule, new = self._apply(current)
+            rule, new = self._apply(rebuilt)
             if rule is None or new is None:
-                final[current] = current
-                self._order[current] = len(self._order)
+                final[rebuilt] = rebuilt
+                self._order[rebuilt] = len(self._order)
                 continue
             if steps >= self._limit:
-                raise _goes_in_circles(current, steps)
-            if new.type != current.type:
+                raise _goes_in_circles(rebuilt, steps)
+            if new.type != rebuilt.type:
                 raise VerifyError(
-                    f"rewrite: {_name(rule)} replaced {current.op.name} of type {current.type} by {new.type}",
-                    location=current.location,
+                    f"rewrite: {_name(rule)} replaced {rebuilt.op.name} of type {rebuilt.type} by {new.type}",
+                    location=rebuilt.location,
                     hint="a rule gives a node of the same type as the one it replaces, or None",
                 )
-            replacement[current] = new
+            replacement[rebuilt] = new
             depth[new] = steps + 1
             pending.append(new)
         return final[node]
@@ -133,10 +134,16 @@ class Rewriter:
         if node.op is INPUT:  # two inputs are two values, whatever their names
             return node
         inputs = node.inputs
-        if node.op.has(Flags.COMMUTATIVE) and self._order[inputs[0]] > self._order[inputs[1]]:
+        if self._commutes(node.op) and self._order[inputs[0]] > self._order[inputs[1]]:
             inputs = (inputs[1], inputs[0], *inputs[2:])
         attributes = tuple(exact(value) for _, value in node.attributes)
         return self._interned.setdefault((node.op, inputs, attributes), node)
+
+    def _commutes(self, op: Op) -> bool:
+        known = self._commutative.get(op)
+        if known is None:  # asking flags is slow enough to show on a graph of thousands
+            known = self._commutative[op] = op.has(Flags.COMMUTATIVE)
+        return known
 
     def _apply(self, node: Node) -> tuple[Rule | None, Node | None]:
         rules = self._rules.rules_for(node.op)

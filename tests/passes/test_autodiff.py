@@ -7,6 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphc.ir.attribute import Array
 from graphc.ir.dtype import DType, c128, f32, f64, i64
@@ -22,6 +24,8 @@ from graphc.ops import elementwise as ew
 from graphc.ops import movement as mv
 from graphc.ops import reduction as rd
 from graphc.passes.autodiff import differentiate, vjp
+from graphc.passes.instrument import random_arguments
+from tests.random_graphs import graphs
 
 Function = Callable[..., Node]
 Floats = npt.NDArray[np.float64]
@@ -272,3 +276,11 @@ def test_a_graph_of_integers_alone_has_nothing_to_differentiate() -> None:
     x = tensor("x", (3,))
     with pytest.raises(GraphcError, match="no result is of floats"):
         differentiate(Graph("f", (x,), (ew.lt(x, x),)))
+
+
+@given(graph=graphs(20, dtypes=(f64,), differentiable=True, scalar=True), seed=st.integers(0, 100))
+@settings(max_examples=40, deadline=None)
+def test_gradients_of_random_graphs_match_central_differences(graph: Graph, seed: int) -> None:
+    arrays = [np.asarray(each, np.float64) for each in random_arguments(graph, seed)]
+    assert_gradients_match_differences(graph, arrays, 1e-5)
+    assert_gradients_match_differences(weighted_gradients(graph), arrays, 1e-4)

@@ -273,7 +273,7 @@ def _transpose_text(module: Module, name: str, scalar: str, rows: int, lanes: in
         stage //= 2
         # A block of its own: LLVM's search for shuffles to combine, which finds none here, takes long across stages.
         lines += [f"br label %stage{stage}", f"stage{stage}:"]
-    narrow = vector_type(scalar, rows)
+    narrow = f"<{rows} x {scalar}>"
     for lane in range(lanes):
         value = current[lane]
         if rows < lanes:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from graphc.codegen.microkernel import choose_tile
 from graphc.ir.dtype import DType, bf16, f16, f32, f64, i8, i16, i32, i64, u8, u32
-from graphc.runtime.target import Target, named_target, native_target
+from graphc.runtime.target import TARGETS, Target, named_target, native_target
 from tests.codegen.contraction import K, M, N, Native, exact_product, matmul, random, run_matmul
 
 needs_fma = pytest.mark.skipif(not native_target().has_fma, reason="without fma products are rounded before the sum")
@@ -104,6 +108,36 @@ def test_narrower_machines_give_the_same_bits(name: str) -> None:
                 np.testing.assert_array_equal(got, exact_product(a, b, np.float32))
             else:
                 np.testing.assert_allclose(got, a.astype(np.float64) @ b, rtol=1e-5, atol=1e-4)
+
+
+FOR_EVERY_MACHINE = """
+import sys
+from graphc.codegen.cpu import emit_kernel
+from graphc.ir.dtype import bf16, f16, f32, f64, i8, i16, i32, i64
+from graphc.runtime.engine import compile_object, object_symbols
+from graphc.runtime.target import named_target
+from tests.codegen.contraction import K, M, N, matmul
+
+target = named_target(sys.argv[1])
+called = set()
+wide = [(d, d) for d in (f32, f64, i8, i16, i32, i64)]
+for element, accumulator in (*wide, (f16, f32), (bf16, f32)):
+    for rows, columns in ((M, N), (M, 1), (1, N), (5, 7)) if element is f32 else ((M, N),):
+        for is_transposed in (False, True):
+            kernel = matmul(rows, columns, K, element, accumulator, is_transposed, is_transposed)
+            defined, undefined = object_symbols(compile_object(emit_kernel(kernel, target, "kernel"), target))
+            assert "kernel" in defined
+            called |= set(undefined)
+print(*sorted(called))
+"""
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_code_is_made_for_every_machine_and_calls_nothing(name: str) -> None:
+    command = [sys.executable, "-c", FOR_EVERY_MACHINE, name]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) <= {"memcpy", "memset", "memmove"}
 
 
 def test_blocks_of_rows_and_columns_join() -> None:

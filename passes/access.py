@@ -19,10 +19,11 @@ from graphc.ops.indices import axis_groups
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A loop: a dimension of a group's root, or one that `node` reduces."""
+    """A loop: a dimension of a group's root, or one that `node` runs through itself (to reduce it, say)."""
 
     node: Node
     index: int
+    is_inner: bool = False
 
 
 Index: TypeAlias = "Axis | frozenset[Axis]"
@@ -76,7 +77,7 @@ def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
     if op.has(Flags.OPAQUE):
         return tuple(_opaque(node, operand) for operand in node.inputs)
     everything = dependencies(access)
-    fresh = frozenset(Axis(node, i) for i in range(len(node.shape))) if op is movement.fold else frozenset()
+    fresh = frozenset(Axis(node, i, is_inner=True) for i in range(len(node.shape))) if op is movement.fold else frozenset()
     return tuple((everything | fresh,) * len(operand.shape) for operand in node.inputs)
 
 
@@ -104,7 +105,7 @@ def _reduction(node: Node, access: Access) -> Access:
     keywords = node.keywords
     axes = cast("tuple[int, ...]", keywords["axes"]) if "axes" in keywords else (cast("int", keywords["axis"]),)
     kept = iter(access)
-    return tuple(Axis(node, i) if i in axes else next(kept) for i in range(len(node.inputs[0].shape)))
+    return tuple(Axis(node, i, is_inner=True) if i in axes else next(kept) for i in range(len(node.inputs[0].shape)))
 
 
 def _contraction(node: Node, access: Access) -> tuple[Access, Access]:
@@ -118,7 +119,7 @@ def _contraction(node: Node, access: Access) -> tuple[Access, Access]:
         for i, axis in enumerate(batch[side]):
             indices[axis] = access[i]
         for i, axis in enumerate(contract[side]):
-            indices[axis] = Axis(node, i)
+            indices[axis] = Axis(node, i, is_inner=True)
         for axis in range(len(operand.shape)):
             if axis not in batch[side] and axis not in contract[side]:
                 indices[axis] = access[position]
@@ -129,7 +130,7 @@ def _contraction(node: Node, access: Access) -> tuple[Access, Access]:
 
 def _opaque(node: Node, operand: Node) -> Access:
     """A kernel written as a whole reads its operands by axes of its own."""
-    return tuple(Axis(node, i) for i in range(len(operand.shape)))
+    return tuple(Axis(node, i, is_inner=True) for i in range(len(operand.shape)))
 
 
 def _reshape(source: Shape, target: Shape, access: Access) -> Access:

@@ -99,7 +99,9 @@ def draw(folder, losses, confusion, accuracy):
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     window = np.ones(22) / 22  # one epoch
     axes.plot(losses, color="tab:blue", alpha=0.3, label="each step")
-    axes.plot(np.arange(21, len(losses)), np.convolve(losses, window, "valid"), color="tab:blue", label="mean of an epoch")
+    axes.plot(
+        np.arange(21, len(losses)), np.convolve(losses, window, "valid"), color="tab:blue", label="mean of an epoch"
+    )
     axes.set(xlabel="step", ylabel="cross entropy", yscale="log", title="Training loss")
     axes.legend()
     figure.savefig(folder / "loss.png", dpi=120)

@@ -77,7 +77,8 @@ def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
     if op.has(Flags.OPAQUE):
         return tuple(_opaque(node, operand) for operand in node.inputs)
     everything = dependencies(access)
-    fresh = frozenset(Axis(node, i, is_inner=True) for i in range(len(node.shape))) if op is movement.fold else frozenset()
+    inner = range(len(node.shape)) if op is movement.fold else ()
+    fresh = frozenset(Axis(node, i, is_inner=True) for i in inner)
     return tuple((everything | fresh,) * len(operand.shape) for operand in node.inputs)
 
 
@@ -105,7 +106,8 @@ def _reduction(node: Node, access: Access) -> Access:
     keywords = node.keywords
     axes = cast("tuple[int, ...]", keywords["axes"]) if "axes" in keywords else (cast("int", keywords["axis"]),)
     kept = iter(access)
-    return tuple(Axis(node, i, is_inner=True) if i in axes else next(kept) for i in range(len(node.inputs[0].shape)))
+    rank = len(node.inputs[0].shape)
+    return tuple(Axis(node, i, is_inner=True) if i in axes else next(kept) for i in range(rank))
 
 
 def _contraction(node: Node, access: Access) -> tuple[Access, Access]:

@@ -55,9 +55,7 @@ def fold_constants(graph: Graph, *, limit: int = 65536, numerics: Literal["stric
             return None
         if not isinstance(node.type, TensorType) or not (numerics == "fast" or is_exact(node)):
             return None
-        if node.op.has(Flags.ELEMENTWISE):
-            return _fold_elementwise(node)
-        return _fold_whole(node, limit)
+        return (_fold_element(node) if node.op.has(Flags.ELEMENTWISE) else None) or _fold_whole(node, limit)
 
     @rules.rule("size")
     def fold_size(node: Node) -> Node | None:
@@ -79,18 +77,15 @@ def is_exact(node: Node) -> bool:
     return (max(kinds) <= Kind.INT and not node.op.has(Flags.EXPENSIVE)) or node.op.name in _EXACT_REAL
 
 
-def _fold_elementwise(node: Node) -> Node | None:
-    """Fold one element where every operand is one repeated constant, or all of them where all are arrays."""
+def _fold_element(node: Node) -> Node | None:
+    """Where every operand is one repeated constant: one element of the result, repeated."""
     values = [splat(operand) for operand in node.inputs]
-    if all(value is not None for value in values):
-        types = [operand.tensor.with_shape(()) for operand in node.inputs]
-        out = node.op.type_rule(*types, **node.keywords)
-        result = _evaluate(node, out, [np.asarray(value) for value in values])
-        return None if result is None else build.constant(result.reshape(-1)[0], node.tensor.dtype, node.shape)
-    arrays = [constant_array(operand) for operand in node.inputs]
-    if any(array is None for array in arrays):
+    if any(value is None for value in values):
         return None
-    return _as_constant(_evaluate(node, node.type, [array for array in arrays if array is not None]))
+    types = [operand.tensor.with_shape(()) for operand in node.inputs]
+    out = node.op.type_rule(*types, **node.keywords)
+    result = _evaluate(node, out, [np.asarray(value) for value in values])
+    return None if result is None else build.constant(result.reshape(-1)[0], node.tensor.dtype, node.shape)
 
 
 def _fold_whole(node: Node, limit: int) -> Node | None:
@@ -100,7 +95,8 @@ def _fold_whole(node: Node, limit: int) -> Node | None:
         return None
     if int(np.prod(shape, dtype=object)) * node.tensor.dtype.itemsize > limit:
         return None
-    return _as_constant(_evaluate(node, node.type, [array for array in arrays if array is not None]))
+    result = _evaluate(node, node.type, [array for array in arrays if array is not None])
+    return None if result is None else creation.constant(value=Array(result))
 
 
 def _evaluate(node: Node, out: object, arrays: list[Values]) -> Values | None:
@@ -109,7 +105,3 @@ def _evaluate(node: Node, out: object, arrays: list[Values]) -> Values | None:
     except GraphcError:  # an index out of range is an error of the run, if it gets there
         return None
     return np.asarray(result)
-
-
-def _as_constant(result: Values | None) -> Node | None:
-    return None if result is None else creation.constant(value=Array(result))

@@ -29,6 +29,20 @@ def move_splat(node: Node) -> Node | None:
     return None if value is None else build.full(value, node.tensor)
 
 
+@VIEWS.rule("constant")
+def shrink_constant(node: Node) -> Node | None:
+    """A constant of many equal elements as one element, repeated."""
+    array = constant_array(node)
+    assert array is not None
+    if array.size < 2:
+        return None
+    flat = array.reshape(-1)
+    bits = flat.view(np.uint8).reshape(flat.size, flat.itemsize)
+    if not (bits[0] == bits[1]).all() or not (bits[0] == bits).all():
+        return None
+    return build.full(flat[0], node.tensor)
+
+
 @VIEWS.rule("reshape")
 def simplify_reshape(node: Node) -> Node | None:
     """A reshape to the same shape, or of a reshape."""
@@ -49,7 +63,20 @@ def simplify_permute(node: Node) -> Node | None:
         inner = axes_of(x)
         return build.permute_to(x.inputs[0], tuple(inner[axis] for axis in axes))
     wide = [axis for axis in axes if not is_one(x.shape[axis])]
-    return movement.reshape(x, shape=node.shape) if wide == sorted(wide) else None
+    return movement.reshape(x, shape=node.shape) if wide == sorted(wide) else _swap_operands(x, axes)
+
+
+def _swap_operands(dot: Node, axes: tuple[int, ...]) -> Node | None:
+    """A contraction whose operands' free axes change places: the operands do instead. Its sums stay what they were."""
+    if dot.op is not contraction.dot:
+        return None
+    contract, batch = _pairs(dot, "contract"), _pairs(dot, "batch")
+    common = len(batch[0])
+    rows = len(dot.inputs[0].shape) - common - len(contract[0])
+    rank = len(axes)
+    if axes != (*range(common), *range(common + rows, rank), *range(common, common + rows)):
+        return None
+    return contraction.dot(*dot.inputs[::-1], contract=tuple(contract[::-1]), batch=tuple(batch[::-1]))
 
 
 @VIEWS.rule("broadcast")
@@ -257,6 +284,17 @@ def simplify_reduction(node: Node) -> Node | None:
     if len(unit) < len(axes) or (axes and is_float_sum):
         return None
     return build.reshape_to(build.cast_to(x, node.tensor.dtype), node.shape)
+
+
+@VIEWS.rule("cumsum", "argmax", "argmin")
+def scan_one_element(node: Node) -> Node | None:
+    """A running sum along an axis of size 1 is its element, the place of an extreme 0."""
+    (x,) = node.inputs
+    if not is_one(x.shape[integer(node, "axis")]):
+        return None
+    if node.op.name == "cumsum":
+        return x if x.type == node.type else None
+    return build.zeros_like(node)
 
 
 @VIEWS.rule("max", "min", "any", "all")

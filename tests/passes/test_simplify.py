@@ -289,6 +289,28 @@ RULES: dict[str, tuple[str, str, str]] = {
            return %2""",
         "%0 = dot(%x, %y) {contract=((0),(1))} : f32[4,5]\n return %0",
     ),
+    "a contraction transposed": (
+        "%x: f32[2,3,4], %y: f32[4,5,2]",
+        """%0 = dot(%x, %y) {batch=((0),(2)), contract=((2),(0))} : f32[2,3,5]
+           %1 = permute(%0) {axes=(0,2,1)} : f32[2,5,3]
+           return %1""",
+        "%0 = dot(%y, %x) {batch=((2),(0)), contract=((0),(2))} : f32[2,5,3]\n return %0",
+    ),
+    "a running sum of one element": ("%x: f32[3,1]", "%0 = cumsum(%x) {axis=1} : f32[3,1]\n return %0", "return %x"),
+    "the place of the only element": (
+        "%x: f32[3,1]",
+        "%0 = argmax(%x) {axis=1} : i64[3]\n return %0",
+        """%0 = constant() {value=dense<i64[1]: 0>} : i64[1]
+           %1 = broadcast(%0) {shape=(3)} : i64[3]
+           return %1""",
+    ),
+    "a constant of equal elements": (
+        "%x: f32[3]",
+        "%0 = constant() {value=dense<f32[2,2]: 1.5 1.5 1.5 1.5>} : f32[2,2]\n return %0",
+        """%0 = constant() {value=dense<f32[1,1]: 1.5>} : f32[1,1]
+           %1 = broadcast(%0) {shape=(2,2)} : f32[2,2]
+           return %1""",
+    ),
     "a moved constant": (
         "%x: f32[3]",
         """%0 = constant() {value=dense<f32[1,1]: 2.0>} : f32[1,1]
@@ -331,6 +353,10 @@ KEPT: dict[str, tuple[str, str]] = {
     "gather out of range, an error of the run": (
         "%x: f32[9]",
         "%0 = constant() {value=dense<i64[]: 9>} : i64[]\n %1 = gather(%x, %0) {axis=0} : f32[]\n return %1",
+    ),
+    "a constant of zeros with different signs": (
+        "%x: f32[3]",
+        "%0 = constant() {value=dense<f32[3]: 0.0 0.0 -0.0>} : f32[3]\n return %0",
     ),
     "dot whose free axes change places": (
         "%x: f32[2,3,4], %y: f32[4,5]",

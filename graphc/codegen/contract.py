@@ -14,15 +14,13 @@ blocks of rows and columns, so that partial totals are bounded scratch and each 
 A side that is memory with strides is read where it lies if that is no slower. What is computed does not depend on any
 of these choices, on the sizes of blocks or the number of threads: an element's products are summed in one order.
 
-Scratch comes from the thread's workspace (`e.workspace`), of which a kernel needs `workspace_bytes`.
+Scratch comes from the thread's workspace (`e.workspace`), of which a kernel needs
+`graphc.codegen.contract_plan.workspace_bytes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
 
 from graphc.codegen.arithmetic import (
     address,
@@ -39,10 +37,12 @@ from graphc.codegen.arithmetic import (
     times,
 )
 from graphc.codegen.body import emit_body
-from graphc.codegen.emitter import Emitter, Module, VectorContext, register_type, vector_type
+from graphc.codegen.contract_plan import FEW_ROWS, Plan, plan_contract, turned
+from graphc.codegen.contract_share import THREAD_WORK, Range, blocks, share
+from graphc.codegen.emitter import Emitter, VectorContext, vector_type
 from graphc.codegen.index import index
 from graphc.codegen.lanes import fits_lanes
-from graphc.codegen.microkernel import SCALAR_BYTES, Tile, choose_tile, define_tile, edge_vectors, lanes_of
+from graphc.codegen.microkernel import Tile, define_tile
 from graphc.codegen.packing import (
     StridedAccess,
     Strip,
@@ -51,129 +51,9 @@ from graphc.codegen.packing import (
     pack_across,
     pack_along,
     runs_along,
-    strided_access,
     transpose_runs,
 )
-from graphc.codegen.target import Target
-from graphc.ir.dim import Size, bounds, is_at_most
-from graphc.kernel.ir import CONTRACT_BLOCK, Contract, Kernel, Statement, nested_bodies
-
-COLUMN_BLOCK_BYTES: Final = 4096
-"""Bytes of a row of the packed right side: with a depth block, a megabyte."""
-ROW_PART: Final = 504
-"""Rows of the left side that stay in the second-level cache; a multiple of most tiles' rows."""
-ROW_BLOCK: Final = 3 * ROW_PART
-"""Rows whose partial totals are kept."""
-FEW_ROWS: Final = 128
-"""Up to so many rows the right side is not packed where it can be read in place: each element is used too few times."""
-FEW_COLUMNS: Final = 64
-"""The same for the left side, where its elements do not lie in the order in which they are used."""
-THREAD_WORK: Final = 1 << 17
-"""Multiplications that are worth a thread."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The choices for one contraction: tiles, blocks, and where the parts of the workspace begin."""
-
-    tile: Tile
-    edge: Tile | None
-    """The tile for columns that full ones leave."""
-    left: StridedAccess | None
-    """The left side in memory; it is packed where `tile.packed_left` says so."""
-    right: StridedAccess | None
-    row_block: int
-    row_part: int
-    column_block: int
-    packs_in_turn: bool
-    """Whether a strip of the right side is packed just before it is used: there is only one part of rows to use it."""
-    right_offset: int
-    totals_offset: int
-    square_offset: int
-    bytes: int
-
-    @property
-    def can_read_right(self) -> bool:
-        """Whether the micro-kernel can read the right side where it lies."""
-        return self.right is not None and self.right.across == 1
-
-
-def turned(statement: Contract, target: Target) -> Contract:
-    """The statement, or where its columns fill no more than half a vector its transpose, if it has rows enough.
-
-    To transpose the left side on its way then costs less than idle lanes, and products of either order are equal.
-    """
-    rows, columns = statement.rows, statement.columns
-    lanes = lanes_of(target, register_type(statement.acc.dtype))
-    if not isinstance(columns, int) or columns > lanes // 2 or is_at_most(rows, lanes - 1):
-        return statement
-    return replace(
-        statement,
-        m=statement.n,
-        n=statement.m,
-        rows=columns,
-        columns=rows,
-        left=statement.right,
-        right=statement.left,
-    )
-
-
-def plan_contract(statement: Contract, target: Target) -> Plan:
-    """The plan for a statement that is `turned`; it depends on the statement and the target alone."""
-    scalar = register_type(statement.acc.dtype)
-    assert scalar in SCALAR_BYTES, f"contractions do not sum {statement.acc.dtype}"
-    rows, columns = statement.rows, statement.columns
-    tile = choose_tile(target, scalar, rows, columns)
-    left = strided_access(statement.left, statement.m, statement.k, statement.acc.dtype)
-    right = strided_access(statement.right, statement.n, statement.k, statement.acc.dtype)
-    has_blocks = not is_at_most(statement.depth, CONTRACT_BLOCK)
-    packed_left = left is None or (left.along != 1 and not is_at_most(columns, FEW_COLUMNS))
-    tile = replace(tile, packed_left=packed_left, is_single=not has_blocks)
-    vectors = edge_vectors(tile, columns)
-    edge = replace(tile, vectors=vectors) if vectors else None
-    most_rows, most_columns = bounds(rows)[1], bounds(columns)[1]
-    depth = _up(min(bounds(statement.depth)[1], CONTRACT_BLOCK), tile.lanes)
-    column_block = min(COLUMN_BLOCK_BYTES // tile.size // tile.columns * tile.columns, _up(most_columns, tile.columns))
-    row_block = min(_up(ROW_BLOCK, tile.rows), _up(most_rows, tile.rows))
-    row_part = min(_up(ROW_PART, tile.rows), row_block)
-    # Edge strips may round up to one more vector than the columns have; packing across writes a vector too far.
-    width = column_block + tile.lanes
-    packs_in_turn = is_at_most(rows, row_part)
-    left_bytes = _up(row_part * depth * tile.size + 64, 64) if tile.packed_left else 0
-    right_bytes = _up((tile.columns if packs_in_turn else width) * depth * tile.size, 64)
-    totals_bytes = row_block * width * tile.size if has_blocks else tile.bytes
-    square_bytes = tile.lanes * tile.lanes * tile.size
-    return Plan(
-        tile,
-        edge,
-        left,
-        right,
-        row_block,
-        row_part,
-        column_block,
-        packs_in_turn,
-        right_offset=left_bytes,
-        totals_offset=left_bytes + right_bytes,
-        square_offset=left_bytes + right_bytes + _up(totals_bytes, 64),
-        bytes=left_bytes + right_bytes + _up(totals_bytes, 64) + _up(square_bytes, 64),
-    )
-
-
-def _up(size: int, unit: int) -> int:
-    return -(-size // unit) * unit
-
-
-def workspace_bytes(kernel: Kernel, target: Target) -> int:
-    """Scratch that each thread which runs the kernel needs, aligned to 64 bytes; whatever the sizes turn out to be."""
-    most = 0
-    pending: list[Statement] = list(kernel.body)
-    while pending:
-        statement = pending.pop()
-        if isinstance(statement, Contract):
-            most = max(most, plan_contract(turned(statement, target), target).bytes)
-        for body in nested_bodies(statement):
-            pending += body
-    return most
+from graphc.kernel.ir import CONTRACT_BLOCK, Contract
 
 
 def emit_contract(e: Emitter, statement: Contract) -> None:
@@ -182,14 +62,6 @@ def emit_contract(e: Emitter, statement: Contract) -> None:
     with e.scope():
         statement = turned(statement, e.target)
         _Contraction(e, statement, plan_contract(statement, e.target)).emit()
-
-
-@dataclass(frozen=True, slots=True)
-class _Range:
-    """Sizes from `start`, below `stop`."""
-
-    start: str
-    stop: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +108,7 @@ class _Contraction:
         """The whole."""
         e, statement = self.e, self.statement
         rows, columns, depth = (index(e, size) for size in (statement.rows, statement.columns, statement.depth))
-        whole = _Range("0", rows), _Range("0", columns)
+        whole = Range("0", rows), Range("0", columns)
         if not statement.parallel:
             self._part_of_thread(*whole, depth)
             return
@@ -245,9 +117,9 @@ class _Contraction:
             with e.branch(compare(e, "eq", e.thread, 0)):
                 self._part_of_thread(*whole, depth)
             return
-        self._part_of_thread(*self._share(rows, columns, work), depth)
+        self._part_of_thread(*share(e, self.plan.tile, rows, columns, work), depth)
 
-    def _part_of_thread(self, rows: _Range, columns: _Range, depth: str) -> None:
+    def _part_of_thread(self, rows: Range, columns: Range, depth: str) -> None:
         """The rows and columns that a thread computes."""
         e, plan, statement = self.e, self.plan, self.statement
         row_count = minus(e, rows.stop, rows.start)
@@ -256,34 +128,10 @@ class _Contraction:
         if not plan.tile.packed_left:
             self._make_offsets(row_count)
         with (
-            _blocks(e, columns, plan.column_block, plan.tile.columns, statement.columns) as columns_here,
-            _blocks(e, rows, plan.row_block, plan.tile.rows, statement.rows) as rows_here,
+            blocks(e, columns, plan.column_block, plan.tile.columns, statement.columns) as columns_here,
+            blocks(e, rows, plan.row_block, plan.tile.rows, statement.rows) as rows_here,
         ):
             self._block(rows_here, columns_here, depth)
-
-    def _share(self, rows: str, columns: str, work: str) -> tuple[_Range, _Range]:
-        """This thread's part: the threads form a grid, which divides rows and columns by whole tiles."""
-        e, tile = self.e, self.plan.tile
-        threads = least(e, e.threads, plus(e, divide(e, work, THREAD_WORK), 1))
-        row_tiles, column_tiles = divide_up(e, rows, tile.rows), divide_up(e, columns, tile.columns)
-        function = _define_grid(e.module)
-        grid_rows = e.emit(
-            f"call i64 @{function}(i64 {threads}, i64 {row_tiles}, i64 {column_tiles}, "
-            f"i64 {tile.rows}, i64 {tile.columns})"
-        )
-        grid_columns = divide(e, threads, grid_rows)
-        row = e.emit(f"urem i64 {e.thread}, {grid_rows}")
-        column = divide(e, e.thread, grid_rows)  # from grid_columns on for threads without work: an empty range
-        return (
-            self._part(row, grid_rows, row_tiles, tile.rows, rows),
-            self._part(column, grid_columns, column_tiles, tile.columns, columns),
-        )
-
-    def _part(self, part: str, parts: str, tiles: str, unit: int, extent: str) -> _Range:
-        e = self.e
-        size = times(e, divide_up(e, tiles, parts), unit)
-        start = least(e, times(e, part, size), extent)
-        return _Range(start, least(e, plus(e, start, size), extent))
 
     def _make_offsets(self, row_count: str) -> None:
         """Fill the tables of row offsets. In the last tile, rows past the end repeat the last row."""
@@ -298,7 +146,7 @@ class _Contraction:
                 slot = address(e, self.offsets, 8 * (table * tile.rows + row))
                 e.line(f"store i64 {times(e, step, position)}, ptr {slot}, align 8")
 
-    def _block(self, rows: _Range, columns: _Range, depth: str) -> None:
+    def _block(self, rows: Range, columns: Range, depth: str) -> None:
         """The totals of a block of rows and columns, and their epilogue."""
         e = self.e
         count = greatest(e, divide_up(e, depth, CONTRACT_BLOCK), 1)
@@ -319,13 +167,13 @@ class _Contraction:
                 for kind in strips:
                     self._pack_right(kind, columns, here)
             part = self.plan.row_part
-            with _blocks(e, rows, part, self.plan.tile.rows, self.statement.rows) as rows_here:
+            with blocks(e, rows, part, self.plan.tile.rows, self.statement.rows) as rows_here:
                 if self.plan.tile.packed_left:
                     self._pack_left(rows_here, here)
                 for kind in strips:
                     self._strip_loops(kind, rows, rows_here, columns, here)
 
-    def _strips(self, rows: _Range, columns: _Range, depth: _Depth) -> list[_Strips]:
+    def _strips(self, rows: Range, columns: Range, depth: _Depth) -> list[_Strips]:
         """The full strips of a block, then those of its edge."""
         e, plan = self.e, self.plan
         width = minus(e, columns.stop, columns.start)
@@ -346,7 +194,7 @@ class _Contraction:
 
     # Packing
 
-    def _pack_right(self, strips: _Strips, columns: _Range, depth: _Depth) -> None:
+    def _pack_right(self, strips: _Strips, columns: Range, depth: _Depth) -> None:
         """Pack all of the strips."""
         e, count = self.e, strips.count
         if not strips.is_edge and self.read_in_place == "true":
@@ -356,7 +204,7 @@ class _Contraction:
         with e.loop("0", count) as s:
             self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=not strips.is_edge)
 
-    def _pack_in_turn(self, strips: _Strips, s: str, columns: _Range, depth: _Depth) -> None:
+    def _pack_in_turn(self, strips: _Strips, s: str, columns: Range, depth: _Depth) -> None:
         """Pack one of the strips, just before it is used."""
         if strips.is_edge or self.read_in_place == "false":
             self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=not strips.is_edge)
@@ -364,7 +212,7 @@ class _Contraction:
             with self.e.branch(self.e.emit(f"xor i1 {self.read_in_place}, true")):
                 self._pack_right_strip(self._right_strip(strips, s, columns, depth), is_full=True)
 
-    def _right_strip(self, strips: _Strips, s: str, columns: _Range, depth: _Depth) -> Strip:
+    def _right_strip(self, strips: _Strips, s: str, columns: Range, depth: _Depth) -> Strip:
         e, statement, tile = self.e, self.statement, strips.tile
         first = plus(e, strips.first, times(e, s, tile.columns))
         return Strip(
@@ -407,7 +255,7 @@ class _Contraction:
             return
         pack_across(e, strip, lanes if fits_lanes(strip.panel.body, strip.across.name) else 1)
 
-    def _pack_left(self, rows: _Range, depth: _Depth) -> None:
+    def _pack_left(self, rows: Range, depth: _Depth) -> None:
         e, statement, tile = self.e, self.statement, self.plan.tile
         count = divide_up(e, minus(e, rows.stop, rows.start), tile.rows)
         with e.loop("0", count) as s:
@@ -446,7 +294,7 @@ class _Contraction:
 
     # Tiles
 
-    def _strip_loops(self, strips: _Strips, all_rows: _Range, rows: _Range, columns: _Range, depth: _Depth) -> None:
+    def _strip_loops(self, strips: _Strips, all_rows: Range, rows: Range, columns: Range, depth: _Depth) -> None:
         """The micro-kernel over the tiles of some rows in the strips; after the last depth block, the epilogue."""
         e, tile = self.e, strips.tile
         function = define_tile(e.module, tile)
@@ -480,7 +328,7 @@ class _Contraction:
                 with e.branch(depth.is_last):
                     self._epilogue(strips, totals, row, least(e, minus(e, rows.stop, row), tile.rows), first, columns)
 
-    def _left(self, tile_number: str, row: str, rows: _Range, depth: _Depth) -> tuple[str, str, str]:
+    def _left(self, tile_number: str, row: str, rows: Range, depth: _Depth) -> tuple[str, str, str]:
         """Pointer to the left side's first element, table of offsets and step, for the tile that begins at `row`."""
         e, tile, access = self.e, self.plan.tile, self.plan.left
         if tile.packed_left:
@@ -492,7 +340,7 @@ class _Contraction:
         offsets = e.emit(f"select i1 {is_whole}, ptr {self.offsets}, ptr {last_table}")
         return self._place(access, row, depth.start), offsets, times(e, index(e, access.along), tile.size)
 
-    def _epilogue(self, strips: _Strips, totals: str, row: str, row_count: str, column: str, columns: _Range) -> None:
+    def _epilogue(self, strips: _Strips, totals: str, row: str, row_count: str, column: str, columns: Range) -> None:
         """The epilogue for the elements of a tile that exist, in vectors along n."""
         e, statement, tile = self.e, self.statement, strips.tile
         # A contraction with one column, say, stores without regard to n.
@@ -517,69 +365,3 @@ class _Contraction:
                 e.set_value(statement.acc, total, lanes)
                 with e.vectorized(context):
                     emit_body(e, statement.epilogue)
-
-
-@contextmanager
-def _blocks(e: Emitter, whole: _Range, most: int, unit: int, extent: Size) -> Iterator[_Range]:
-    """Code for each of the blocks of about equal size, at most `most`, that a range is cut into at multiples of
-    `unit`; `extent` bounds the range's size."""
-    if is_at_most(extent, most):
-        yield whole
-        return
-    size = minus(e, whole.stop, whole.start)
-    count = divide_up(e, size, most)
-    step = round_up(e, divide_up(e, size, greatest(e, count, 1)), unit)
-    with e.loop("0", count) as i:
-        start = plus(e, whole.start, times(e, i, step))
-        yield _Range(least(e, start, whole.stop), least(e, plus(e, start, step), whole.stop))
-
-
-def _define_grid(module: Module) -> str:
-    """The name of a function (threads, row tiles, column tiles, rows of a tile, columns of a tile) that gives how many
-    rows a grid of threads should have: the divisor of `threads` for which a thread has least to do."""
-    name = "contract_grid"
-    if not module.has_function(name):
-        module.add_function(_GRID, name)
-    return name
-
-
-# Besides its products, a thread packs or moves its rows and columns, a column at the price of some 40 products.
-_GRID = """
-define internal i64 @contract_grid(i64 %threads, i64 %row_tiles, i64 %column_tiles, i64 %rows, i64 %columns) noinline {
-entry:
-  br label %loop
-loop:
-  %d = phi i64 [ 1, %entry ], [ %d_next, %next ]
-  %best = phi i64 [ 1, %entry ], [ %best_next, %next ]
-  %least = phi i64 [ 9223372036854775807, %entry ], [ %least_next, %next ]
-  %rest = urem i64 %threads, %d
-  %divides = icmp eq i64 %rest, 0
-  br i1 %divides, label %try, label %next
-try:
-  %other = udiv i64 %threads, %d
-  %r0 = add i64 %row_tiles, %d
-  %r1 = sub i64 %r0, 1
-  %r2 = udiv i64 %r1, %d
-  %r = mul i64 %r2, %rows
-  %c0 = add i64 %column_tiles, %other
-  %c1 = sub i64 %c0, 1
-  %c2 = udiv i64 %c1, %other
-  %c = mul i64 %c2, %columns
-  %rc = mul i64 %r, %c
-  %pack_r = mul i64 %r, 16
-  %pack_c = mul i64 %c, 40
-  %pack = add i64 %pack_r, %pack_c
-  %cost = add i64 %rc, %pack
-  %is_less = icmp slt i64 %cost, %least
-  %best_try = select i1 %is_less, i64 %d, i64 %best
-  %least_try = select i1 %is_less, i64 %cost, i64 %least
-  br label %next
-next:
-  %best_next = phi i64 [ %best, %loop ], [ %best_try, %try ]
-  %least_next = phi i64 [ %least, %loop ], [ %least_try, %try ]
-  %d_next = add i64 %d, 1
-  %more = icmp ule i64 %d_next, %threads
-  br i1 %more, label %loop, label %done
-done:
-  ret i64 %best_next
-}"""

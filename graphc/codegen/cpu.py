@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from graphc.codegen.abi import status_slot, workspace_slot
 from graphc.codegen.body import STRAIGHT, emit_body
-from graphc.codegen.contract import emit_contract, workspace_bytes
+from graphc.codegen.contract import emit_contract
+from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.emitter import Emitter, Module, Register
 from graphc.codegen.loops import emit_loop
 from graphc.codegen.reduce import emit_reduce

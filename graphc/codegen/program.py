@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from graphc.codegen.contract import workspace_bytes
+from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.emitter import Emitter, Module
 from graphc.codegen.index import index
 from graphc.codegen.target import Target

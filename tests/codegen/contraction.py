@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.codegen.abi import argument_block
-from graphc.codegen.contract import workspace_bytes
+from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.cpu import emit_kernel
 from graphc.ir.dim import Dim, Size, Symbol, symbol, symbols
 from graphc.ir.dtype import DType, f32, i64

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graphc.codegen.contract import plan_contract, workspace_bytes
+from graphc.codegen.contract_plan import plan_contract, workspace_bytes
 from graphc.ir.dim import Dim, Size, Symbol, symbol
 from graphc.ir.dtype import bool_, f32, i32, i64
 from graphc.kernel.ir import (

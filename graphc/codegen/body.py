@@ -16,14 +16,14 @@ from graphc.codegen.emitter import (
     constant,
     memory_type,
     register_type,
-    type_suffix,
     vector_type,
 )
-from graphc.codegen.floating import from_memory, round_to, to_memory
-from graphc.codegen.index import depth_of, index, index_lanes, lane_stride, varies
+from graphc.codegen.floating import round_to
+from graphc.codegen.index import depth_of, index, index_lanes, varies
+from graphc.codegen.memory import address, load_lanes, load_scalar, pack, store_lanes
 from graphc.codegen.scalar import emit_apply
 from graphc.ir.dim import Size, bounds, substitute, symbols
-from graphc.ir.dtype import DType, bf16, bool_, f16
+from graphc.ir.dtype import DType, bool_
 from graphc.kernel.ir import (
     Allocate,
     Apply,
@@ -96,9 +96,6 @@ def emit_bind(e: Emitter, statement: Bind) -> None:
         e.bind(statement.symbol, name)
 
 
-# Memory
-
-
 def emit_load(e: Emitter, statement: Load) -> None:
     """An element, or those of all lanes; 0 where the predicate fails."""
     buffer, size, context = statement.buffer, statement.index, e.context
@@ -129,66 +126,6 @@ def emit_load(e: Emitter, statement: Load) -> None:
     e.set_value(statement.out, value, predicate.lanes)
 
 
-def address(e: Emitter, buffer: Buffer, size: Size) -> str:
-    """A pointer to the element (in a vector loop, to that of lane 0)."""
-    base = e.buffers[buffer]
-    depth = max(base.depth, depth_of(e, size))
-    return e.computed(depth, f"getelementptr {memory_type(buffer.dtype)}, ptr {base.name}, i64 {index(e, size)}")
-
-
-def addresses(e: Emitter, context: VectorContext, buffer: Buffer, size: Size) -> str:
-    """Pointers to the elements of all lanes."""
-    offsets, bits = index_lanes(e, size)
-    base, type_ = e.buffers[buffer], memory_type(buffer.dtype)
-    depth = max(base.depth, depth_of(e, size))
-    return e.computed(depth, f"getelementptr {type_}, ptr {base.name}, <{context.lanes} x i{bits}> {offsets}")
-
-
-def load_scalar(e: Emitter, buffer: Buffer, pointer: str) -> str:
-    """The element at a pointer, as a register of its dtype."""
-    bits = e.emit(f"load {memory_type(buffer.dtype)}, ptr {pointer}, align {buffer.dtype.itemsize}")
-    return unpack(e, buffer.dtype, 1, bits)
-
-
-def load_lanes(e: Emitter, context: VectorContext, buffer: Buffer, size: Size, mask: str | None) -> str:
-    """The elements of all lanes, 0 where the mask is off; as a register of the dtype."""
-    dtype, lanes = buffer.dtype, context.lanes
-    type_, align = vector_type(memory_type(dtype), lanes), dtype.itemsize
-    if lane_stride(e, size) == 1:
-        pointer = address(e, buffer, size)
-        if mask is None:
-            bits = e.emit(f"load {type_}, ptr {pointer}, align {align}")
-        else:
-            name = f"llvm.masked.load.{type_suffix(memory_type(dtype), lanes)}.p0"
-            e.module.declare(f"{type_} @{name}(ptr, <{lanes} x i1>, {type_})")
-            bits = e.emit(
-                f"call {type_} @{name}(ptr align {align} {pointer}, <{lanes} x i1> {mask}, {type_} zeroinitializer)"
-            )
-    else:
-        pointers = addresses(e, context, buffer, size)
-        name = f"llvm.masked.gather.{type_suffix(memory_type(dtype), lanes)}.v{lanes}p0"
-        e.module.declare(f"{type_} @{name}(<{lanes} x ptr>, <{lanes} x i1>, {type_})")
-        bits = e.emit(
-            f"call {type_} @{name}(<{lanes} x ptr> align {align} {pointers}, "
-            f"<{lanes} x i1> {mask or 'splat (i1 true)'}, {type_} zeroinitializer)"
-        )
-    return unpack(e, dtype, lanes, bits)
-
-
-def unpack(e: Emitter, dtype: DType, lanes: int, bits: str) -> str:
-    """A register of the dtype from its form in memory."""
-    if dtype is bool_:
-        return e.emit(f"icmp ne {vector_type('i8', lanes)} {bits}, {constant(0, 'i8', lanes)}")
-    return from_memory(e, dtype, lanes, bits) if dtype in (f16, bf16) else bits
-
-
-def pack(e: Emitter, dtype: DType, lanes: int, name: str) -> str:
-    """A register's form in memory."""
-    if dtype is bool_:
-        return e.emit(f"zext {vector_type('i1', lanes)} {name} to {vector_type('i8', lanes)}")
-    return to_memory(e, dtype, lanes, name) if dtype in (f16, bf16) else name
-
-
 def emit_store(e: Emitter, statement: Store) -> None:
     """Write an element, or those of all lanes, where the predicate holds."""
     buffer, size, context = statement.buffer, statement.index, e.context
@@ -212,28 +149,6 @@ def _store_scalar(e: Emitter, buffer: Buffer, size: Size, name: str) -> None:
     bits = pack(e, buffer.dtype, 1, name)
     pointer = address(e, buffer, size)
     e.line(f"store {memory_type(buffer.dtype)} {bits}, ptr {pointer}, align {buffer.dtype.itemsize}")
-
-
-def store_lanes(e: Emitter, context: VectorContext, buffer: Buffer, size: Size, bits: str, mask: str | None) -> None:
-    """Write the elements of the lanes that the mask admits, given in their form in memory."""
-    dtype, lanes = buffer.dtype, context.lanes
-    type_, align = vector_type(memory_type(dtype), lanes), dtype.itemsize
-    if lane_stride(e, size) == 1:
-        pointer = address(e, buffer, size)
-        if mask is None:
-            e.line(f"store {type_} {bits}, ptr {pointer}, align {align}")
-            return
-        name = f"llvm.masked.store.{type_suffix(memory_type(dtype), lanes)}.p0"
-        e.module.declare(f"void @{name}({type_}, ptr, <{lanes} x i1>)")
-        e.line(f"call void @{name}({type_} {bits}, ptr align {align} {pointer}, <{lanes} x i1> {mask})")
-        return
-    pointers = addresses(e, context, buffer, size)
-    name = f"llvm.masked.scatter.{type_suffix(memory_type(dtype), lanes)}.v{lanes}p0"
-    e.module.declare(f"void @{name}({type_}, <{lanes} x ptr>, <{lanes} x i1>)")
-    e.line(
-        f"call void @{name}({type_} {bits}, <{lanes} x ptr> align {align} {pointers}, "
-        f"<{lanes} x i1> {mask or 'splat (i1 true)'})"
-    )
 
 
 def emit_allocate(e: Emitter, statement: Allocate) -> None:

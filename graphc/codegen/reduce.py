@@ -8,12 +8,13 @@ elements of a small body are written out, without any loop.
 
 from __future__ import annotations
 
-from graphc.codegen.body import emit_body, pack, unpack
+from graphc.codegen.body import emit_body
 from graphc.codegen.combine import Combiner, Parts
 from graphc.codegen.emitter import Carried, Emitter, constant, vector_type
 from graphc.codegen.index import fits_int32, index, index_lanes
 from graphc.codegen.lanes import Variation, is_straight, lane_count, statement_count
 from graphc.codegen.loops import constant_mask, lane_context, lane_mask, round_down
+from graphc.codegen.memory import pack, unpack
 from graphc.ir.dim import Dim, is_at_least
 from graphc.ir.dtype import bool_
 from graphc.kernel.ir import LANES, Reduce
@@ -49,14 +50,17 @@ def _result(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int, parts: P
     if not combiner.is_arg:
         return parts[0]
     place = parts[1]
-    if not is_at_least(reduce.extent, 1):  # of nothing, the first
-        type_, condition = vector_type(f"i{combiner.index_bits}", lanes), vector_type("i1", lanes)
-        none = e.emit(f"icmp eq {type_} {place}, {combiner.identity(lanes)[1]}")
-        zero = constant(0, f"i{combiner.index_bits}", lanes)
-        place = e.emit(f"select {condition} {none}, {type_} {zero}, {type_} {place}")
     if combiner.index_bits == 64:
         return place
-    return e.emit(f"zext {vector_type('i32', lanes)} {place} to {vector_type('i64', lanes)}")
+    wide = vector_type("i64", lanes)
+    result = e.emit(f"zext {vector_type('i32', lanes)} {place} to {wide}")
+    if is_at_least(reduce.extent, 1):
+        return result
+    # Of nothing, the identity's place.
+    type_ = vector_type("i32", lanes)
+    none = e.emit(f"icmp eq {type_} {place}, {combiner.identity(lanes)[1]}")
+    last = constant(2**63 - 1, "i64", lanes)
+    return e.emit(f"select {vector_type('i1', lanes)} {none}, {wide} {last}, {wide} {result}")
 
 
 def _element(e: Emitter, reduce: Reduce, combiner: Combiner, position: str, lanes: int, mask: str | None) -> Parts:

@@ -6,10 +6,11 @@ order of a contraction's dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias, cast
 
-from graphc.ir.dim import Size
+from graphc.ir.dim import Size, is_at_most, product
 from graphc.ir.graph import Graph, Node
 from graphc.ir.op import Flags
 from graphc.ir.type import Shape
@@ -29,6 +30,10 @@ class Axis:
 Index: TypeAlias = "Axis | frozenset[Axis]"
 """An axis itself, or something that depends on these (a constant on none)."""
 Access: TypeAlias = "tuple[Index, ...]"
+
+
+ROW_LIMIT = 8192
+"""Elements of a row that `lower` keeps in scratch: they should stay in the first-level cache."""
 
 
 def dependencies(access: Access) -> frozenset[Axis]:
@@ -82,15 +87,40 @@ def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
     return tuple((everything | fresh,) * len(operand.shape) for operand in node.inputs)
 
 
-def accesses_below(body: Graph) -> dict[Node, tuple[Access, ...]]:
+def domain_of(root: Node) -> Access:
+    """The axes of a group's root."""
+    return tuple(Axis(root, i) for i in range(len(root.shape)))
+
+
+def is_kept(node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None) -> bool:
+    """Whether `lower` computes a row of the node once, into scratch, because several loops over the row read it."""
+    if outer is None or len(accesses) < 2 or not node.op.has(Flags.EXPENSIVE) or node.tensor.dtype.is_complex:
+        return False
+    domain = domain_of(root)
+    inner = [size for axis, size in zip(domain, root.shape, strict=True) if axis not in outer]
+    if node.shape != root.shape or not inner or not is_at_most(product(inner), ROW_LIMIT):
+        return False
+    return all(access[domain.index(axis)] == axis for access in accesses for axis in outer)
+
+
+def reads(
+    node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None
+) -> Iterator[tuple[Node, Access]]:
+    """Each operand with how it is accessed where the node is accessed in these ways."""
+    ways = (domain_of(root),) if is_kept(node, accesses, root, outer) else accesses
+    for access in ways:
+        yield from zip(node.inputs, operand_accesses(node, access), strict=True)
+
+
+def accesses_below(body: Graph, outer: tuple[int, ...] | None) -> dict[Node, tuple[Access, ...]]:
     """How a group's loops access each of its nodes, from the root's own dimensions down; distinct ones in order."""
-    found: dict[Node, dict[Access, None]] = {node: {} for node in body.nodes}
     root = body.outputs[0]
-    found[root][tuple(Axis(root, i) for i in range(len(root.shape)))] = None
+    axes = None if outer is None else tuple(Axis(root, i) for i in outer)
+    found: dict[Node, dict[Access, None]] = {node: {} for node in body.nodes}
+    found[root][domain_of(root)] = None
     for node in reversed(body.nodes):
-        for access in found[node]:
-            for operand, wanted in zip(node.inputs, operand_accesses(node, access), strict=True):
-                found[operand][wanted] = None
+        for operand, wanted in reads(node, tuple(found[node]), root, axes):
+            found[operand][wanted] = None
     return {node: tuple(each) for node, each in found.items()}
 
 

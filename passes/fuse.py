@@ -28,7 +28,7 @@ from graphc.ir.location import Location
 from graphc.ir.op import Flags
 from graphc.ir.type import TensorType, TupleType
 from graphc.ops import creation, movement
-from graphc.passes.access import Access, Axis, dependencies, operand_accesses
+from graphc.passes.access import Access, Axis, dependencies, is_kept, reads
 from graphc.passes.pipeline import register
 
 SERIAL_LIMIT = 16384
@@ -126,10 +126,9 @@ def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> 
     for user in dict.fromkeys(graph.users[node]):
         for group in members[user]:
             found = requests.setdefault(group, {})
-            for access in group.accesses[user]:
-                for operand, wanted in zip(user.inputs, operand_accesses(user, access), strict=True):
-                    if operand is node:
-                        found[wanted] = None
+            for operand, wanted in reads(user, group.accesses[user], group.root, group.outer):
+                if operand is node:
+                    found[wanted] = None
     return {group: tuple(found) for group, found in requests.items()}
 
 
@@ -154,7 +153,7 @@ def _join(node: Node, group: Group, accesses: tuple[Access, ...], limit: int, is
         if not _can_reduce(node, group, accesses):
             return False
     elif node.op.has(Flags.EXPENSIVE):
-        if not _is_computed_once(group, accesses):
+        if not _is_computed_once(node, group, accesses):
             return False
     elif len(accesses) > 3:
         return False
@@ -238,9 +237,9 @@ def _is_computed_once_per(outer: tuple[Axis, ...], group: Group, member: Node) -
     return all(dependencies(access) >= set(outer) for access in group.accesses[member])
 
 
-def _is_computed_once(group: Group, accesses: tuple[Access, ...]) -> bool:
+def _is_computed_once(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
     """Whether each element is computed about once: no loop runs over it that its index doesn't depend on."""
-    if len(accesses) > (1 if group.outer is None else 2):
+    if len(accesses) > 1 and not is_kept(node, accesses, group.root, group.outer):
         return False
     sizes = dict(zip(group.domain, group.root.shape, strict=True))
     domain = {axis for axis in group.domain if sizes[axis] != 1}

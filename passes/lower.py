@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Size, is_at_most, product
+from graphc.ir.dim import Size, product
 from graphc.ir.dtype import DType, real_of
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
 from graphc.ir.location import Location
@@ -28,7 +28,7 @@ from graphc.kernel.ir import Buffer, Kernel
 from graphc.kernel.program import CheckSite
 from graphc.ops import contraction, creation, indexing, movement, reduction
 from graphc.ops.indices import linear_index, split_index
-from graphc.passes.access import Axis, accesses_below
+from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
 from graphc.passes.lower_opaque import lower_scan, lower_scatter
 from graphc.passes.two_stage import Partial, split_long_reduction
@@ -49,9 +49,6 @@ class Result:
     node: Node
     index: int
 
-
-ROW_LIMIT = 8192
-"""Elements of a row that are kept in scratch: they should stay in the first-level cache."""
 
 Source: TypeAlias = "Node | Result | Scratch"
 """What a buffer of a kernel stands for: an input or constant, a fused node's result, or scratch."""
@@ -283,7 +280,7 @@ class GroupLowering:
             outer, rest = [axis for run in merged[:-1] for axis in run], merged[-1] if merged else []
         with self._walk(shape, outer) as at:
             if chosen is not None and rest:
-                self.row = Row(self.builder.depth, at, tuple(rest), shape, self._kept_in_rows(shape, chosen, rest))
+                self.row = Row(self.builder.depth, at, tuple(rest), shape, self._kept_in_rows(chosen))
                 self._write_rows(at, chosen)
             self._nest(shape, self._merge(shape, rest), at)
 
@@ -304,20 +301,12 @@ class GroupLowering:
             if node.shape == shape:
                 self.write(i, indices)
 
-    def _kept_in_rows(self, shape: Shape, outer: tuple[int, ...], rest: list[int]) -> frozenset[Node]:
-        """Nodes long to compute that both a reduction and what follows it ask for, where a row of them is short."""
-        if not is_at_most(product(shape[axis] for axis in rest), ROW_LIMIT):
-            return frozenset()
-        access = accesses_below(self.body)
-        return frozenset(
-            node
-            for node, found in access.items()
-            if node.op.has(Flags.EXPENSIVE)
-            and not node.tensor.dtype.is_complex
-            and node.shape == shape
-            and len(found) > 1
-            and all(all(each[axis] == Axis(self.body.outputs[0], axis) for axis in outer) for each in found)
-        )
+    def _kept_in_rows(self, outer: tuple[int, ...]) -> frozenset[Node]:
+        """Nodes long to compute that both a reduction and what follows it ask for."""
+        root = self.body.outputs[0]
+        axes = tuple(Axis(root, i) for i in outer)
+        found = accesses_below(self.body, outer)
+        return frozenset(node for node, accesses in found.items() if is_kept(node, accesses, root, axes))
 
     def _write_rows(self, at: dict[int, Size], outer: tuple[int, ...]) -> None:
         """Store the outputs that have one element per outer point."""

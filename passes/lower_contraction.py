@@ -108,5 +108,5 @@ def _should_peel(group: GroupLowering, anchor: Node, right: int, columns: list[i
 
 def _places(group: GroupLowering, anchor: Node) -> dict[int, int]:
     """For each dimension of the anchor that isn't 1, the dimension of the root that it becomes."""
-    (access,) = accesses_below(group.body)[anchor]
+    (access,) = accesses_below(group.body, None)[anchor]
     return {p: index.index for p, index in enumerate(access) if isinstance(index, Axis)}

@@ -20,7 +20,7 @@ from graphc.ir.graph import FUSED, Graph, Node, make_input, topological_order
 from graphc.ir.location import using
 from graphc.ir.type import TensorType
 from graphc.ops import build
-from graphc.ops import elementwise as ew
+from graphc.passes.accumulate import accumulate
 from graphc.passes.rewrite import inline_fused
 
 
@@ -32,25 +32,29 @@ def vjp(outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[No
     assert len(outputs) == len(cotangents), "one cotangent per output"
     order = topological_order(outputs)
     active = _between(order, inputs)
-    total: dict[Node, Node] = {}
+    reached: dict[Node, list[Node]] = {}
     for output, cotangent in zip(outputs, cotangents):
         if cotangent is not None and output in active:
             assert cotangent.type == output.type, f"cotangent {cotangent.type} of an output {output.type}"
-            _accumulate(total, output, cotangent)
-    wanted = set(inputs)
+            reached.setdefault(output, []).append(cotangent)
+    wanted = dict.fromkeys(inputs)
+    total: dict[Node, Node] = {}
     for node in reversed(order):
-        if node not in total or node.op.vjp is None or not any(operand in active for operand in node.inputs):
+        if node not in reached:
             continue
-        # A wanted node that is itself made from wanted nodes passes its cotangent on, and keeps it.
-        ct = total[node] if node in wanted else total.pop(node)
         with using(node.location):
+            ct = accumulate(reached.pop(node))
+            if node in wanted:
+                total[node] = ct
+            if node.op.vjp is None or not any(operand in active for operand in node.inputs):
+                continue
             contributions = node.op.vjp(ct, node, *node.inputs, **node.keywords)
-            for operand, contribution in zip(node.inputs, contributions):
-                if contribution is not None and operand in active:
-                    assert contribution.type == operand.type, (
-                        f"the gradient of {node.op.name} gives {contribution.type} for an operand {operand.type}"
-                    )
-                    _accumulate(total, operand, contribution)
+        for operand, contribution in zip(node.inputs, contributions):
+            if contribution is not None and operand in active:
+                assert contribution.type == operand.type, (
+                    f"the gradient of {node.op.name} gives {contribution.type} for an operand {operand.type}"
+                )
+                reached.setdefault(operand, []).append(contribution)
     return tuple(total.get(node) for node in inputs)
 
 
@@ -87,14 +91,6 @@ def _between(order: tuple[Node, ...], inputs: Iterable[Node]) -> set[Node]:
             if any(operand in active for operand in node.inputs):
                 active.add(node)
     return active
-
-
-def _accumulate(total: dict[Node, Node], node: Node, contribution: Node) -> None:
-    if node in total:
-        with using(node.location):
-            total[node] = ew.add(total[node], contribution)
-    else:
-        total[node] = contribution
 
 
 def _chosen(graph: Graph, wrt: Sequence[int] | None) -> tuple[Node, ...]:

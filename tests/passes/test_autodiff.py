@@ -284,3 +284,47 @@ def test_gradients_of_random_graphs_match_central_differences(graph: Graph, seed
     arrays = [np.asarray(each, np.float64) for each in random_arguments(graph, seed)]
     assert_gradients_match_differences(graph, arrays, 1e-5)
     assert_gradients_match_differences(weighted_gradients(graph), arrays, 1e-4)
+
+
+def sliced(x: Node, start: int, stop: int) -> Node:
+    """x[:, start:stop]"""
+    return mv.slice_(x, start=(0, start), stop=(x.shape[0], stop), step=(1, 1))
+
+
+SLICES: dict[str, tuple[tuple[tuple[int, int], ...], list[str]]] = {
+    "all parts in order": (((0, 2), (2, 5), (5, 8)), ["concat"]),
+    "all parts in disorder": (((5, 8), (0, 2), (2, 5)), ["concat"]),
+    "parts with gaps": (((1, 2), (4, 5)), ["concat", "pad"]),
+    "parts that overlap": (((0, 5), (3, 8)), ["pad"] * 4),
+    "one part": (((2, 5),), ["pad"]),
+}
+
+
+@pytest.mark.parametrize("name", SLICES)
+def test_gradients_of_slices_are_joined_where_they_do_not_overlap(name: str) -> None:
+    spans, expected_ops = SLICES[name]
+    x = tensor("x", (2, 8))
+    outputs = tuple(ew.mul(sliced(x, *span), sliced(x, *span)) for span in spans)
+    joint = differentiate(Graph("f", (x,), outputs))
+    verify(joint)
+    ops = [node.op.name for node in joint.nodes if node.op.name in ("concat", "pad")]
+    assert sorted(ops) == expected_ops
+    arrays = random_arguments(joint, 3)
+    found = evaluate_graph(joint, arrays)[-1]
+    expected = np.zeros((2, 8))
+    for (start, stop), ct_part in zip(spans, arrays[1:]):
+        expected[:, start:stop] += 2 * np.asarray(arrays[0])[:, start:stop] * ct_part
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_the_gradient_of_a_sequence_read_step_by_step_is_of_linear_size() -> None:
+    steps = 200
+    x = tensor("x", (2, steps))
+    state = build.zeros_like(sliced(x, 0, 1))
+    for step in range(steps):
+        state = ew.tanh(ew.add(state, sliced(x, step, step + 1)))
+    joint = differentiate(Graph("f", (x,), (total(state),)), seed=True)
+    elements = sum(int(np.prod(node.shape)) for node in joint.nodes)
+    assert elements < 20 * 2 * steps
+    arguments = [np.linspace(-1.0, 1.0, 2 * steps).reshape(2, steps)]
+    assert_gradients_match_differences(Graph("f", (x,), (total(state),)), arguments, 1e-6)

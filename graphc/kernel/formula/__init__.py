@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from graphc.kernel.formula import (
+    division,
     error_function,
     exponential,
     hyperbolic,
@@ -47,6 +48,9 @@ FORMULAS: Final[dict[str, Formula]] = {
         power.cbrt,
         power.rsqrt,
         power.reciprocal,
+        division.fmod,
+        division.remainder,
+        division.floor_divide,
         integer.multiply_high,
         integer.logical_not,
         integer.is_nan,

@@ -121,10 +121,10 @@ _ERFC: Final = {
 }
 """G with erfc(x) = e^(-x^2) G(t) / (x + k): relative error below 2^-27 and 2^-53."""
 _ERFC_SLOPE: Final = {
-    f32: (-0.6548124455001955, 1.5282944884310796, -4.522210238869171),
-    f64: (-0.6241669033364459, 2.4077608994303255, -3.5569685086354017),
+    f32: (-0.9983336329460144, 1.1730408668518066, -1.351467251777649, 3.4367311000823975),
+    f64: (-0.9144834280014038, 1.1326193809509277, -2.2702550888061523, 2.599199056625366),
 }
-"""The derivative of G, to a bit or two: it only weighs the rounding of t."""
+"""The derivative of G, to a few bits: it only weighs the rounding of t."""
 
 
 @formula
@@ -149,9 +149,14 @@ def erfc(x: Number) -> Number:
     part = inverse * (2.0 * _CENTER)
     t, t_low = fast_two_sum(x.constant(1.0), -part)
     t_low = fma(-part, inverse_error, t_low)
-    tail, constant = polynomial(t, _ERFC[x.dtype][1:]), x.constant(_ERFC[x.dtype][0])
-    g = fma(t, tail, constant)
-    g_low = fma(t_low, polynomial(t, _ERFC_SLOPE[x.dtype]), fma(t, tail, constant - g))
+    # The last two steps of Horner's rule, and the slope times the rounding of t, twofold.
+    constant, first = (x.constant(c) for c in _ERFC[x.dtype][:2])
+    tail = polynomial(t, _ERFC[x.dtype][2:])
+    inner = fma(t, tail, first)
+    inner_low = fma(t, tail, first - inner)
+    g = fma(t, inner, constant)
+    g_low = fma(t, inner_low, fma(t, inner, constant - g))
+    g_low = fma(t_low, polynomial(t, _ERFC_SLOPE[x.dtype]), g_low)
     square, square_low = two_product(size, size)
     n, r = reduce_exponential(-square)
     p = expm1_reduced(r - square_low)

@@ -6,7 +6,8 @@ from typing import Final
 
 from graphc.ir.dtype import f32, f64
 from graphc.kernel.formula.exponential import exp_scaled, expm1_reduced, power_of_two, reduce_exponential
-from graphc.kernel.formula.number import Number, at_most, choose, fma, formula, polynomial
+from graphc.kernel.formula.logarithm import log1p_twofold
+from graphc.kernel.formula.number import Number, at_most, choose, fast_two_sum, fma, formula, polynomial
 
 _TANH_ONE: Final = {f32: 9.1, f64: 19.1}
 """From here on tanh is 1."""
@@ -82,9 +83,8 @@ def asinh(x: Number) -> Number:
     """log(|x| + sqrt(x^2 + 1)) with the sign of x, as log1p(|x| + x^2 / (1 + sqrt(x^2 + 1)))."""
     size = abs(x)
     is_large = size >= _LARGE[x.dtype]
-    argument = size + size * size / (fma(size, size, 1.0).sqrt + 1.0)
-    y = choose(is_large, size, argument).apply("log1p") + choose(is_large, x.constant(_LOG_2), 0.0)
-    return y.copysign(x)
+    argument, low = fast_two_sum(size, size * size / (fma(size, size, 1.0).sqrt + 1.0))
+    return _log1p_or_log_twice(is_large, size, argument, low).copysign(x)
 
 
 @formula
@@ -92,9 +92,8 @@ def acosh(x: Number) -> Number:
     """log(x + sqrt(x^2 - 1)), as log1p(t + sqrt(t^2 + 2 t)) with t = x - 1."""
     t = x - 1.0
     is_large = x >= _LARGE[x.dtype]
-    argument = choose(is_large, x, t + fma(t, t, t + t).sqrt)
-    y = argument.apply("log1p") + choose(is_large, x.constant(_LOG_2), 0.0)
-    return choose(x < 1.0, float("nan"), y)
+    argument, low = fast_two_sum(fma(t, t, t + t).sqrt, t)
+    return choose(x < 1.0, float("nan"), _log1p_or_log_twice(is_large, x, argument, low))
 
 
 @formula
@@ -104,5 +103,12 @@ def atanh(x: Number) -> Number:
     double = size + size
     ratio = 1.0 / (1.0 - size)
     # For small x the rounding of the quotient counts less this way.
-    argument = choose(size < 0.5, fma(double, size * ratio, double), double * ratio)
-    return (argument.apply("log1p") * 0.5).copysign(x)
+    near, near_low = fast_two_sum(double, double * size * ratio)
+    is_near = size < 0.5
+    return (log1p_twofold(choose(is_near, near, double * ratio), choose(is_near, near_low, 0.0)) * 0.5).copysign(x)
+
+
+def _log1p_or_log_twice(is_large: Number, x: Number, argument: Number, low: Number) -> Number:
+    """log(2 x) for large x, else log(1 + argument + low)."""
+    y = log1p_twofold(choose(is_large, x, argument), choose(is_large, 0.0, low))
+    return y + choose(is_large, x.constant(_LOG_2), 0.0)

@@ -83,15 +83,17 @@ def split_exponent(x: Number) -> tuple[Number, Number]:
     return e, m
 
 
-def log1p_reduced(f: Number) -> Number:
-    """log(1 + f) for 1 + f between sqrt(1/2) and sqrt(2)."""
+def log1p_reduced(f: Number, f_low: Number | None = None) -> Number:
+    """log(1 + f + f_low) for 1 + f between sqrt(1/2) and sqrt(2); f_low is what rounding left out of f, if anything."""
     if f.dtype is f32:
         square = f * f
-        return fma(square, fma(f, polynomial(f, _CUBIC), -0.5), f)
+        factor = fma(f, polynomial(f, _CUBIC), -0.5)
+        return fma(square, factor, f) if f_low is None else f + fma(square, factor, f_low)
     s = f / (f + 2.0)
     z = s * s
     half_square = f * f * 0.5
-    return f - (half_square - s * fma(z, polynomial(z, _ATANH), half_square))
+    rest = half_square - s * fma(z, polynomial(z, _ATANH), half_square)
+    return f - (rest if f_low is None else rest - f_low)
 
 
 def logarithm_or_special(x: Number, y: Number) -> Number:
@@ -131,16 +133,25 @@ def _scaled_log1p(f: Number, coefficients: tuple[float, ...], factor: tuple[floa
     return fma(y, factor[0], y * factor[1])
 
 
-@formula
-def log1p(x: Number) -> Number:
-    """log(1 + x). The fraction f with 1 + x = 2^e (1 + f) is made from x itself, not from the rounded sum."""
+def log1p_twofold(x: Number, x_low: Number | None) -> Number:
+    """log(1 + x + x_low) where x is positive or not too small; x_low is what rounding left out of x, if anything.
+
+    The fraction f with 1 + x = 2^e (1 + f) is made from x itself, not from the rounded sum.
+    """
     form = x.format
     total = x + 1.0
     exponent = (total.bits - _ROOT_HALF_BITS[x.dtype]) >> form.fraction
     down = (form.one - (exponent << form.fraction)).bitcast(form.dtype)
     m = (total.bits - (exponent << form.fraction)).bitcast(form.dtype)
-    f = choose(x < 2.0 ** (form.fraction + 3), fma(down, x, down - 1.0), m - 1.0)
+    is_moderate = x < 2.0 ** (form.fraction + 3)
+    f = choose(is_moderate, fma(down, x, down - 1.0), m - 1.0)
+    f_low = None if x_low is None else choose(is_moderate, down * x_low, 0.0)
     e = (exponent + form.magic_bits).bitcast(form.dtype) - form.magic
     high, low = _LOG_2[x.dtype]
-    y = logarithm_or_special(total, fma(e, high, fma(e, low, log1p_reduced(f))))
-    return choose(abs(x) < _LOG1P_LINEAR[x.dtype], x, y)
+    return logarithm_or_special(total, fma(e, high, fma(e, low, log1p_reduced(f, f_low))))
+
+
+@formula
+def log1p(x: Number) -> Number:
+    """log(1 + x)."""
+    return choose(abs(x) < _LOG1P_LINEAR[x.dtype], x, log1p_twofold(x, None))

@@ -403,14 +403,21 @@ def _is_proved(size: Dim, least: int, steps: int) -> bool:
             continue
         rest, slope = parts
         low, high = bounds(slope)
+        if isinstance(atom, Least | Greatest) and all(
+            _holds(rest + slope * operand, least, steps - 1) for operand in atom.operands
+        ):
+            return True  # the atom is one of its operands, whichever
         ends = first if low >= 0 else last if high <= 0 else ()
         for end in ends:
-            lower = rest + slope * end
-            if bounds(lower)[0] >= least or (isinstance(lower, Dim) and _is_proved(lower, least, steps - 1)):
+            if _holds(rest + slope * end, least, steps - 1):
                 return True
         if ends and isinstance(atom, Symbol):
             return False  # its end says all there is to know; another order leads to the same
     return False
+
+
+def _holds(size: Size, least: int, steps: int) -> bool:
+    return bounds(size)[0] >= least or (isinstance(size, Dim) and _is_proved(size, least, steps))
 
 
 def _symbolic_ends(atom: Atom) -> tuple[tuple[Size, ...], tuple[Size, ...]]:

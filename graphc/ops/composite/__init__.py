@@ -3,6 +3,15 @@
 Importing this package enters everything into the table of `graphc/ops/function.py`.
 """
 
-from graphc.ops.composite import arithmetic, reductions, shapes
+from graphc.ops.composite import (
+    activation,
+    arithmetic,
+    contraction,
+    einsum,
+    indexing,
+    reductions,
+    shapes,
+    subscript,
+)
 
-__all__ = ["arithmetic", "reductions", "shapes"]
+__all__ = ["activation", "arithmetic", "contraction", "einsum", "indexing", "reductions", "shapes", "subscript"]

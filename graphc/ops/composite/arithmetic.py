@@ -240,13 +240,22 @@ def round(input: Node, *, decimals: int = 0) -> Node:
 def clamp(input: Node, min: Operand | None = None, max: Operand | None = None) -> Node:
     """The elements moved between `min` and `max`; nan stays."""
     if min is None and max is None:
-        raise ArgumentError("clamp: neither min nor max is given")
-    result: Node = input
+        raise ArgumentError("clamp: neither min nor max is given", hint="give at least one of them")
+    result = input
     if min is not None:
-        result = maximum(result, min)
+        result = _bounded(result, min, ew.lt)
     if max is not None:
-        result = minimum(result, max)
+        result = _bounded(result, max, ew.gt)
     return result
+
+
+def _bounded(x: Node, bound: Operand, is_beyond: Op) -> Node:
+    """x, or the bound where x is beyond it; the gradient at the bound is that of x. A bound of nan wins."""
+    x, limit = combined("clamp", x, bound)
+    chosen = is_beyond(x, limit)
+    if isinstance(bound, Node) and limit.tensor.dtype.is_floating_point:
+        chosen = ew.bitwise_or(chosen, ew.is_nan(limit))
+    return ew.select(chosen, limit, x)
 
 
 @function(method=False)

@@ -9,12 +9,25 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from graphc.ir.dim import Size, bounds
-from graphc.ir.dtype import DType, bool_, c64, default_float, f32, i64, promote_categories
+from graphc.ir.dtype import (
+    DType,
+    bf16,
+    bool_,
+    c64,
+    default_float,
+    f16,
+    f32,
+    i16,
+    i32,
+    i64,
+    promote_categories,
+)
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
 from graphc.ops import build
-from graphc.ops.check import can_be_equal, shape_text
+from graphc.ops import elementwise as ew
+from graphc.ops.check import FLOAT, can_be_equal, shape_text, takes
 
 Number: TypeAlias = "bool | int | float | complex"
 Operand: TypeAlias = "Node | bool | int | float | complex"
@@ -134,3 +147,25 @@ def normal_dims(name: str, dim: int | tuple[int, ...] | list[int] | None, rank: 
     if len(set(dims)) != len(dims):
         raise ArgumentError(f"{name}: a dimension appears twice in dim={dim}")
     return tuple(sorted(dims)) if rank else ()
+
+
+def only_floats(name: str, x: Operand) -> Node:
+    """The operand, which must be of real floats; raises DTypeError."""
+    node = as_tensor(x)
+    takes(name, node.tensor, FLOAT)
+    return node
+
+
+def widened(x: Node) -> Node:
+    """A 16-bit float as float32, in which formulas of several steps are computed; anything else as it is."""
+    return build.cast_to(x, f32) if x.tensor.dtype in (f16, bf16) else x
+
+
+def detached(x: Node) -> Node:
+    """The values of x, through which no gradient flows: an op of bits has none, and a pair of them costs nothing."""
+    dtype = x.tensor.dtype
+    if dtype.is_complex:
+        return ew.complex_(detached(ew.real(x)), detached(ew.imag(x)))
+    if not dtype.is_floating_point:
+        return x
+    return ew.bitcast(ew.bitcast(x, dtype={16: i16, 32: i32, 64: i64}[dtype.bits]), dtype=dtype)

@@ -266,6 +266,13 @@ def norm(input: Node, p: float | str | None = 2.0, dim: Dims = None, keepdim: bo
     if power == 1:
         return reduced(reduction.sum_, x, dims, keepdim)
     if power == 2:
-        return ew.sqrt(reduced(reduction.sum_, ew.mul(x, x), dims, keepdim))
+        return _root(reduced(reduction.sum_, ew.mul(x, x), dims, keepdim))
     total = reduced(reduction.sum_, ew.pow_(x, build.full_like(x, power)), dims, keepdim)
     return ew.pow_(total, build.full_like(total, 1.0 / power))
+
+
+def _root(x: Node) -> Node:
+    """The square root, with a gradient of 0 at 0: the one of least size that a norm has there."""
+    zero = build.zeros_like(x)
+    is_zero = ew.eq(x, zero)
+    return ew.select(is_zero, zero, ew.sqrt(ew.select(is_zero, build.ones_like(x), x)))

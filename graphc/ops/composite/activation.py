@@ -1,0 +1,291 @@
+"""Activations under PyTorch's names, element by element and along one dimension (softmax and its kin).
+
+Formulas are chosen so that neither values nor gradients overflow where the function doesn't: what a branch not taken
+would compute out of range is given a harmless operand first. 16-bit floats are computed in float32.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, cast
+
+from graphc.ir.dtype import DType
+from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.graph import Node
+from graphc.ops import build, reduction
+from graphc.ops import elementwise as ew
+from graphc.ops.check import NUMBER, shape_text, takes
+from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub
+from graphc.ops.composite.operand import detached, in_dtype, normal_dim, only_floats, widened
+from graphc.ops.composite.reductions import norm, reduced
+from graphc.ops.composite.shapes import cut
+from graphc.ops.function import function
+
+P = ParamSpec("P")
+
+
+def of_floats(formula: Callable[Concatenate[Node, P], Node]) -> Callable[Concatenate[Node, P], Node]:
+    """A formula of a float tensor; 16-bit floats go through it as float32."""
+
+    @functools.wraps(formula)
+    def build_node(input: Node, *args: P.args, **kwargs: P.kwargs) -> Node:
+        x = only_floats(formula.__name__, input)
+        return build.cast_to(formula(widened(x), *args, **kwargs), x.tensor.dtype)
+
+    return cast("Callable[Concatenate[Node, P], Node]", build_node)  # which also takes `input` by name
+
+
+def _below(x: Node, limit: float) -> Node:
+    return ew.lt(x, build.full_like(x, limit))
+
+
+def _above(x: Node, limit: float) -> Node:
+    return ew.gt(x, build.full_like(x, limit))
+
+
+# Piecewise linear
+
+
+@function(method=True)
+def relu(input: Node) -> Node:
+    """The element where it is above 0, else 0."""
+    takes("relu", input.tensor, NUMBER)
+    zero = build.zeros_like(input)
+    return ew.select(ew.le(input, zero), zero, input)
+
+
+@function()
+@of_floats
+def hardtanh(input: Node, min_val: float = -1.0, max_val: float = 1.0) -> Node:
+    """The element moved between two bounds; no gradient flows at them."""
+    if min_val > max_val:
+        raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
+    low, high = build.full_like(input, min_val), build.full_like(input, max_val)
+    return ew.select(ew.le(input, low), low, ew.select(ew.ge(input, high), high, input))
+
+
+@function()
+def relu6(input: Node) -> Node:
+    """The element moved between 0 and 6."""
+    return hardtanh(input, 0.0, 6.0)
+
+
+@function()
+@of_floats
+def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
+    """The element, times `negative_slope` where it is not above 0."""
+    return ew.select(_above(input, 0), input, mul(input, negative_slope))
+
+
+@function(method=True)
+@of_floats
+def prelu(input: Node, weight: Node) -> Node:
+    """The element, times its channel's weight where it is not above 0; channels are dimension 1."""
+    channels = input.shape[1] if len(input.shape) > 1 else 1
+    if len(weight.shape) > 1 or weight.tensor.size not in (1, channels):
+        raise ShapeError(
+            f"prelu: a weight of shape {shape_text(weight.shape)} for an input of {shape_text(input.shape)}",
+            hint=f"give one weight, or one for each of {channels} channels",
+        )
+    slope = build.cast_to(weight, input.tensor.dtype)
+    shape = (1,) * len(input.shape) if slope.tensor.size == 1 else (1, channels, *(1,) * (len(input.shape) - 2))
+    return ew.select(_above(input, 0), input, mul(build.reshape_to(slope, shape), input))
+
+
+@function()
+def threshold(input: Node, threshold: float, value: float) -> Node:
+    """The element where it is above the threshold, else `value`."""
+    takes("threshold", input.tensor, NUMBER)
+    limit = in_dtype("threshold", threshold, input.tensor.dtype)
+    other = in_dtype("threshold", value, input.tensor.dtype)
+    limit, other = (build.broadcast_to(x, input.shape) for x in (limit, other))
+    return ew.select(ew.le(input, limit), other, input)
+
+
+@function()
+@of_floats
+def hardsigmoid(input: Node) -> Node:
+    """0 below -3, 1 above 3, and a line between."""
+    return div(hardtanh(add(input, 3.0), 0.0, 6.0), 6.0)
+
+
+@function()
+@of_floats
+def hardswish(input: Node) -> Node:
+    """The element times `hardsigmoid` of it."""
+    return mul(input, hardsigmoid(input))
+
+
+@function()
+@of_floats
+def hardshrink(input: Node, lambd: float = 0.5) -> Node:
+    """0 where the element is between -lambd and lambd, else the element."""
+    inside = ew.bitwise_and(ew.ge(input, build.full_like(input, -lambd)), ew.le(input, build.full_like(input, lambd)))
+    return ew.select(inside, build.zeros_like(input), input)
+
+
+@function()
+@of_floats
+def softshrink(input: Node, lambd: float = 0.5) -> Node:
+    """The element moved toward 0 by lambd, no further than 0."""
+    if lambd < 0:
+        raise ArgumentError(f"softshrink: lambd {lambd} is below 0")
+    toward = ew.select(_below(input, -lambd), add(input, lambd), mul(input, 0.0))
+    return ew.select(_above(input, lambd), sub(input, lambd), toward)
+
+
+# Smooth
+
+
+@function()
+@of_floats
+def elu(input: Node, alpha: float = 1.0) -> Node:
+    """The element above 0, else alpha * (exp(x) - 1)."""
+    return _elu(input, alpha, 1.0, 1.0)
+
+
+@function(method=False)
+@of_floats
+def selu(input: Node) -> Node:
+    """`elu` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    return _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
+
+
+@function(method=False)
+@of_floats
+def celu(input: Node, alpha: float = 1.0) -> Node:
+    """The element above 0, else alpha * (exp(x / alpha) - 1)."""
+    if alpha == 0:
+        raise ArgumentError("celu: alpha is 0")
+    return _elu(input, alpha, 1.0, 1.0 / alpha)
+
+
+def _elu(x: Node, alpha: float, scale: float, inner: float) -> Node:
+    is_positive = _above(x, 0)
+    negative = ew.select(is_positive, build.zeros_like(x), x)
+    curve = mul(ew.expm1(negative if inner == 1 else mul(negative, inner)), alpha)
+    result = ew.select(is_positive, x, curve)
+    return result if scale == 1 else mul(result, scale)
+
+
+@function()
+@of_floats
+def gelu(input: Node, approximate: str = "none") -> Node:
+    """The element times the probability that a standard normal number is below it; "tanh" approximates that."""
+    match approximate:
+        case "none":
+            return mul(mul(input, 0.5), add(ew.erf(mul(input, math.sqrt(0.5))), 1.0))
+        case "tanh":
+            cube = mul(ew.mul(ew.mul(input, input), input), 0.044715)
+            return mul(mul(input, 0.5), add(ew.tanh(mul(ew.add(input, cube), math.sqrt(2 / math.pi))), 1.0))
+        case _:
+            raise ArgumentError(f"gelu: approximate={approximate!r}", hint='use "none" or "tanh"')
+
+
+@function()
+@of_floats
+def silu(input: Node) -> Node:
+    """The element times its sigmoid."""
+    return ew.mul(input, ew.sigmoid(input))
+
+
+@function()
+@of_floats
+def mish(input: Node) -> Node:
+    """The element times the tanh of its softplus."""
+    return ew.mul(input, ew.tanh(softplus(input)))
+
+
+@function()
+@of_floats
+def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
+    """log(1 + exp(beta * x)) / beta; the element itself where beta * x is above the threshold."""
+    scaled = input if beta == 1 else mul(input, beta)
+    is_linear = _above(scaled, threshold)
+    curve = ew.log1p(ew.exp(ew.select(is_linear, build.zeros_like(scaled), scaled)))
+    return ew.select(is_linear, input, curve if beta == 1 else div(curve, beta))
+
+
+@function()
+@of_floats
+def logsigmoid(input: Node) -> Node:
+    """log(sigmoid(x)), without overflow."""
+    return ew.sub(ew.minimum(input, build.zeros_like(input)), ew.log1p(ew.exp(ew.neg(ew.abs_(input)))))
+
+
+@function()
+@of_floats
+def softsign(input: Node) -> Node:
+    """x / (1 + |x|)."""
+    return div(input, add(ew.abs_(input), 1.0))
+
+
+@function()
+@of_floats
+def tanhshrink(input: Node) -> Node:
+    """x - tanh(x)."""
+    return ew.sub(input, ew.tanh(input))
+
+
+# Along a dimension
+
+
+def _floats(name: str, input: Node, dtype: DType | str | None) -> Node:
+    return only_floats(name, input if dtype is None else build.cast_to(input, to_dtype(dtype)))
+
+
+def shifted(x: Node, axis: int) -> Node:
+    """x less its largest element along an axis. The shift cancels out of whatever is made of it: no gradient."""
+    most = detached(reduced(reduction.max_, x, (axis,), True))
+    return sub(x, most)
+
+
+@function(method=True)
+def softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
+    """exp(x) divided by its sum along `dim`."""
+    given = _floats("softmax", input, dtype)
+    axis = normal_dim("softmax", dim, len(given.shape))
+    if not given.shape:
+        return build.ones_like(given)
+    power = ew.exp(shifted(widened(given), axis))
+    return build.cast_to(div(power, reduced(reduction.sum_, power, (axis,), True)), given.tensor.dtype)
+
+
+@function(method=True)
+def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
+    """The logarithm of `softmax`, exact where that is near 0."""
+    given = _floats("log_softmax", input, dtype)
+    axis = normal_dim("log_softmax", dim, len(given.shape))
+    if not given.shape:
+        return build.zeros_like(given)
+    x = shifted(widened(given), axis)
+    total = ew.log(reduced(reduction.sum_, ew.exp(x), (axis,), True))
+    return build.cast_to(sub(x, total), given.tensor.dtype)
+
+
+@function()
+def softmin(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
+    """`softmax` of -x."""
+    return softmax(ew.neg(_floats("softmin", input, dtype)), dim)
+
+
+@function()
+def glu(input: Node, dim: int = -1) -> Node:
+    """The first half along `dim` times the sigmoid of the second."""
+    x = only_floats("glu", input)
+    axis = normal_dim("glu", dim, len(x.shape))
+    size = x.shape[axis] if x.shape else 1
+    half = size // 2
+    if half * 2 != size:
+        raise ShapeError(f"glu: the size {size} of dimension {axis} has no halves", hint="choose an even size")
+    gate = build.cast_to(ew.sigmoid(widened(cut(x, axis, half, size))), x.tensor.dtype)
+    return ew.mul(cut(x, axis, 0, half), gate)
+
+
+@function()
+def normalize(input: Node, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Node:
+    """x divided by its p-norm along `dim`, or by eps where that is smaller."""
+    return div(input, clamp(norm(input, p, dim, True), min=eps))

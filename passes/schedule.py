@@ -36,6 +36,8 @@ CHUNK = 4096
 """Elements that a thread takes at once from an elementwise loop."""
 COLUMN_CHUNK = 128
 """Columns that a thread reduces at once."""
+SHORT = 8
+"""Iterations that fill no vector: the loop around them is the better one to run along vectors."""
 
 
 def schedule(kernel: Kernel) -> Kernel:
@@ -83,19 +85,26 @@ def _contains(body: tuple[Statement, ...], kinds: object) -> bool:
 
 
 def _can_vectorize(loop: Loop) -> bool:
-    """Whether neighbouring iterations touch neighbouring elements rather than rows of their own."""
+    """Whether neighbouring iterations touch neighbouring elements rather than rows of their own.
+
+    Elements a few places apart count as neighbours, and an inner loop too short to fill a vector as none.
+    """
     if not _contains(loop.body, Reduce | Loop):
         return True
     along = across = 0
-    pending: list[tuple[tuple[Statement, ...], str | None]] = [(loop.body, None)]
+    pending: list[tuple[tuple[Statement, ...], str | None, bool]] = [(loop.body, None, False)]
     while pending:
-        body, inner = pending.pop()
+        body, inner, is_long = pending.pop()
         for statement in body:
             if isinstance(statement, Load | Store) and inner is not None:
-                along += _stride(statement.index, loop.symbol.name) == 1
-                across += _stride(statement.index, inner) == 1
-            name = statement.symbol.name if isinstance(statement, Reduce | Loop) else inner
-            pending.extend((nested, name) for nested in nested_bodies(statement))
+                along += _stride(statement.index, loop.symbol.name) in (1, 2, 3, 4)
+                across += is_long and _stride(statement.index, inner) == 1
+            below: tuple[str | None, bool]
+            if isinstance(statement, Reduce | Loop):
+                below = statement.symbol.name, bounds(statement.extent)[1] > SHORT
+            else:
+                below = inner, is_long
+            pending.extend((nested, *below) for nested in nested_bodies(statement))
     return along > across
 
 

@@ -275,13 +275,18 @@ def simplify_dynamic_update(node: Node) -> Node | None:
 
 @VIEWS.rule("max", "min", "any", "all", "sum", "prod")
 def simplify_reduction(node: Node) -> Node | None:
-    """A reduction over no axes or over axes of size 1."""
+    """A reduction over no axes, or also over axes of size 1."""
     (x,) = node.inputs
     axes = axes_of(node)
-    unit = tuple(axis for axis in axes if is_one(x.shape[axis]))
+    unit = [axis for axis in axes if is_one(x.shape[axis])]
+    if len(unit) < len(axes):
+        if not unit:
+            return None
+        wide = [axis for axis in range(len(x.shape)) if axis not in unit]
+        squeezed = build.reshape_to(x, tuple(x.shape[axis] for axis in wide))
+        return node.op(squeezed, axes=tuple(wide.index(axis) for axis in axes if axis not in unit))
     # The tree of a float sum starts at 0.0, so that even a lone -0.0 becomes 0.0: a sum over one element stays.
-    is_float_sum = node.op.name == "sum" and node.tensor.dtype.kind >= Kind.FLOAT
-    if len(unit) < len(axes) or (axes and is_float_sum):
+    if axes and node.op.name == "sum" and node.tensor.dtype.kind >= Kind.FLOAT:
         return None
     return build.reshape_to(build.cast_to(x, node.tensor.dtype), node.shape)
 

@@ -271,10 +271,15 @@ RULES: dict[str, tuple[str, str, str]] = {
         "%0 = sum(%x) {axes=(1)} : i64[3]\n return %0",
         "%0 = cast(%x) {dtype=i64} : i64[3,1]\n %1 = reshape(%0) {shape=(3)} : i64[3]\n return %1",
     ),
+    "sum also over axes of size 1": (
+        "%x: f32[3,1,4,1,5]",
+        "%0 = sum(%x) {axes=(0,1,3,4)} : f32[4]\n return %0",
+        "%0 = reshape(%x) {shape=(3,4,5)} : f32[3,4,5]\n %1 = sum(%0) {axes=(0,2)} : f32[4]\n return %1",
+    ),
     "max of a broadcast": (
         "%x: f32[3,1,4]",
         "%0 = broadcast(%x) {shape=(3,5,4)} : f32[3,5,4]\n %1 = max(%0) {axes=(1,2)} : f32[3]\n return %1",
-        "%0 = max(%x) {axes=(1,2)} : f32[3]\n return %0",
+        "%0 = reshape(%x) {shape=(3,4)} : f32[3,4]\n %1 = max(%0) {axes=(1)} : f32[3]\n return %1",
     ),
     "max of a max": (
         "%x: f32[3,5,4]",

@@ -1,10 +1,11 @@
 """Train a two-layer network on handwritten digits; the whole training step is one compiled call.
 
-    pip install 'graphc[examples]' && python examples/digits.py
+    pip install -e '.[examples]' && python examples/digits.py
 
-Data: the 1,797 digits of 8 x 8 pixels that scikit-learn bundles. The step takes the parameters and a batch, computes
-the loss, its gradients and the updated parameters (Nesterov momentum), and returns them: forward, backward and update
-are one graph, compiled once. Draws the loss curve and the confusion matrix of the test digits as PNG files.
+Data: the 1,797 digits of 8 x 8 pixels that scikit-learn bundles, one fifth of them kept for the test. The step takes
+the parameters and a batch, computes the loss, its gradients and the updated parameters (Nesterov momentum), and returns
+them: forward, backward and update are one graph, compiled once. Draws the loss curve and the confusion matrix of the
+test digits as PNG files.
 """
 
 from __future__ import annotations
@@ -18,13 +19,15 @@ import matplotlib
 matplotlib.use("Agg")  # draws to files, needs no display
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import PowerNorm
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import graphc
 
-BATCH, MOMENTUM = 64, 0.9
+BATCH, RATE, MOMENTUM = 64, 0.2, 0.9
+NOISE = 0.2  # added to the pixels in training: without it the test accuracy is a percent lower
 
 
 def forward(params, x):
@@ -75,47 +78,46 @@ def load_data(seed):
 
 
 def train(images, labels, epochs, hidden, seed, progress):
-    """The trained parameters and the loss of every step."""
+    """The trained parameters and the loss of every step, [epochs, batches]."""
     rng = np.random.default_rng(seed)
     params = initial_parameters(rng, hidden)
     velocity = {name: np.zeros_like(array) for name, array in params.items()}
     batches = len(images) // BATCH
-    task = progress.add_task("training", total=epochs * batches, loss="")
-    losses = []
+    losses = np.zeros((epochs, batches))
+    task = progress.add_task("training", total=losses.size, loss="")
     for epoch in range(epochs):
         order = rng.permutation(len(images))
-        rate = 0.1 * 0.5 * (1 + np.cos(np.pi * epoch / epochs))  # cosine decay
+        rate = RATE * 0.5 * (1 + np.cos(np.pi * epoch / epochs))  # cosine decay
         for i in range(batches):
             chosen = order[i * BATCH : (i + 1) * BATCH]
-            value, params, velocity = step(params, velocity, images[chosen], labels[chosen], np.float32(rate))
-            losses.append(float(value))
-            progress.update(task, advance=1, loss=f"loss {losses[-1]:.3f}")
+            noise = NOISE * rng.standard_normal((BATCH, 64), np.float32)
+            value, params, velocity = step(params, velocity, images[chosen] + noise, labels[chosen], np.float32(rate))
+            losses[epoch, i] = value
+            progress.update(task, advance=1, loss=f"loss {value:.3f}")
     return params, losses
 
 
-def draw(folder, losses, confusion, accuracy):
+def draw(folder, losses, confusion):
     """Write loss.png and confusion.png."""
     folder.mkdir(parents=True, exist_ok=True)
+    epochs, batches = losses.shape
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
-    window = np.ones(22) / 22  # one epoch
-    axes.plot(losses, color="tab:blue", alpha=0.3, label="each step")
-    axes.plot(
-        np.arange(21, len(losses)), np.convolve(losses, window, "valid"), color="tab:blue", label="mean of an epoch"
-    )
+    axes.plot(losses.ravel(), color="tab:blue", alpha=0.3, label="each step")
+    axes.plot((np.arange(epochs) + 0.5) * batches, losses.mean(axis=1), color="tab:blue", label="mean of each epoch")
     axes.set(xlabel="step", ylabel="cross entropy", yscale="log", title="Training loss")
+    axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(folder / "loss.png", dpi=120)
     plt.close(figure)
 
     figure, axes = plt.subplots(figsize=(6, 5.4), layout="constrained")
-    shown = axes.imshow(confusion, cmap="Blues")
-    figure.colorbar(shown, ax=axes, label="digits")
+    shown = axes.imshow(confusion, cmap="Blues", norm=PowerNorm(0.4))  # single mistakes stay visible
+    figure.colorbar(shown, ax=axes, label="test digits")
     for true, guess in np.argwhere(confusion):
-        color = "white" if confusion[true, guess] > confusion.max() / 2 else "black"
+        color = "white" if confusion[true, guess] > confusion.max() / 3 else "black"
         axes.text(guess, true, confusion[true, guess], ha="center", va="center", color=color)
-    axes.set(xlabel="predicted", ylabel="true", title=f"Test digits: {accuracy:.1%} right")
-    axes.set_xticks(range(10))
-    axes.set_yticks(range(10))
+    title = f"{confusion.trace()} of {confusion.sum()} test digits right"
+    axes.set(xlabel="predicted", ylabel="true", title=title, xticks=range(10), yticks=range(10))
     figure.savefig(folder / "confusion.png", dpi=120)
     plt.close(figure)
 
@@ -138,9 +140,10 @@ def main(arguments=None):
     accuracy = float((guesses == test_labels).mean())
     confusion = np.zeros((10, 10), np.int64)
     np.add.at(confusion, (test_labels, guesses), 1)
-    draw(options.out, losses, confusion, accuracy)
-    launches = len(step.compilations[0].executable.program.launches)
-    print(f"{len(losses)} steps in {seconds:.2f} s, compiling included; {launches} kernels a step")
+    draw(options.out, losses, confusion)
+    (compilation,) = step.compilations
+    launches = len(compilation.executable.program.launches)
+    print(f"{losses.size} steps in {seconds:.2f} s, compiling included; a step is one call of {launches} kernels")
     print(f"test accuracy {accuracy:.1%}; pictures in {options.out}/")
     return accuracy
 

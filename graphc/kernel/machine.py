@@ -1,0 +1,498 @@
+"""Runs the statements of a kernel in numpy, many iterations at a time, exactly as `graphc.kernel.ir` says.
+
+Level: below `graphc.kernel.interpret`, which binds a kernel's buffers. In: a kernel, views of its buffers, sizes. Out:
+changed buffers, and the codes of checks that failed.
+
+The iterations of a loop that promises independence run at once: each of its symbols is an array with an axis of its
+own in front of those of the loops around, and every value broadcasts against these. Statement after statement is then
+one numpy operation. What iterations read and write is noted (`graphc.kernel.track`), so a promise that isn't kept is
+an error. A serial loop is tried the same way, and run in turn where its iterations turn out to depend on each other.
+
+Blocks, threads and barriers of a GPU fit in: blocks and threads are such loops, shared memory is scratch of a block,
+and after a barrier the threads get new stamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from graphc.ir.dim import Size, Symbol, bounds, symbols
+from graphc.ir.dtype import DType
+from graphc.ir.errors import GraphcError
+from graphc.kernel.fold import ArgFold, Fold
+from graphc.kernel.index import Index, index_function
+from graphc.kernel.ir import (
+    CONTRACT_BLOCK,
+    LANES,
+    Allocate,
+    Apply,
+    Bind,
+    Buffer,
+    Check,
+    Contract,
+    If,
+    Kernel,
+    Literal,
+    Load,
+    Loop,
+    LoopKind,
+    Operand,
+    Panel,
+    Position,
+    Reduce,
+    Statement,
+    Store,
+    Value,
+    nested_bodies,
+)
+from graphc.kernel.scalar import evaluate
+from graphc.kernel.text import statement_text
+from graphc.kernel.track import Flags, Lanes, Level, Memory, View
+
+Array: TypeAlias = npt.NDArray[Any]
+
+MOST_LANES: Final = 1 << 17
+"""Iterations that run at once: enough to hide Python's part, few enough for the caches."""
+MOST_TILE: Final = 512
+"""Rows and columns of a contraction that run at once."""
+
+
+class KernelFault(GraphcError):
+    """A kernel that did what its level forbids, found while it ran: a mistake of a pass, not of the caller."""
+
+
+class OutOfBounds(KernelFault):
+    """An index that names no element of its buffer."""
+
+
+class UnwrittenRead(KernelFault):
+    """A read of an element that nothing has written."""
+
+
+class RaceFault(KernelFault):
+    """An iteration of a loop that promises independence writes what another one reads or writes."""
+
+
+class _Dependence(Exception):
+    """The iterations of a serial loop that was tried at once depend on each other."""
+
+    def __init__(self, level: Level) -> None:
+        self.level = level
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nest:
+    """The iterations that run at once: an axis per loop, the innermost first."""
+
+    shape: tuple[int, ...]
+    mask: Flags | None
+    """Which of them are active; None: all."""
+    levels: tuple[Level, ...]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return prod(self.shape)
+
+    @property
+    def numbers(self) -> Index:
+        """The number of each, from 0."""
+        return np.arange(self.count).reshape(self.shape) if self.shape else 0
+
+    def within(self, condition: Array | bool | None) -> Nest:
+        """Those of them for which the condition holds."""
+        if condition is None or condition is True:
+            return self
+        mask = np.asarray(condition) if self.mask is None else self.mask & condition
+        return Nest(self.shape, mask, self.levels)
+
+    def active(self, predicate: Array | None) -> Flags | None:
+        """Which iterations take part where the predicate holds; None: all."""
+        if predicate is None:
+            return self.mask
+        return predicate if self.mask is None else self.mask & predicate
+
+    def lanes(self, active: Flags | None) -> Lanes:
+        """The active ones, for selecting from arrays."""
+        return Lanes(self.shape, None if active is None else np.broadcast_to(active, self.shape))
+
+
+class Machine:
+    """The state of a run."""
+
+    def __init__(self, kernel: Kernel, views: Mapping[Buffer, View], sizes: Mapping[str, int]) -> None:
+        self.kernel = kernel
+        self.views = dict(views)
+        self.symbols: dict[str, Index] = dict(sizes)
+        self.values: dict[Value, Array] = {}
+        self.literals: dict[int, Array] = {}
+        """By identity: literals of nans that differ in their bits are equal."""
+        self.codes: list[int] = []
+        self.stamp = 1
+        self.in_turn_only: set[int] = set()
+        """Serial loops, by identity, whose iterations were found to depend on each other."""
+        self.accesses: dict[int, tuple[tuple[Buffer, ...], tuple[Buffer, ...]]] = {}
+        self.scratch: dict[int, tuple[Buffer, ...]] = {}
+        """Of a body, by its identity: the buffers that it allocates."""
+
+    def run(self) -> list[int]:
+        """Run the kernel; the codes of the checks that failed, each once, in order of failing."""
+        with np.errstate(all="ignore"):
+            self.body(self.kernel.body, Nest((), None, ()))
+        return list(dict.fromkeys(self.codes))
+
+    def body(self, statements: tuple[Statement, ...], nest: Nest) -> None:
+        """The statements of a body, one after the other, each for all iterations."""
+        for statement in statements:
+            self.statement(statement, nest)
+
+    def statement(self, statement: Statement, nest: Nest) -> None:
+        """One statement for all iterations."""
+        match statement:
+            case Apply(out, op, operands):
+                self.values[out] = evaluate(op, out.dtype, *map(self.operand, operands))
+            case Position(out, index):
+                self.values[out] = evaluate("cast", out.dtype, np.asarray(self.index(index), np.int64))
+            case Bind(symbol, extent, operand):
+                self.symbols[symbol.name] = _clamped(self.operand(operand), self.index(extent))
+            case Load():
+                self.values[statement.out] = self.load(statement, nest)
+            case Store():
+                self.store(statement, nest)
+            case Loop():
+                self.loop(statement, nest)
+            case Reduce():
+                self.values[statement.out] = self.reduce(statement, nest)
+            case Contract():
+                self.contract(statement, nest)
+            case Allocate(buffer):
+                self.allocate(buffer, nest)
+            case If(predicate, body):
+                active = nest.active(self.operand(predicate))
+                if active is None or active.any():
+                    self.body(body, nest.within(self.operand(predicate)))
+            case Check(predicate, code):
+                failed = nest.active(~self.operand(predicate))
+                if failed is None or failed.any():
+                    self.codes.append(code)
+
+    def operand(self, operand: Operand) -> Array:
+        """The numbers of an operand, which broadcast over the nest."""
+        if isinstance(operand, Value):
+            return self.values[operand]
+        number = self.literals.get(id(operand))
+        if number is None:
+            number = self.literals[id(operand)] = np.asarray(operand.value).astype(operand.dtype.numpy)
+        return number
+
+    def index(self, size: Size) -> Index:
+        """The value of an expression."""
+        return size if isinstance(size, int) else index_function(size)(self.symbols)
+
+    # Memory
+
+    def load(self, statement: Load, nest: Nest) -> Array:
+        """The elements; 0 where the predicate fails."""
+        view = self.views[statement.buffer]
+        predicate = None if statement.predicate is None else self.operand(statement.predicate)
+        active = nest.active(predicate)
+        index = self.in_range(statement, view, active, nest)
+        if len(view.data) == 0:
+            return np.zeros((), view.data.dtype)
+        if view.memory.is_tracked or view.written is not None:
+            lanes = nest.lanes(active)
+            positions = lanes.select(index + view.start)
+            if len(positions):
+                unwritten = view.find_unwritten(positions)
+                if unwritten is not None:
+                    place = self.place(statement.index, lanes, unwritten)
+                    raise UnwrittenRead(f"{self.told(statement)} reads an element that nothing has written{place}")
+                self.judge(view.note_read(positions, nest.levels, lanes), statement)
+        value = view.data[index + view.start]
+        return np.asarray(value if predicate is None else np.where(predicate, value, np.zeros((), value.dtype)))
+
+    def store(self, statement: Store, nest: Nest) -> None:
+        """Write the elements where the predicate holds."""
+        view = self.views[statement.buffer]
+        active = nest.active(None if statement.predicate is None else self.operand(statement.predicate))
+        index = self.in_range(statement, view, active, nest)
+        lanes = nest.lanes(active)
+        positions = lanes.select(index + view.start)
+        if len(positions):
+            self.judge(view.note_write(positions, nest.levels, lanes), statement)
+            view.data[positions] = lanes.select(self.operand(statement.operand))
+
+    def in_range(self, statement: Load | Store, view: View, active: Flags | None, nest: Nest) -> Index:
+        """The index; an error if an active iteration's names no element, 0 where an inactive one's does not."""
+        index = self.index(statement.index)
+        beyond = np.asarray((index < 0) | (index >= view.size))
+        if not beyond.any():
+            return index
+        wrong = beyond if active is None else beyond & active
+        if wrong.any():
+            lanes = nest.lanes(wrong)
+            place = self.place(statement.index, lanes, 0)
+            element, size = lanes.select(index)[0], lanes.select(view.size)[0]
+            raise OutOfBounds(f"{self.told(statement)} names element {element} of {size}{place}")
+        return np.where(beyond, 0, index)
+
+    def allocate(self, buffer: Buffer, nest: Nest) -> None:
+        """Scratch: each iteration has its own."""
+        size = self.index(buffer.size)
+        most = max(0, int(np.max(size)))
+        total = most * nest.count
+        memory = Memory(total, is_tracked=True, levels_around=len(nest.levels))
+        written = np.zeros((total, 1), np.bool_)
+        self.views[buffer] = View(
+            np.zeros(total, buffer.dtype.numpy), size, memory, nest.numbers * most, written=written
+        )
+
+    def judge(self, level: Level | None, statement: Load | Store) -> None:
+        """Raise what it means that iterations of a level depend on each other."""
+        if level is None:
+            return
+        if not level.is_promised:
+            raise _Dependence(level)
+        verb = "writes" if isinstance(statement, Store) else "reads"
+        raise RaceFault(
+            f"{self.told(statement)} {verb} an element that another iteration of {level.name} "
+            f"{'reads or writes' if isinstance(statement, Store) else 'writes'}"
+        )
+
+    def told(self, statement: Statement) -> str:
+        """The statement, for messages."""
+        return f"kernel {self.kernel.name}: `{statement_text(self.kernel, statement)}`"
+
+    def place(self, index: Size, lanes: Lanes, number: int) -> str:
+        """The values of an index's symbols in one of the lanes, for messages."""
+        values = [f"{s.name} = {lanes.select(self.symbols[s.name])[number]}" for s in symbols(index)]
+        return f" at {', '.join(values)}" if values else ""
+
+    # Loops
+
+    def loop(self, statement: Loop, nest: Nest) -> None:
+        """The body for each iteration: at once, or for serial loops in turn."""
+        extent = self.index(statement.extent)
+        most = _most(extent, nest)
+        if statement.kind is not LoopKind.SERIAL:
+            self.at_once(statement, extent, most, nest, is_promised=True)
+        elif most > 1 and id(statement) not in self.in_turn_only and self.try_at_once(statement, extent, most, nest):
+            pass
+        else:
+            for k in range(most):
+                self.symbols[statement.symbol.name] = k
+                inner = nest if isinstance(extent, int) else nest.within(k < extent)
+                if inner.mask is None or inner.mask.any():
+                    self.body(statement.body, inner)
+
+    def at_once(self, statement: Loop, extent: Index, most: int, nest: Nest, *, is_promised: bool) -> None:
+        """The iterations of a loop, many at a time."""
+        step = max(1, MOST_LANES // (nest.count * self.weight(statement.body)))
+        for _, inner in self.spread(statement.symbol, extent, most, nest, step, is_promised=is_promised):
+            self.body(statement.body, inner)
+
+    def spread(
+        self, symbol: Symbol, extent: Index, most: int, nest: Nest, step: int, *, is_promised: bool
+    ) -> Iterator[tuple[int, Nest]]:
+        """The nest with an axis more, for `step` iterations at a time, and where these begin; sets the symbol."""
+        first = self.reserve(nest.count * most + 1)
+        for start in range(0, most, step):
+            end = min(most, start + step)
+            k = np.arange(start, end).reshape(-1, *[1] * len(nest.shape))
+            self.symbols[symbol.name] = k
+            numbers = nest.numbers * most + k
+            level = Level(symbol.name, first, first + nest.count * most, first + numbers, is_promised)
+            inner = Nest((end - start, *nest.shape), nest.mask, (*nest.levels, level))
+            yield start, inner if isinstance(extent, int) else inner.within(k < extent)
+
+    def reserve(self, count: int) -> int:
+        """The first of so many stamps that nobody has."""
+        self.stamp += count
+        return self.stamp - count
+
+    def weight(self, body: tuple[Statement, ...]) -> int:
+        """How much more room an iteration takes than an element: it may have scratch."""
+        scratch = self.scratch.get(id(body))
+        if scratch is None:
+            scratch = self.scratch[id(body)] = tuple(s.buffer for s in _all_within(body) if isinstance(s, Allocate))
+        total = 1
+        for buffer in scratch:
+            is_known = all(isinstance(self.symbols.get(s.name), int) for s in symbols(buffer.size))
+            total += int(self.index(buffer.size) if is_known else bounds(buffer.size)[1]) // 8
+        return total
+
+    def try_at_once(self, statement: Loop, extent: Index, most: int, nest: Nest) -> bool:
+        """Run a serial loop at once; False, with everything as it was, if its iterations depend on each other."""
+        if id(statement) not in self.accesses:
+            self.accesses[id(statement)] = _accesses(statement)
+        stored, loaded = self.accesses[id(statement)]
+        shared = {self.views[b].memory for b in stored if b in self.views}
+        shared &= {self.views[b].memory for b in loaded if b in self.views}
+        kept: list[tuple[View, Array, Flags | None]] = []
+        if shared:
+            views = [self.views[b] for b in stored if b in self.views]
+            if sum(len(v.data) for v in views) > 4 * most * nest.count + 4096:
+                return False  # keeping what it writes would take longer than the loop
+            kept = [(v, v.data.copy(), None if v.written is None else v.written.copy()) for v in views]
+        failed, first = len(self.codes), self.stamp
+        try:
+            self.at_once(statement, extent, most, nest, is_promised=False)
+        except _Dependence as dependence:
+            if dependence.level.first != first:
+                raise
+        except KernelFault:
+            pass  # in turn it may be right; if not, it comes again
+        else:
+            return True
+        # Where nothing is shared, what was written is written again: the stores don't depend on each other.
+        for view, data, written in kept:
+            view.data[...] = data
+            if written is not None and view.written is not None:
+                view.written[...] = written
+        del self.codes[failed:]
+        self.in_turn_only.add(id(statement))
+        return False
+
+    def reduce(self, statement: Reduce, nest: Nest) -> Array:
+        """The value of the fixed tree over the elements."""
+        extent = self.index(statement.extent)
+        most = _most(extent, nest)
+        kind = ArgFold if statement.combiner.startswith("arg") else Fold
+        fold = kind(statement.combiner, statement.element.dtype, nest.shape)
+        # Steps that hold whole rows of accumulators, or of which a row holds a whole number.
+        step = max(1, MOST_LANES // (nest.count * self.weight(statement.body)))
+        step = step // LANES * LANES if step >= LANES else 1 << (step.bit_length() - 1)
+        for start, inner in self.spread(statement.symbol, extent, most, nest, step, is_promised=True):
+            self.body(statement.body, inner)
+            elements = np.broadcast_to(self.operand(statement.element), inner.shape)
+            valid = None
+            if not isinstance(extent, int):
+                valid = np.broadcast_to(self.symbols[statement.symbol.name] < extent, inner.shape)
+            fold.take(start, elements, valid)
+        return fold.result()
+
+    # Contractions
+
+    def contract(self, statement: Contract, nest: Nest) -> None:
+        """The sums of products, a tile of rows and columns at a time, and the epilogue on each tile."""
+        rows, columns = self.index(statement.rows), self.index(statement.columns)
+        most_rows, most_columns = _most(rows, nest), _most(columns, nest)
+        first = self.reserve(nest.count * most_rows * most_columns + 1)
+        name = f"{statement.m.name}, {statement.n.name}"
+        height = max(1, min(MOST_TILE, MOST_LANES // nest.count))
+        width = max(1, min(MOST_TILE, 2 * MOST_LANES // (nest.count * min(height, max(1, most_rows)))))
+        for row in range(0, most_rows, height):
+            for column in range(0, most_columns, width):
+                m = _along(nest, 0, row, min(most_rows, row + height))
+                n = _along(nest, 1, column, min(most_columns, column + width))
+                self.symbols[statement.m.name], self.symbols[statement.n.name] = m, n
+                stamps = first + (nest.numbers * most_rows + m) * most_columns + n
+                level = Level(name, first, self.stamp - 1, stamps, is_promised=True)
+                tile = Nest((len(n), len(m), *nest.shape), nest.mask, (*nest.levels, level))
+                if not isinstance(rows, int) or not isinstance(columns, int):
+                    tile = tile.within((m < rows) & (n < columns))
+                self.values[statement.acc] = self.sums(statement, tile, nest)
+                self.body(statement.epilogue, tile)
+
+    def sums(self, statement: Contract, tile: Nest, nest: Nest) -> Array:
+        """The accumulators of a tile: blocks of `CONTRACT_BLOCK` products, added in order."""
+        dtype = statement.acc.dtype
+        extent = self.index(statement.depth)
+        depth = _most(extent, nest)
+        zeros = np.zeros(tile.shape, dtype.numpy)
+        total = zeros
+        step = max(1, min(CONTRACT_BLOCK, MOST_LANES // (nest.count * max(tile.shape[:2]))))
+        for block in range(0, depth, CONTRACT_BLOCK):
+            end = min(depth, block + CONTRACT_BLOCK)
+            block_total = zeros
+            for start in range(block, end, step):
+                k = _along(nest, 2, start, min(end, start + step))
+                self.symbols[statement.k.name] = k
+                inner = self.readers(tile, (len(k), 1, tile.shape[1]), nest)
+                left = self.panel(statement.left, inner, statement, (statement.m, statement.rows))
+                inner = self.readers(tile, (len(k), tile.shape[0], 1), nest)
+                right = self.panel(statement.right, inner, statement, (statement.n, statement.columns))
+                for a, b, each in zip(left, right, k):
+                    new = _multiply_add(dtype, a, b, block_total)
+                    block_total = new if isinstance(extent, int) else np.where(each < extent, new, block_total)
+            new = block_total if block == 0 else evaluate("add", dtype, total, block_total)
+            total = new if isinstance(extent, int) else np.where(block < extent, new, total)
+        return total
+
+    def readers(self, tile: Nest, axes: tuple[int, int, int], nest: Nest) -> Nest:
+        """The nest of a side's elements [k, column or 1, row or 1, ...]: each is read for a whole row or column."""
+        level = tile.levels[-1]
+        is_single = level.several - level.first == 1
+        readers = replace(level, stamps=level.first if is_single else level.several)
+        return Nest((*axes, *nest.shape), nest.mask, (*nest.levels, readers))
+
+    def panel(self, panel: Panel, nest: Nest, statement: Contract, across: tuple[Symbol, Size]) -> Array:
+        """One side's elements in the accumulator's dtype."""
+        for symbol, extent in ((statement.k, statement.depth), across):
+            limit = self.index(extent)
+            if not isinstance(limit, int):
+                nest = nest.within(self.symbols[symbol.name] < limit)
+        self.body(panel.body, nest)
+        return evaluate("cast", statement.acc.dtype, np.broadcast_to(self.operand(panel.element), nest.shape))
+
+
+def _along(nest: Nest, axis: int, start: int, end: int) -> Array:
+    """The numbers from start on, along an axis in front of the nest's; axis 0 is the one next to them."""
+    return np.arange(start, end).reshape(-1, *[1] * (axis + len(nest.shape)))
+
+
+def _most(extent: Index, nest: Nest) -> int:
+    """The greatest extent among the active iterations."""
+    if isinstance(extent, int):
+        return max(0, extent)
+    active = nest.lanes(nest.mask).select(extent)
+    return max(0, int(active.max())) if len(active) else 0
+
+
+def _clamped(operand: Array, extent: Index) -> Index:
+    """An integer as an index below the extent."""
+    last = np.maximum(np.asarray(extent) - 1, 0)
+    if operand.dtype == np.uint64:
+        operand = np.minimum(operand, np.uint64(np.iinfo(np.int64).max))
+    index = np.clip(operand.astype(np.int64), 0, last)
+    return index if index.ndim else int(index)
+
+
+def _multiply_add(dtype: DType, a: Array, b: Array, c: Array) -> Array:
+    """A step of a contraction: fused for floats."""
+    if dtype.is_floating_point:
+        return evaluate("fma", dtype, a, b, c)
+    return evaluate("add", dtype, c, evaluate("mul", dtype, a, b))
+
+
+def _all_within(body: tuple[Statement, ...]) -> Iterator[Statement]:
+    """The statements of a body and of the bodies in it."""
+    pending = [body]
+    while pending:
+        for statement in pending.pop():
+            yield statement
+            pending += nested_bodies(statement)
+
+
+def _accesses(loop: Loop) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
+    """The buffers that a loop stores to and loads from, but for its own scratch."""
+    stored: dict[Buffer, None] = {}
+    loaded: dict[Buffer, None] = {}
+    own: set[Buffer] = set()
+    for statement in _all_within(loop.body):
+        match statement:
+            case Store(buffer=buffer):
+                stored[buffer] = None
+            case Load(buffer=buffer):
+                loaded[buffer] = None
+            case Allocate(buffer):
+                own.add(buffer)
+            case _:
+                pass
+    return tuple(b for b in stored if b not in own), tuple(b for b in loaded if b not in own)

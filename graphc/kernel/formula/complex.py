@@ -1,8 +1,8 @@
 """Complex arithmetic and functions over pairs of real scalars.
 
 In: a builder, an op's name and operands as pairs (real part, imaginary part). Out: a pair, or one scalar where the
-result is real (`abs`) or a bool (`eq`). Intermediate values neither overflow nor underflow where the result doesn't;
-A part that is infinite makes the result infinite or 0 as in C's Annex G.
+result is real (`abs`) or a bool (`eq`). But for products no intermediate value overflows or underflows where the
+result does not. Infinite, undefined and zero parts give what C's Annex G says.
 
     complex_apply(b, "mul", (a, b), (c, d))    # (a c - b d, a d + b c)
 """
@@ -57,13 +57,30 @@ def _mul(x: Complex, y: Complex) -> Complex:
 
 def _div(x: Complex, y: Complex) -> Complex:
     """Smith's way: numerator and denominator are divided by the greater part of the divisor."""
+    x_parts, _, x_back = _moderate(x)
+    y_parts, y_factor, _ = _moderate(y)
     is_real = abs(y[0]) >= abs(y[1])
-    greater, lesser = choose(is_real, y[0], y[1]), choose(is_real, y[1], y[0])
-    first, second = choose(is_real, x[0], x[1]), choose(is_real, x[1], x[0])
+    greater, lesser = choose(is_real, y_parts[0], y_parts[1]), choose(is_real, y_parts[1], y_parts[0])
+    first, second = choose(is_real, x_parts[0], x_parts[1]), choose(is_real, x_parts[1], x_parts[0])
     ratio = choose(greater.equals(0.0), 0.0, lesser / greater)
     denominator = fma(lesser, ratio, greater)
     cross = fma(-first, ratio, second)
-    return fma(second, ratio, first) / denominator, choose(is_real, cross, -cross) / denominator
+    back = y_factor * x_back
+    real, imaginary = fma(second, ratio, first), choose(is_real, cross, -cross)
+    return real / denominator * back, imaginary / denominator * back
+
+
+def _moderate(x: Complex) -> tuple[Complex, Number, Number]:
+    """The parts times a power of two that keeps sums finite and products above the subnormal range; it; its inverse."""
+    form = x[0].format
+    is_high = (abs(x[0]) >= 2.0 ** (form.bias - 1)) | (abs(x[1]) >= 2.0 ** (form.bias - 1))
+    least = 2.0 ** (form.fraction + 2) * form.least_normal
+    is_low = (abs(x[0]) < least) & (abs(x[1]) < least)
+    up = 2.0 ** (form.fraction + 2)
+    constant = x[0].constant
+    factor = choose(is_high, constant(0.25), choose(is_low, constant(up), 1.0))
+    back = choose(is_high, constant(4.0), choose(is_low, constant(1.0 / up), 1.0))
+    return (x[0] * factor, x[1] * factor), factor, back
 
 
 def _reciprocal(x: Complex) -> Complex:
@@ -170,20 +187,27 @@ def _cosh_sinh(x: Number) -> tuple[Number, Number, Number]:
 
 
 def _product(size: Number, angle: Number, factor: Number) -> Number:
-    """size * angle * factor; where the sine or cosine is 0, 0 even beside an infinite size."""
-    return choose(angle.equals(0.0), angle * angle.constant(1.0).copysign(size), size * angle * factor)
+    """size * angle * factor; 0 where one of the first two is, even beside an infinite or undefined one."""
+    is_zero = angle.equals(0.0) | size.equals(0.0)
+    one = angle.constant(1.0)
+    return choose(is_zero, one.copysign(size) * one.copysign(angle) * 0.0, size * angle * factor)
 
 
 def _sinh(x: Complex) -> Complex:
     cosh, sinh, factor = _cosh_sinh(x[0])
     sin, cos = x[1].apply("sin"), x[1].apply("cos")
-    return _product(sinh, cos, factor), _product(cosh, sin, factor)
+    return _endless(x, sinh, _product(sinh, cos, factor)), _product(cosh, sin, factor)
 
 
 def _cosh(x: Complex) -> Complex:
     cosh, sinh, factor = _cosh_sinh(x[0])
     sin, cos = x[1].apply("sin"), x[1].apply("cos")
-    return _product(cosh, cos, factor), _product(sinh, sin, factor)
+    return _endless(x, cosh, _product(cosh, cos, factor)), _product(sinh, sin, factor)
+
+
+def _endless(x: Complex, size: Number, real: Number) -> Number:
+    """The real part, but infinite for an infinite real part beside an angle that is none."""
+    return choose(abs(x[0]).equals(_INF) & ~(abs(x[1]) < _INF), x[0].constant(_INF).copysign(size), real)
 
 
 def _tanh(x: Complex) -> Complex:
@@ -198,8 +222,9 @@ def _tanh(x: Complex) -> Complex:
     is_far = abs(a) > limit
     decay = (abs(a) * -2.0).apply("exp")
     wave = b.apply("sin") * b.apply("cos") * 4.0
-    far = choose(decay.equals(0.0), decay.copysign(wave), wave * decay)
-    return choose(is_far, a.constant(1.0).copysign(a), real), choose(is_far, far, t / denominator)
+    far = choose(abs(a).equals(_INF), decay.copysign(wave), wave * decay)
+    real = choose(is_far, a.constant(1.0).copysign(a), choose(a.equals(0.0), a, real))
+    return real, choose(is_far, far, choose(b.equals(0.0), b, t / denominator))
 
 
 def _turned(rule: Callable[[Complex], Complex]) -> Callable[[Complex], Complex]:
@@ -218,17 +243,6 @@ def _cos(x: Complex) -> Complex:
 
 def _rsqrt(x: Complex) -> Complex:
     return _reciprocal(_sqrt(x))
-
-
-def _pow(x: Complex, y: Complex) -> Complex:
-    real, imaginary = _exp(_mul(y, _log(x)))
-    # 0 to a positive power is 0, and to 0 it is 1: log(0) has no use there.
-    is_zero, is_one = x[0].equals(0.0) & x[1].equals(0.0), y[0].equals(0.0) & y[1].equals(0.0)
-    is_null = is_zero & (y[0] > 0.0)
-    return (
-        choose(is_one, 1.0, choose(is_null, 0.0, real)),
-        choose(is_one | is_null, 0.0, imaginary),
-    )
 
 
 _RULES: Final[dict[str, Callable[..., Complex | Number]]] = {
@@ -254,5 +268,4 @@ _RULES: Final[dict[str, Callable[..., Complex | Number]]] = {
     "sinh": _sinh,
     "cosh": _cosh,
     "tanh": _tanh,
-    "pow": _pow,
 }

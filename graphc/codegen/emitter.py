@@ -253,8 +253,11 @@ class Emitter:
         self.scopes[-1].block.lines.append(instruction)
 
     def computed(self, depth: int, instruction: str) -> str:
-        """The register of a pure instruction whose operands are known at `depth`; emitted there unless it was."""
-        for scope in self.scopes[depth:]:
+        """The register of a pure instruction whose operands are known at `depth`; emitted there unless it was.
+
+        One that only an inner scope has does not count: what is remembered of the result may outlive that scope.
+        """
+        for scope in self.scopes[depth::-1]:
             known = scope.memo.get(instruction)
             if known is not None:
                 return known

@@ -91,6 +91,7 @@ class _Table:
     words: list[int] = field(default_factory=list)
     computed: dict[tuple[str, Size], int] = field(default_factory=dict)
     kernels: dict[Kernel, int] = field(default_factory=dict)
+    threads: dict[Kernel, Size] = field(default_factory=dict)
     slots: dict[Memory, int] = field(default_factory=dict)
     size_slots: dict[str, int] = field(default_factory=dict)
     longest: int = 0
@@ -115,7 +116,9 @@ class _Table:
         arguments += [_word(_STATUS, 0, True), _word(_WORKSPACE, 0, True)]
         self.longest = max(self.longest, len(arguments))
         sizes = {symbol.name: size for symbol, size in zip(kernel.sizes, launch.sizes)}
-        threads = substitute(most_threads(kernel), sizes)
+        if kernel not in self.threads:
+            self.threads[kernel] = most_threads(kernel)
+        threads = substitute(self.threads[kernel], sizes)
         self.words += [self.kernels[kernel] | len(arguments) << 32, self._size(threads), *arguments]
 
     def _memory(self, memory: Memory) -> int:

@@ -20,10 +20,10 @@ STRICT = (
 
 FAST = (
     "simplify{numerics=fast}",  # as above, with rules that are right up to rounding
-    "fold{numerics=fast}",  # formulas of constants too
-    "decompose",
-    "simplify{numerics=fast}",
-    "fuse",
+    "fold{numerics=fast}",  # as above, and formulas of constants: what the machine would round otherwise
+    "decompose",  # as above
+    "simplify{numerics=fast}",  # as above; reciprocals of folded constants show up here
+    "fuse",  # as above
 )
 
 

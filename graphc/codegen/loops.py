@@ -18,6 +18,8 @@ from graphc.kernel.ir import Loop, LoopKind, Statement
 UNROLL = 2
 UNROLL_STATEMENTS = 160
 """Bodies up to this size are repeated `UNROLL` times in the main part of a vector loop."""
+REST_STATEMENTS = 64
+"""How many statements the body may become in the rest of a loop of known length, written out."""
 
 
 def emit_loop(e: Emitter, loop: Loop) -> None:
@@ -172,10 +174,30 @@ def _emit_lanes_known(e: Emitter, loop: Loop, extent: int, lanes: int, unroll: i
             emit_at(e, loop.symbol, str(copy * lanes), lane_context(loop.symbol, lanes), loop.body)
     elif position:
         _emit_main(e, loop, "0", str(position), lanes, unroll, nonempty=True)
-    while position < extent:
-        while lanes > extent - position and not (e.target.has_avx512 and 2 * (extent - position) > lanes):
+    rest = _rest(extent - position, lanes, e.target.has_avx512)
+    if len(rest) == 1 or len(rest) * statement_count(loop.body) <= REST_STATEMENTS:
+        for lanes, active in rest:
+            mask = None if active == lanes else constant_mask(lanes, active)
+            emit_at(e, loop.symbol, str(position), lane_context(loop.symbol, lanes, mask), loop.body)
+            position += active
+    elif e.target.has_avx512:
+        with e.loop(str(position), str(extent), lanes, known_nonempty=True) as i:
+            _emit_masked(e, loop, i, str(extent), lanes)
+    else:
+        whole = extent // lanes * lanes
+        if position < whole:
+            _emit_main(e, loop, str(position), str(whole), lanes, 1, nonempty=True)
+        if whole < extent:
+            _emit_range(e, loop, str(whole), str(extent), True)
+
+
+def _rest(count: int, lanes: int, has_masks: bool) -> list[tuple[int, int]]:
+    """(lanes, active ones) for each step of a rest: whole registers, then a masked one, or ever smaller ones."""
+    steps = []
+    while count:
+        while lanes > count and not (has_masks and 2 * count > lanes):
             lanes //= 2
-        active = min(lanes, extent - position)
-        mask = None if active == lanes else constant_mask(lanes, active)
-        emit_at(e, loop.symbol, str(position), lane_context(loop.symbol, lanes, mask), loop.body)
-        position += active
+        active = min(lanes, count)
+        steps.append((lanes, active))
+        count -= active
+    return steps

@@ -160,6 +160,19 @@ EXAMPLES: tuple[Example, ...] = (
 """,
         _each("n", EDGES),
     ),
+    *(
+        Example(
+            f"large_body_{n}",
+            _elementwise(
+                str(n),
+                "f32",
+                "    %a0: f32 = mul %x, 0.5:f32\n"
+                + "".join(f"    %a{j}: f32 = fma %a{j - 1}, %x, {j}.0:f32\n" for j in range(1, 70))
+                + "    %y: f32 = add %a69, %x",
+            ),
+        )
+        for n in (3, 16, 47, 95, 135)
+    ),
     Example(
         "softmax",
         """

@@ -238,7 +238,7 @@ def _sizes_from(program: Program, arguments: Sequence[Array]) -> dict[str, int]:
         solved = [_solve(size, given, values) for size, given in open_axes]
         for found in solved:
             if found is not None:
-                values[found[0].name] = found[1]
+                values.setdefault(found[0].name, found[1])
         if not any(solved):
             break
     for size, given in open_axes:

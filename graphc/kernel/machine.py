@@ -38,7 +38,6 @@ from graphc.kernel.ir import (
     Contract,
     If,
     Kernel,
-    Literal,
     Load,
     Loop,
     LoopKind,

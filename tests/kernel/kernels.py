@@ -213,7 +213,7 @@ class RandomKernel:
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.count = 0
-        self.n, self.m = Symbol("n", 0, 9), Symbol("m", 1, 6)
+        self.n, self.m = Symbol("n", 0, 70), Symbol("m", 1, 70)
         self.kernel = self._kernel()
 
     def _kernel(self) -> Kernel:

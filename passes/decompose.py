@@ -20,6 +20,7 @@ from graphc.passes.rewrite import RuleSet, rewrite
 
 COMPLEX = RuleSet()
 INTEGER_POWER = RuleSet()
+DETACH = RuleSet()
 
 LARGEST_EXPONENT = 64
 """Powers beyond this one stay a loop of the machine's."""
@@ -28,7 +29,7 @@ LARGEST_EXPONENT = 64
 @register("decompose")
 def decompose(graph: Graph, *, complex: bool = True, convolution: bool = True) -> Graph:
     """Write ops that kernels don't take in terms of those they take."""
-    parts = [INTEGER_POWER]
+    parts = [INTEGER_POWER, DETACH]
     if complex:
         parts.append(COMPLEX)
     if convolution:
@@ -48,6 +49,12 @@ def contract_parts(node: Node) -> Node | None:
         return contraction.dot(left, right, **node.keywords)
 
     return ew.complex_(ew.sub(contract(a, c), contract(b, d)), ew.add(contract(a, d), contract(b, c)))
+
+
+@DETACH.rule("detach")
+def drop_detach(node: Node) -> Node | None:
+    """What a gradient took for a constant is a value like any other once the gradients are there."""
+    return node.inputs[0]
 
 
 @INTEGER_POWER.rule("pow")

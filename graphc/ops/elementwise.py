@@ -437,6 +437,14 @@ shift_right: Op = _binary(
     is_mixed=True,
 )
 
+detach: Op = _unary(
+    "detach",
+    "x, which a gradient takes for a constant",
+    exactly(np.copy),
+    takes=check.ANY,
+    lower=lambda b, out, i, x: x(i),
+)
+
 # Complex numbers
 
 real: Op = _unary(

@@ -127,6 +127,8 @@ def _simple_unary_cases() -> Iterator[Case]:
     for kind in (f64, c128):
         yield Case(ew.neg, (draw((2, 3), kind),), {}, lambda x: 0 - x, gradient=True)
         yield Case(ew.abs_, (draw((2, 3), kind, 0.5, 2.0),), {}, lambda x: (x * x.conj()).real ** 0.5, gradient=True)
+    for kind in DTYPES:
+        yield Case(ew.detach, (special(kind),), {}, lambda x: x, exact=not kind.is_complex)
     yield Case(ew.logical_not, (special(bool_),), {}, lambda x: ~x)
     for kind in (bool_, *INTEGERS):
         yield Case(ew.bitwise_not, (special(kind),), {}, lambda x: x ^ True if x.dtype == bool else (0 * x) - x - 1)

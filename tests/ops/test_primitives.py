@@ -22,6 +22,7 @@ PRIMITIVES = {value.name: value for module in MODULES for value in vars(module).
 WITHOUT_GRADIENT = {
     "constant almost everywhere": {"floor", "ceil", "round", "trunc", "sign", "floor_divide"},
     "not arithmetic": {"bitcast"},
+    "stops gradients on purpose": {"detach"},
     "no operands of floats": {"constant", "iota", "size", "random_bits"},
 }
 

@@ -17,8 +17,6 @@ from graphc.ir.dtype import (
     default_float,
     f16,
     f32,
-    i16,
-    i32,
     i64,
     promote_categories,
 )
@@ -162,10 +160,5 @@ def widened(x: Node) -> Node:
 
 
 def detached(x: Node) -> Node:
-    """The values of x, through which no gradient flows: an op of bits has none, and a pair of them costs nothing."""
-    dtype = x.tensor.dtype
-    if dtype.is_complex:
-        return ew.complex_(detached(ew.real(x)), detached(ew.imag(x)))
-    if not dtype.is_floating_point:
-        return x
-    return ew.bitcast(ew.bitcast(x, dtype={16: i16, 32: i32, 64: i64}[dtype.bits]), dtype=dtype)
+    """x, which a gradient takes for a constant."""
+    return ew.detach(x)

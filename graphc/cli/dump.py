@@ -45,12 +45,12 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def dump(options: argparse.Namespace) -> int:
     """Print the stage that the options name."""
     graph = load_graph(options)
-    text = _stage(graph, options)
+    text = _stage(graph, options).rstrip("\n") + "\n"
     if options.output is None:
-        sys.stdout.write(text + "\n")
+        sys.stdout.write(text)
         return 0
     try:
-        Path(options.output).write_text(text + "\n", encoding="utf-8")
+        Path(options.output).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ArgumentError(f"{options.output} can't be written: {error.strerror}") from None
     return 0

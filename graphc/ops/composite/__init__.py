@@ -6,12 +6,37 @@ Importing this package enters everything into the table of `graphc/ops/function.
 from graphc.ops.composite import (
     activation,
     arithmetic,
+    classification,
     contraction,
+    convolution,
+    creation,
     einsum,
     indexing,
+    loss,
+    normalization,
+    pooling,
+    random,
     reductions,
+    resize,
     shapes,
     subscript,
 )
 
-__all__ = ["activation", "arithmetic", "contraction", "einsum", "indexing", "reductions", "shapes", "subscript"]
+__all__ = [
+    "activation",
+    "arithmetic",
+    "classification",
+    "contraction",
+    "convolution",
+    "creation",
+    "einsum",
+    "indexing",
+    "loss",
+    "normalization",
+    "pooling",
+    "random",
+    "reductions",
+    "resize",
+    "shapes",
+    "subscript",
+]

@@ -1,0 +1,152 @@
+"""Losses of classes: cross_entropy and nll_loss, from numbers of classes or from probabilities.
+
+The class of a target is found by comparing it with every class, not by looking up a place: the loss of a row is then a
+sum along it like those of softmax, all in one loop, and the gradient has no scatter.
+"""
+
+from __future__ import annotations
+
+from graphc.ir.dtype import i64
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.graph import Node
+from graphc.ops import build, creation
+from graphc.ops import elementwise as ew
+from graphc.ops.check import shape_text
+from graphc.ops.composite.activation import log_softmax
+from graphc.ops.composite.arithmetic import add, div, mul
+from graphc.ops.composite.indexing import checked_class
+from graphc.ops.composite.loss import reduced_loss
+from graphc.ops.composite.operand import detached, only_floats, widened
+from graphc.ops.composite.reductions import sum_
+from graphc.ops.function import function
+from graphc.ops.reduction import sum_ as total_along
+
+
+@function()
+def cross_entropy(
+    input: Node,
+    target: Node,
+    weight: Node | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Node:
+    """-log softmax(input)[target] along dimension 1 (0 of a vector); targets are class numbers or probabilities."""
+    x = only_floats("cross_entropy", input)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentError(f"cross_entropy: label_smoothing={label_smoothing}", hint="use a number from 0 to 1")
+    axis = _class_axis("cross_entropy", x, weight)
+    wide = widened(x)
+    weight = None if weight is None else build.cast_to(detached(weight), wide.tensor.dtype)
+    if target.tensor.dtype.is_floating_point:
+        loss = _of_probabilities(wide, target, weight, axis, reduction, label_smoothing)
+        return build.cast_to(loss, x.tensor.dtype)
+    _check_target("cross_entropy", x, target, axis)
+    logarithm = log_softmax(wide, axis)
+    classes = _Classes("cross_entropy", target, wide, axis, ignore_index, weight)
+    result = classes.reduced("cross_entropy", classes.loss(logarithm), reduction)
+    if label_smoothing:
+        spread = logarithm if weight is None else ew.mul(logarithm, _along(weight, wide, axis))
+        smooth = classes.kept(ew.neg(total_along(spread, axes=(axis,))))
+        smooth = classes.reduced("cross_entropy", smooth, reduction)
+        share = div(label_smoothing, build.size_of(wide.shape[axis], wide.tensor.dtype))
+        result = add(mul(result, 1.0 - label_smoothing), mul(smooth, share))
+    return build.cast_to(result, x.tensor.dtype)
+
+
+@function()
+def nll_loss(
+    input: Node, target: Node, weight: Node | None = None, ignore_index: int = -100, reduction: str = "mean"
+) -> Node:
+    """-input[target] of log-probabilities along dimension 1 (0 of a vector)."""
+    x = only_floats("nll_loss", input)
+    axis = _class_axis("nll_loss", x, weight)
+    _check_target("nll_loss", x, target, axis)
+    wide = widened(x)
+    weight = None if weight is None else build.cast_to(detached(weight), wide.tensor.dtype)
+    classes = _Classes("nll_loss", target, wide, axis, ignore_index, weight)
+    return build.cast_to(classes.reduced("nll_loss", classes.loss(wide), reduction), x.tensor.dtype)
+
+
+def _class_axis(name: str, x: Node, weight: Node | None) -> int:
+    if not x.shape:
+        raise ShapeError(f"{name}: the input has no dimension of classes", hint="it is [classes] or [n, classes, ...]")
+    axis = 0 if len(x.shape) == 1 else 1
+    if weight is not None and weight.shape != (x.shape[axis],):
+        raise ShapeError(
+            f"{name}: a weight of shape {shape_text(weight.shape)} for {x.shape[axis]} classes",
+            hint="give one weight for each class",
+        )
+    return axis
+
+
+def _check_target(name: str, x: Node, target: Node, axis: int) -> None:
+    wanted = x.shape[:axis] + x.shape[axis + 1 :]
+    if not target.tensor.dtype.is_integer:
+        raise DTypeError(
+            f"{name}: a target of {target.tensor.dtype.name}", hint="give class numbers, e.g. target.to('int64')"
+        )
+    if target.shape != wanted:
+        raise ShapeError(
+            f"{name}: a target of shape {shape_text(target.shape)} for an input of {shape_text(x.shape)}",
+            hint=f"class numbers have the shape {shape_text(wanted)}",
+        )
+
+
+def _along(weight: Node, x: Node, axis: int) -> Node:
+    """A weight for each class, repeated to the shape of x."""
+    shape = tuple(size if a == axis else 1 for a, size in enumerate(x.shape))
+    return build.broadcast_to(build.reshape_to(weight, shape), x.shape)
+
+
+class _Classes:
+    """Targets as a mask over the classes. A target to be ignored is none of them, so its row adds nothing anywhere."""
+
+    def __init__(self, name: str, target: Node, x: Node, axis: int, ignore_index: int, weight: Node | None) -> None:
+        self.axis = axis
+        index = build.cast_to(target, i64)
+        self.is_kept = ew.ne(index, build.full_like(index, ignore_index))
+        zero, none = build.zeros_like(index), build.broadcast_to(build.size_of(x.shape[axis], i64), index.shape)
+        number = checked_class(name, ew.select(self.is_kept, index, zero), x.shape[axis])
+        number = ew.select(self.is_kept, number, none)
+        place = creation.iota(shape=x.shape, axis=axis, dtype=i64)
+        self.is_target = ew.eq(build.repeat_along(number, (axis,), x.shape), place)
+        self.weight = None if weight is None else self.chosen(_along(weight, x, axis))
+
+    def chosen(self, x: Node) -> Node:
+        """x at the target's class."""
+        return total_along(ew.select(self.is_target, x, build.zeros_like(x)), axes=(self.axis,))
+
+    def kept(self, x: Node) -> Node:
+        """0 where the target is to be ignored."""
+        return ew.select(self.is_kept, x, build.zeros_like(x))
+
+    def loss(self, logarithm: Node) -> Node:
+        """The negative logarithm at the target's class, times its weight."""
+        loss = ew.neg(self.chosen(logarithm))
+        return loss if self.weight is None else ew.mul(loss, self.weight)
+
+    def reduced(self, name: str, loss: Node, reduction: str) -> Node:
+        """The mean is that of the targets that count, by their weights."""
+        if reduction != "mean":
+            return reduced_loss(name, loss, reduction)
+        total = self.is_kept if self.weight is None else self.weight
+        return div(sum_(loss), build.cast_to(sum_(total), loss.tensor.dtype))
+
+
+def _of_probabilities(
+    x: Node, target: Node, weight: Node | None, axis: int, reduction: str, label_smoothing: float
+) -> Node:
+    if target.shape != x.shape:
+        raise ShapeError(
+            f"cross_entropy: probabilities of shape {shape_text(target.shape)} for an input of {shape_text(x.shape)}",
+            hint="probabilities have the input's shape; class numbers are integers, e.g. target.to('int64')",
+        )
+    classes = build.size_of(x.shape[axis], x.tensor.dtype)
+    share = build.cast_to(target, x.tensor.dtype)
+    if label_smoothing:
+        share = add(mul(share, 1.0 - label_smoothing), div(label_smoothing, classes))
+    if weight is not None:
+        share = ew.mul(share, _along(weight, x, axis))
+    loss = ew.neg(total_along(ew.mul(log_softmax(x, axis), share), axes=(axis,)))
+    return reduced_loss("cross_entropy", loss, reduction)

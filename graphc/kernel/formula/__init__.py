@@ -1,4 +1,26 @@
-"""The scalar math functions, written once as formulas over base ops."""
+"""The scalar math functions, written once as formulas over base ops, for every target.
+
+In: a builder and scalars of it. Out: the scalar of the result, in base ops without a branch, so that it fits any number
+of lanes. Right for nan, infinities, signed zeros and subnormal numbers, over the whole range of arguments.
+
+    FORMULAS["exp"](b, x)    # x: float16, bfloat16, float32 or float64
+
+Greatest errors found, in units in the last place: in float32 among all arguments where a function is neither linear nor
+constant and every 61st of the others (pairs: 10 million), in float64 among 2.7 million (erf, erfc and angles: 40,000).
+
+              float32  float64                 float32  float64                 float32  float64
+    exp          0.98     0.98     sin            1.56     1.49     asinh          1.77     2.03
+    exp2         0.88     0.78     cos            1.56     1.49     acosh          1.93     2.17
+    expm1        1.44     1.80     tan            1.52     3.04     atanh          1.72     1.90
+    log          0.94     1.18     asin           1.11     1.21     erf            1.06     0.96
+    log2         1.18     1.52     acos           1.09     1.17     erfc           1.88     1.94
+    log10        1.24     1.60     atan           1.36     1.50     sigmoid        1.65     1.63
+    log1p        1.48     1.70     atan2          1.48     1.44     pow            0.92     0.94
+    sinh         1.62     1.63     tanh           1.26     2.51     rsqrt          1.50     1.50
+    cosh         1.45     1.43     cbrt           0.51     0.51     reciprocal     0.50     0.50
+
+fmod, remainder and floor_divide are exact. float16 and bfloat16 are computed in float32 and rounded once.
+"""
 
 from __future__ import annotations
 

@@ -72,10 +72,10 @@ def tanh(x: Number) -> Number:
     if x.dtype is f64:
         above = fma(s, p, s - 1.0)  # e^2x - 1 from its own polynomial: nothing cancels near 0
         return (above / (above + 2.0)).copysign(x)
-    large = (1.0 - 2.0 / fma(s, p, s + 1.0)).copysign(x)
-    square = x * x
-    small = fma(square * x, polynomial(square, _TANH), x)
-    return choose(abs(x) < 0.6, small, large)
+    large = 1.0 - 2.0 / fma(s, p, s + 1.0)
+    square = y * y
+    small = fma(square * y, polynomial(square, _TANH), y)
+    return choose(y < 0.6, small, large).copysign(x)
 
 
 @formula

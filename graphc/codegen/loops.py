@@ -52,7 +52,11 @@ def _emit_share(e: Emitter, loop: Loop) -> None:
     start = e.emit(f"udiv i64 {e.emit(f'mul i64 {extent}, {e.thread}')}, {e.threads}")
     after = e.emit(f"add i64 {e.thread}, 1")
     stop = e.emit(f"udiv i64 {e.emit(f'mul i64 {extent}, {after}')}, {e.threads}")
+    # What is inside belongs to this thread alone.
+    before = e.thread, e.threads
+    e.thread, e.threads = "0", "1"
     _emit_range(e, loop, start, stop, False)
+    e.thread, e.threads = before
 
 
 def emit_at(

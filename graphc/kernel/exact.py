@@ -7,7 +7,7 @@ harmless; float64 through error-free transformations on scaled numbers (Boldo, M
 correctly rounded sums, 2008). Results near the subnormal range are computed with rational numbers.
 
 >>> float(fused_multiply_add(np.float32(1 + 2**-12), np.float32(1 + 2**-12), np.float32(-1)))
-0.00048834085464477539
+0.0004883408546447754
 """
 
 from __future__ import annotations

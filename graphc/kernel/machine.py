@@ -201,6 +201,8 @@ class Machine:
         view = self.views[statement.buffer]
         predicate = None if statement.predicate is None else self.operand(statement.predicate)
         active = nest.active(predicate)
+        if not nest.shape:
+            return self.load_one(statement, view, active is None or bool(active), nest)
         index = self.in_range(statement, view, active, nest)
         if len(view.data) == 0:
             return np.zeros((), view.data.dtype)
@@ -210,8 +212,7 @@ class Machine:
             if len(positions):
                 unwritten = view.find_unwritten(positions)
                 if unwritten is not None:
-                    place = self.place(statement.index, lanes, unwritten)
-                    raise UnwrittenRead(f"{self.told(statement)} reads an element that nothing has written{place}")
+                    raise self.unwritten(statement, lanes, unwritten)
                 self.judge(view.note_read(positions, nest.levels, lanes), statement)
         value = view.data[index + view.start]
         return np.asarray(value if predicate is None else np.where(predicate, value, np.zeros((), value.dtype)))
@@ -220,6 +221,12 @@ class Machine:
         """Write the elements where the predicate holds."""
         view = self.views[statement.buffer]
         active = nest.active(None if statement.predicate is None else self.operand(statement.predicate))
+        if not nest.shape and (active is None or active):
+            position = self.in_range(statement, view, None, nest) + view.start
+            view.data[position] = self.operand(statement.operand)
+            if view.written is not None:
+                view.written[position] = True
+            return
         index = self.in_range(statement, view, active, nest)
         lanes = nest.lanes(active)
         positions = lanes.select(index + view.start)
@@ -227,9 +234,20 @@ class Machine:
             self.judge(view.note_write(positions, nest.levels, lanes), statement)
             view.data[positions] = lanes.select(self.operand(statement.operand))
 
+    def load_one(self, statement: Load, view: View, is_active: bool, nest: Nest) -> Array:
+        """The element outside of all that runs at once: nothing can race."""
+        if not is_active:
+            return np.zeros((), view.data.dtype)
+        position = self.in_range(statement, view, None, nest) + view.start
+        if view.written is not None and not view.written[position].all():
+            raise self.unwritten(statement, nest.lanes(None), 0)
+        return np.asarray(view.data[position])
+
     def in_range(self, statement: Load | Store, view: View, active: Flags | None, nest: Nest) -> Index:
         """The index; an error if an active iteration's names no element, 0 where an inactive one's does not."""
         index = self.index(statement.index)
+        if isinstance(index, int) and isinstance(view.size, int) and 0 <= index < view.size:
+            return index
         beyond = np.asarray((index < 0) | (index >= view.size))
         if not beyond.any():
             return index
@@ -263,6 +281,11 @@ class Machine:
             f"{self.told(statement)} {verb} an element that another iteration of {level.name} "
             f"{'reads or writes' if isinstance(statement, Store) else 'writes'}"
         )
+
+    def unwritten(self, statement: Load, lanes: Lanes, number: int) -> UnwrittenRead:
+        """The error that one of the lanes reads what nothing has written."""
+        place = self.place(statement.index, lanes, number)
+        return UnwrittenRead(f"{self.told(statement)} reads an element that nothing has written{place}")
 
     def told(self, statement: Statement) -> str:
         """The statement, for messages."""

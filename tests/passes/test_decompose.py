@@ -39,6 +39,19 @@ def test_a_complex_contraction_is_four_real_ones() -> None:
     assert decompose(graph, complex=False) is graph
 
 
+def test_a_detached_value_stops_gradients_and_then_costs_nothing() -> None:
+    graph = graph_of("""graph f(%x: f32[3]) {
+      %0 = detach(%x) : f32[3]
+      %1 = mul(%0, %x) : f32[3]
+      %2 = sum(%1) {axes=(0)} : f32[]
+      return %2
+    }""")
+    joint = differentiate(graph, seed=True)
+    (x,) = random_arguments(graph, 1)
+    np.testing.assert_array_equal(evaluate_graph(joint, [x])[1], x)
+    assert not any(node.op.name == "detach" for node in decompose(joint).nodes)
+
+
 def test_gradients_of_complex_contractions_keep_their_values() -> None:
     x, w = (make_input(name, TensorType((3, 3), c128)) for name in "xw")
     joint = differentiate(Graph("f", (x, w), (ct.dot(x, w, contract=((1,), (0,))),)))

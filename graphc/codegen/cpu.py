@@ -16,6 +16,7 @@ from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.emitter import Emitter, Module, Register
 from graphc.codegen.loops import emit_loop
 from graphc.codegen.reduce import emit_reduce
+from graphc.codegen.scalar import BEYOND_BASE
 from graphc.codegen.target import Target
 from graphc.kernel.expand import expand
 from graphc.kernel.ir import Contract, Kernel, Loop, Reduce
@@ -48,7 +49,7 @@ def add_kernel(module: Module, kernel: Kernel, symbol: str) -> None:
     if workspace:
         offset = e.emit(f"mul i64 %thread, {workspace}")
         e.workspace = e.emit(f"getelementptr i8, ptr {_slot(e, 'ptr', workspace_slot(kernel))}, i64 {offset}")
-    emit_body(e, expand(kernel).body)
+    emit_body(e, expand(kernel, native=BEYOND_BASE).body)
     e.finish()
 
 

@@ -15,7 +15,8 @@ from graphc.codegen.emitter import Emitter, constant, register_type, vector_type
 from graphc.codegen.floating import from_memory, round_to, round_whole, to_memory
 from graphc.codegen.fused import fma
 from graphc.ir.dtype import DType, bf16, bool_, f16, f64
-from graphc.kernel.ir import Apply, Value
+from graphc.kernel.expand import record
+from graphc.kernel.ir import Apply, Literal, Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +250,27 @@ def _bitcast(o: Operation) -> str:
     return e.emit(f"bitcast {vector_type(source_type, lanes)} {x} to {vector_type(out_type, lanes)}")
 
 
+def _ldexp(o: Operation) -> str:
+    """x * 2^n: one instruction on 512-bit vectors, with the bits of the formula; elsewhere the formula's steps."""
+    e, lanes = o.e, o.lanes
+    if e.target.has_avx512 and lanes * o.dtype.bits == 512:
+        name = f"llvm.x86.avx512.mask.scalef.{'pd' if o.dtype is f64 else 'ps'}.512"
+        e.module.declare(f"{o.type} @{name}({o.type}, {o.type}, {o.type}, i{lanes}, i32)")
+        return e.emit(
+            f"call {o.type} @{name}({o.type} {o.names[0]}, {o.type} {o.names[1]}, "
+            f"{o.type} zeroinitializer, i{lanes} -1, i32 4)"
+        )
+    values = [(name, o.dtype) for name in o.names]
+    for step in record("ldexp", (o.dtype, o.dtype), o.dtype).steps:
+        operands = [
+            (constant(x.value, register_type(x.dtype), lanes), x.dtype) if isinstance(x, Literal) else values[x]
+            for x in step.operands
+        ]
+        names, dtypes = zip(*operands)
+        values.append((emit_op(e, step.op, dtypes, step.dtype, lanes, names), step.dtype))
+    return values[-1][0]
+
+
 def _copysign(o: Operation) -> str:
     return _intrinsic("copysign", o)
 
@@ -286,7 +308,11 @@ RULES: dict[str, Rule] = {
     "select": _select,
     "cast": _cast,
     "bitcast": _bitcast,
+    "ldexp": _ldexp,
 }
+
+BEYOND_BASE = frozenset({"ldexp"})
+"""Ops with a formula that are emitted as they are, since some machines have an instruction for them."""
 
 _ROUNDED = frozenset({"add", "sub", "mul", "div", "fma", "sqrt"})
 """Ops on float16 and bfloat16 whose float32 result may lie between two values of the dtype."""

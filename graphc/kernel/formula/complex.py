@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from graphc.ir.dtype import f32, f64
 from graphc.ir.lowering import Scalar
-from graphc.kernel.formula.exponential import expm1_reduced, reduce_exponential, scale
+from graphc.kernel.formula.exponential import expm1_reduced, reduce_exponential, scale_by_halves
 from graphc.kernel.formula.number import Arithmetic, Number, at_least, at_most, choose, fma
 
 Complex: TypeAlias = "tuple[Number, Number]"
@@ -160,7 +160,7 @@ def _exp(x: Complex) -> Complex:
     limit = _EXP_LIMIT[a.dtype]
     n, r = reduce_exponential(at_least(at_most(a, limit), -limit))
     size = expm1_reduced(r) + 1.0
-    real, imaginary = (scale(size * b.apply(name), n) for name in ("cos", "sin"))
+    real, imaginary = (scale_by_halves(size * b.apply(name), n) for name in ("cos", "sin"))
     is_real = b.equals(0.0)
     is_vanishing = a.equals(-_INF)
     is_endless = a.equals(_INF) & ~_is_finite((b, b))

@@ -94,9 +94,8 @@ def power_of_two(n: Number) -> Number:
     return (((n + form.magic).bits << form.fraction) + form.one).bitcast(form.dtype)
 
 
-@formula
-def ldexp(x: Number, n: Number) -> Number:
-    """x * 2^n for a whole number n, |n| <= 252 (2044 in float64); rounded once if x is between 1/2 and 2.
+def scale_by_halves(x: Number, n: Number) -> Number:
+    """x * 2^n for a whole number n, |n| <= 252 (2044 in float64).
 
     The factor comes in two halves, so that neither leaves the range of normal numbers.
     """
@@ -107,8 +106,17 @@ def ldexp(x: Number, n: Number) -> Number:
     return x * first * second
 
 
+@formula
+def ldexp(x: Number, n: Number) -> Number:
+    """`scale_by_halves` where the first half rounds nothing (1/16 <= |x| <= 2, or an exact result).
+
+    There it has the bits of the instruction that some targets have instead.
+    """
+    return scale_by_halves(x, n)
+
+
 def scale(x: Number, n: Number) -> Number:
-    """`ldexp`, left to the builder as an op, since some targets have an instruction for it."""
+    """`ldexp` as an op."""
     return x.apply("ldexp", n)
 
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from graphc.ir.dim import Dim, Size, Symbol, is_at_most, maximum, minimum, quotient, symbol, symbols
+from graphc.ir.dim import Dim, Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
 from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i64, real_of
 from graphc.ir.lowering import Scalar
 from graphc.kernel.formula.complex import complex_apply
@@ -72,6 +72,8 @@ class _Body:
     known: dict[Hashable, Operand] = field(default_factory=dict)
     uses: set[int] = field(default_factory=set)
     is_open: bool = True
+    may_be_empty: bool = False
+    """Whether it is the body of a loop that may run no iteration."""
 
 
 class KernelBuilder:
@@ -241,6 +243,13 @@ class KernelBuilder:
             predicate = _real(self.apply("bitwise_or", predicate, outside))
         number = code or self.check_code()
         body = self._place((predicate,), ())
+        # Unlike other code, a check has an effect: it stays within the loops that may not run at all.
+        needed = max((each.depth for each in self._bodies if each.may_be_empty), default=0)
+        if body.depth < needed:
+            self._bodies[needed].uses.add(body.depth)
+            body = self._bodies[needed]
+        elif body.depth > needed:
+            body.uses.add(needed)
         key = ("check", predicate, number)
         if key not in body.known:
             body.known[key] = predicate
@@ -253,6 +262,8 @@ class KernelBuilder:
         if dtype is not None and dtype.is_complex:
             return Pair(_real(self.load(buffer, 2 * index)), _real(self.load(buffer, 2 * index + 1)))
         self._register(buffer)
+        if buffer.size == 0:  # code that reads it never runs, but would be placed in front of the loop that doesn't
+            return literal(0, buffer.dtype)
         predicate = self.predicate
         operands = () if predicate is None else (predicate,)
         key = ("load", buffer, index, predicate)
@@ -445,7 +456,7 @@ class KernelBuilder:
 
     def _open(self, extent: Size, prefix: str, even_if_single: bool = False) -> tuple[Symbol, _Body]:
         index = self._fresh_symbol(prefix, extent)
-        body = _Body(len(self._bodies))
+        body = _Body(len(self._bodies), may_be_empty=not is_at_least(extent, 1))
         self._bodies.append(body)
         self._symbol_home[index.name] = body
         return index, body
@@ -465,7 +476,7 @@ class KernelBuilder:
         return home
 
     def _section(self, indices: tuple[Symbol, ...], build: Callable[[], Operand]) -> tuple[Panel, _Body]:
-        body = _Body(len(self._bodies))
+        body = _Body(len(self._bodies), may_be_empty=any(not is_at_least(index.upper, 0) for index in indices))
         self._bodies.append(body)
         for index in indices:
             self._symbol_home[index.name] = body

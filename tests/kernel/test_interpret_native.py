@@ -15,7 +15,15 @@ from graphc.passes.instrument import random_arguments
 from tests.codegen.native import run_native, same_bits
 from tests.kernel.kernels import RandomKernel
 from tests.kernel.test_interpret import random_array
+from tests.ops.cases import CASES, Case
 from tests.random_graphs import random_graph
+
+PRIMITIVES = [case for case in CASES if case.label != "refused"][::8]
+
+
+def split(array: np.ndarray) -> np.ndarray:
+    """A complex array as its parts, of which each has bits to compare."""
+    return np.stack([array.real, array.imag]) if array.dtype.kind == "c" else array
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -48,3 +56,15 @@ def test_programs_of_random_graphs(seed: int) -> None:
     results = [native] if isinstance(native, np.ndarray) else list(native)
     for interpreted, compiled in zip(run_program(program, arrays), results, strict=True):
         assert same_bits(interpreted, compiled)
+
+
+@pytest.mark.parametrize("case", PRIMITIVES, ids=lambda case: case.id)
+def test_programs_of_primitives(case: Case) -> None:
+    graph = case.graph()
+    fused = optimize(graph)
+    program = make_program(fused)
+    for launch in program.launches:
+        verify_kernel(launch.kernel, is_scheduled=True)
+    (interpreted,) = run_program(program, case.arrays)
+    compiled = np.asarray(Executable(graph, fused, program)(*case.arrays))
+    assert same_bits(split(interpreted), split(compiled))

@@ -184,7 +184,7 @@ def _is_writable(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool
     (access,) = accesses
     if access == group.domain:
         return node.shape == group.root.shape
-    return group.anchor is None and group.outer is not None and access == group.outer != ()
+    return group.anchor is None and group.outer is not None and access == group.outer != () and _spans(node, access)
 
 
 def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
@@ -196,12 +196,20 @@ def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
     needed = {axis for axis, size in zip(group.domain, group.root.shape, strict=True) if size != 1}
     if not all(_is_in_epilogue(member) for member in group.accesses):
         return False
-    return len(set(axes)) == len(axes) and needed <= set(axes) <= set(group.domain) and _fills(node, access)
+    if len(set(axes)) != len(axes) or not needed <= set(axes) <= set(group.domain):
+        return False
+    return _fills(node, access) and _spans(node, access)
 
 
 def _fills(node: Node, access: Access) -> bool:
     """Whether every dimension that isn't 1 has an axis of its own."""
     return all(isinstance(axis, Axis) or size == 1 for axis, size in zip(access, node.shape, strict=True))
+
+
+def _spans(node: Node, access: Access) -> bool:
+    """Whether the loops over the domain pass all of its elements and no more: no slice or pad is in between."""
+    pairs = zip(access, node.shape, strict=True)
+    return all(size == axis.node.shape[axis.index] for axis, size in pairs if isinstance(axis, Axis))
 
 
 def _is_in_epilogue(node: Node) -> bool:

@@ -273,16 +273,17 @@ class GroupLowering:
         chosen = cast("tuple[int, ...] | None", self.fused.attribute("outer"))
         outer = [axis for axis in chosen or () if shape[axis] != 1]
         rest = [axis for axis in range(len(shape)) if axis not in outer and shape[axis] != 1]
+        has_rows = chosen is not None and bool(rest)
         if not rest and outer and self._reduces_middle():
             outer, rest = outer[:-1], outer[-1:]  # neighbours of the last axis stay neighbours in the inner loop
         elif chosen is None:
             merged = self._merge(shape, rest)
             outer, rest = [axis for run in merged[:-1] for axis in run], merged[-1] if merged else []
         with self._walk(shape, outer) as at:
-            if chosen is not None and rest:
+            if chosen is not None and has_rows:
                 self.row = Row(self.builder.depth, at, tuple(rest), shape, self._kept_in_rows(chosen))
                 self._write_rows(at, chosen)
-            self._nest(shape, self._merge(shape, rest), at)
+            self._nest(shape, self._merge(shape, rest), at, None if has_rows else chosen)
 
     @contextmanager
     def _walk(self, shape: Shape, axes: list[int]) -> Iterator[dict[int, Size]]:
@@ -291,11 +292,14 @@ class GroupLowering:
         with self.builder.loop(product(sizes)) as position:
             yield dict(zip(axes, split_index(position, sizes), strict=True))
 
-    def _nest(self, shape: Shape, runs: list[list[int]], at: dict[int, Size]) -> None:
+    def _nest(self, shape: Shape, runs: list[list[int]], at: dict[int, Size], outer: tuple[int, ...] | None) -> None:
+        """Loops over runs of axes, and in them the outputs; with `outer`, also those of outer shape."""
         if runs:
             with self._walk(shape, runs[0]) as inner:
-                self._nest(shape, runs[1:], {**at, **inner})
+                self._nest(shape, runs[1:], {**at, **inner}, outer)
             return
+        if outer is not None:
+            self._write_rows(at, outer)
         indices = tuple(at.get(axis, 0) for axis in range(len(shape)))
         for i, node in enumerate(self.body.outputs):
             if node.shape == shape:

@@ -209,7 +209,7 @@ def _lanes(e: Emitter, context: VectorContext, size: Size, bits: int) -> str:
     lanes = context.lanes
     if isinstance(size, int):
         return f"splat (i{bits} {size})"
-    key = (size, bits)
+    key = (size, bits, lanes)
     for scope in reversed(e.scopes):
         known = scope.memo.get(key)
         if known is not None:

@@ -36,7 +36,7 @@ def emit_reduce(e: Emitter, reduce: Reduce) -> None:
     else:
         variation = Variation.in_context(e)
         variation.walk(reduce.body)
-        if variation.values:
+        if variation.values or variation.of(reduce.element):
             lanes = e.context.lanes if variation.of(reduce.element) else 1
             parts = _in_turn(e, reduce, combiner, lanes)
         else:

@@ -32,7 +32,7 @@ def split_index(position: Size, shape: Shape) -> tuple[Size, ...]:
     for axis, size in enumerate(shape):
         inner = product(shape[axis + 1 :])
         whole = position // inner if inner != 0 else 0
-        indices.append(0 if size == 1 else whole if axis == 0 else whole % size)
+        indices.append(0 if size in (0, 1) else whole if axis == 0 else whole % size)
     return tuple(indices)
 
 

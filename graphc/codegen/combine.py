@@ -119,6 +119,13 @@ class Combiner:
         return self.select(e, lanes, wins, b, a)
 
 
+def normalized(e: Emitter, combiner: Combiner, lanes: int, parts: Parts) -> Parts:
+    """What the tree gives if every accumulator began at the identity: a sum of only -0 is 0. Else nothing differs."""
+    if combiner.name == "sum" and combiner.dtype.is_floating_point:
+        return combiner.combine(e, lanes, combiner.identity(lanes), parts)
+    return parts
+
+
 def _identity(name: str, dtype: DType) -> float:
     if name in ("sum", "any"):
         return 0

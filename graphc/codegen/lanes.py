@@ -13,6 +13,7 @@ from graphc.codegen.target import Target
 from graphc.ir.dim import Size
 from graphc.ir.dtype import bool_
 from graphc.kernel.ir import (
+    LANES,
     Allocate,
     Apply,
     Bind,
@@ -33,6 +34,15 @@ from graphc.kernel.ir import (
 
 NARROWEST_BITS = 32
 """Narrower elements fill no whole register: their masks and conversions would cost more than the lanes gain."""
+
+WRITTEN_OUT_STATEMENTS = 40
+"""How many statements a reduction's body may become where its elements are written out one by one, without a loop."""
+GROUP = 8
+"""Accumulators that a reduction of elements one after another keeps in registers."""
+GROUPED_STATEMENTS = 6
+"""Up to this size of body it does, for at most 64 elements."""
+COLUMN_STATEMENTS = ((4, 8), (12, 4), (48, 2))
+"""Up to how many statements a reduction down columns runs down so many registers of columns at once."""
 
 
 class Variation:
@@ -135,3 +145,32 @@ def _widest(body: tuple[Statement, ...]) -> int:
         for inner in nested_bodies(statement):
             widest = max(widest, _widest(inner))
     return widest
+
+
+def is_written_out(reduce: Reduce) -> bool:
+    """Whether a reduction that takes its elements one by one is few enough of them to need no loop."""
+    extent = reduce.extent
+    return isinstance(extent, int) and extent * max(1, statement_count(reduce.body)) <= WRITTEN_OUT_STATEMENTS
+
+
+def is_grouped(reduce: Reduce) -> bool:
+    """Whether such a reduction keeps a group of accumulators in registers."""
+    extent = reduce.extent
+    return (
+        isinstance(extent, int)
+        and GROUP <= extent <= LANES
+        and is_straight(reduce.body)
+        and statement_count(reduce.body) <= GROUPED_STATEMENTS
+    )
+
+
+def column_registers(body: tuple[Statement, ...]) -> int:
+    """How many registers of neighbouring columns the reductions in a vector loop run down at once.
+
+    Where a row is far from the next one in memory, they then read several cache lines for each page that they touch
+    (4096 x 4096 floats: 4.4 times the speed of one register). Larger bodies would not fit the registers.
+    """
+    if not any(isinstance(s, Reduce) and not is_written_out(s) and not is_grouped(s) for s in body):
+        return 1
+    count = statement_count(body)
+    return next((registers for most, registers in COLUMN_STATEMENTS if count <= most), 1)

@@ -11,15 +11,11 @@ import re
 from graphc.codegen.body import emit_body
 from graphc.codegen.emitter import Emitter, VectorContext
 from graphc.codegen.index import index
-from graphc.codegen.lanes import fits_lanes, is_straight, lane_count, statement_count
+from graphc.codegen.lanes import column_registers, fits_lanes, is_straight, lane_count, statement_count
 from graphc.ir.dim import Size, Symbol, is_at_least
-from graphc.kernel.ir import Loop, LoopKind, Reduce, Statement
+from graphc.kernel.ir import Loop, LoopKind, Statement
 
 UNROLL = 2
-COLUMN_REGISTERS = 8
-"""Registers of neighbouring columns that a reduction runs down at once: of a row far from the next one in memory, it
-then reads several cache lines for each page that it touches (4096 x 4096 floats: 4.4 times the speed of one register).
-Only where the columns that are left over can be masked."""
 UNROLL_STATEMENTS = 160
 """Bodies up to this size are repeated `UNROLL` times in the main part of a vector loop."""
 REST_STATEMENTS = 64
@@ -103,8 +99,8 @@ def round_down(e: Emitter, size: Size, step: int) -> str:
 
 def _emit_lanes(e: Emitter, loop: Loop) -> None:
     lanes = lane_count(e.target, loop.body)
-    if e.target.has_avx512 and any(isinstance(statement, Reduce) for statement in loop.body):
-        lanes *= COLUMN_REGISTERS
+    if e.target.has_avx512:  # only where the columns that are left over can be masked
+        lanes *= column_registers(loop.body)
     small = is_straight(loop.body) and statement_count(loop.body) <= UNROLL_STATEMENTS
     if isinstance(loop.extent, int):
         _emit_lanes_known(e, loop, loop.extent, lanes, UNROLL if small else 1)

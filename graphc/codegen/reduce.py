@@ -8,21 +8,19 @@ elements of a small body are written out, without any loop.
 
 from __future__ import annotations
 
+from graphc.codegen.accumulators import Accumulators, place_of
 from graphc.codegen.body import emit_body
-from graphc.codegen.combine import Combiner, Parts
+from graphc.codegen.columns import in_turn
+from graphc.codegen.combine import Combiner, Parts, normalized
 from graphc.codegen.emitter import Carried, Emitter, constant, vector_type
-from graphc.codegen.index import fits_int32, index, index_lanes
+from graphc.codegen.index import fits_int32, index
 from graphc.codegen.lanes import Variation, is_straight, lane_count, statement_count
 from graphc.codegen.loops import constant_mask, lane_context, lane_mask, round_down
-from graphc.codegen.memory import pack, unpack
-from graphc.ir.dim import Dim, is_at_least
-from graphc.ir.dtype import bool_
+from graphc.ir.dim import is_at_least
 from graphc.kernel.ir import LANES, Reduce
 
 REPEATED_STATEMENTS = 160
 """How many statements a reduction's body may become by repeating it for each register of accumulators."""
-UNROLLED_STATEMENTS = 96
-"""How many statements the body may become where its elements are written out one by one."""
 
 
 def emit_reduce(e: Emitter, reduce: Reduce) -> None:
@@ -32,13 +30,13 @@ def emit_reduce(e: Emitter, reduce: Reduce) -> None:
     if reduce.extent == 0:
         parts = combiner.identity(1)
     elif e.context is None:
-        parts = _in_own_lanes(e, reduce, combiner) if is_straight(reduce.body) else _in_turn(e, reduce, combiner, 1)
+        parts = _in_own_lanes(e, reduce, combiner) if is_straight(reduce.body) else in_turn(e, reduce, combiner, 1)
     else:
         variation = Variation.in_context(e)
         variation.walk(reduce.body)
         if variation.values or variation.of(reduce.element):
             lanes = e.context.lanes if variation.of(reduce.element) else 1
-            parts = _in_turn(e, reduce, combiner, lanes)
+            parts = in_turn(e, reduce, combiner, lanes)
         else:
             with e.vectorized(None):
                 emit_reduce(e, reduce)
@@ -74,75 +72,8 @@ def _element(e: Emitter, reduce: Reduce, combiner: Combiner, position: str, lane
         emit_body(e, reduce.body)
         parts: Parts = (e.vector_operand(reduce.element, lanes),)
         if combiner.is_arg:
-            parts += (_place(e, reduce, combiner, lanes),)
+            parts += (place_of(e, reduce, combiner, lanes),)
         return parts if mask is None else combiner.select(e, lanes, mask, parts, combiner.identity(lanes))
-
-
-def _place(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int) -> str:
-    """The reduced symbol as a number, in the lanes of the current context or the same in all."""
-    symbol = Dim((((reduce.symbol,), 1),))
-    if e.symbols[reduce.symbol.name].varying:
-        name, bits = index_lanes(e, symbol)
-        return name if bits == combiner.index_bits else _convert(e, name, bits, combiner.index_bits, lanes)
-    name = index(e, symbol)
-    if combiner.index_bits == 32:
-        name = name if name[0] != "%" else e.emit(f"trunc i64 {name} to i32")
-    if lanes == 1:
-        return name
-    type_ = vector_type(f"i{combiner.index_bits}", lanes)
-    one = e.emit(f"insertelement {type_} poison, i{combiner.index_bits} {name}, i64 0")
-    return e.emit(f"shufflevector {type_} {one}, {type_} poison, <{lanes} x i32> zeroinitializer")
-
-
-def _convert(e: Emitter, name: str, from_: int, to: int, lanes: int) -> str:
-    word = "sext" if from_ < to else "trunc"
-    return e.emit(f"{word} {vector_type(f'i{from_}', lanes)} {name} to {vector_type(f'i{to}', lanes)}")
-
-
-# Accumulators in memory
-
-
-class Accumulators:
-    """Arrays of accumulators on the stack, one for each part, `lanes` wide; given back when the reduction is done."""
-
-    def __init__(self, e: Emitter, combiner: Combiner, lanes: int, count: int = LANES) -> None:
-        self.e, self.combiner, self.lanes = e, combiner, lanes
-        # A bool is a byte in memory.
-        self.types = tuple(vector_type("i8" if scalar == "i1" else scalar, lanes) for scalar in combiner.scalars)
-        self.pointers = tuple(e.acquire_scratch(f"[{count} x {type_}]") for type_ in self.types)
-        self._count = count
-
-    def release(self) -> None:
-        """Let later reductions use the memory."""
-        for type_, pointer in zip(self.types, self.pointers):
-            self.e.release_scratch(f"[{self._count} x {type_}]", pointer)
-
-    def load(self, place: str, wide: int = 1) -> Parts:
-        """Accumulator `place`, or (of arrays one lane wide) the `wide` ones from there on."""
-        loaded = []
-        for scalar, type_, pointer in zip(self.combiner.scalars, self.types, self._at(place)):
-            type_ = type_ if wide == 1 else vector_type(type_, wide)
-            bits = self.e.emit(f"load {type_}, ptr {pointer}, align 4")
-            loaded.append(unpack(self.e, bool_, max(self.lanes, wide), bits) if scalar == "i1" else bits)
-        return tuple(loaded)
-
-    def store(self, place: str, parts: Parts, wide: int = 1) -> None:
-        """Write one accumulator, or several neighbours."""
-        for scalar, type_, pointer, name in zip(self.combiner.scalars, self.types, self._at(place), parts):
-            type_ = type_ if wide == 1 else vector_type(type_, wide)
-            bits = pack(self.e, bool_, max(self.lanes, wide), name) if scalar == "i1" else name
-            self.e.line(f"store {type_} {bits}, ptr {pointer}, align 4")
-
-    def _at(self, place: str) -> list[str]:
-        return [
-            self.e.emit(f"getelementptr {type_}, ptr {pointer}, i64 {place}")
-            for type_, pointer in zip(self.types, self.pointers)
-        ]
-
-    def clear(self, count: int, wide: int) -> None:
-        """Put the identity into the first `count`."""
-        for place in range(0, count, wide):
-            self.store(str(place), self.combiner.identity(max(self.lanes, wide)), wide)
 
 
 # In the lanes of the reduced symbol
@@ -160,7 +91,7 @@ def _in_own_lanes(e: Emitter, reduce: Reduce, combiner: Combiner) -> Parts:
             return _written_out_in_lanes(e, reduce, combiner, extent, lanes)
     if lanes == 1:
         with e.scope():
-            return _normalized(e, combiner, 1, _element(e, reduce, combiner, "0", 1, None))
+            return normalized(e, combiner, 1, _element(e, reduce, combiner, "0", 1, None))
     array = Accumulators(e, combiner, 1)
     repeats = LANES // lanes
     start = "0"
@@ -188,14 +119,7 @@ def _written_out_in_lanes(e: Emitter, reduce: Reduce, combiner: Combiner, extent
         mask = None if active == lanes else constant_mask(lanes, active)
         with e.scope():
             accumulators.append(_element(e, reduce, combiner, str(place), lanes, mask))
-    return _normalized(e, combiner, 1, combiner.tree(e, lanes, accumulators))
-
-
-def _normalized(e: Emitter, combiner: Combiner, lanes: int, parts: Parts) -> Parts:
-    """What the tree gives if every accumulator began at the identity: a sum of only -0 is 0. Else nothing differs."""
-    if combiner.name == "sum" and combiner.dtype.is_floating_point:
-        return combiner.combine(e, lanes, combiner.identity(lanes), parts)
-    return parts
+    return normalized(e, combiner, 1, combiner.tree(e, lanes, accumulators))
 
 
 def _main_part(e: Emitter, reduce: Reduce, combiner: Combiner, stop: str, lanes: int) -> list[Parts]:
@@ -245,72 +169,3 @@ def _step(
     with e.scope():
         element = _element(e, reduce, combiner, position, lanes, mask)
         array.store(place, combiner.combine(e, lanes, array.load(place, lanes), element), lanes)
-
-
-# One element after another
-
-
-def _in_turn(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int) -> Parts:
-    """Elements one by one, each in the lanes of the vector loop around (or one)."""
-    extent, size = reduce.extent, statement_count(reduce.body)
-    if isinstance(extent, int) and extent <= LANES and extent * size <= UNROLLED_STATEMENTS:
-        return _written_out_in_turn(e, reduce, combiner, lanes, extent)
-    count = 1 << (extent - 1).bit_length() if isinstance(extent, int) and extent < LANES else LANES
-    array = Accumulators(e, combiner, lanes)
-    wide = min(count, e.target.vector_bits // 64) if lanes == 1 else 1
-    used = str(count)
-    if lanes > 1 and not isinstance(extent, int):
-        used = _accumulators_in_use(e, index(e, extent))
-    if lanes == 1:
-        array.clear(count, wide)
-    else:
-        with e.loop("0", used, known_nonempty=True) as place:
-            array.store(place, combiner.identity(lanes))
-    with e.loop("0", index(e, extent), known_nonempty=is_at_least(extent, 1)) as i:
-        place = e.emit(f"and i64 {i}, {LANES - 1}")
-        with e.scope():
-            element = _element_in_turn(e, reduce, combiner, i, lanes)
-            array.store(place, combiner.combine(e, lanes, array.load(place), element))
-    if lanes == 1:
-        parts = combiner.tree(e, wide, [array.load(str(place), wide) for place in range(0, count, wide)])
-    else:
-        _tree_in_memory(e, combiner, array, used)
-        parts = array.load("0")
-    array.release()
-    return parts
-
-
-def _element_in_turn(e: Emitter, reduce: Reduce, combiner: Combiner, position: str, lanes: int) -> Parts:
-    """One element for each lane of the context around."""
-    e.bind(reduce.symbol, position)
-    emit_body(e, reduce.body)
-    parts: Parts = (e.vector_operand(reduce.element, lanes),)
-    return (*parts, _place(e, reduce, combiner, lanes)) if combiner.is_arg else parts
-
-
-def _written_out_in_turn(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int, extent: int) -> Parts:
-    elements = []
-    for place in range(extent):
-        with e.scope():
-            elements.append(_element_in_turn(e, reduce, combiner, str(place), lanes))
-    return _normalized(e, combiner, lanes, combiner.tree_of_vectors(e, lanes, elements))
-
-
-def _accumulators_in_use(e: Emitter, extent: str) -> str:
-    """The least power of two that is at least the extent, and at most 64."""
-    limited = e.intrinsic("umin", "i64", ("i64", extent), ("i64", str(LANES)))
-    limited = e.intrinsic("umax", "i64", ("i64", limited), ("i64", "1"))
-    zeros = e.intrinsic("ctlz", "i64", ("i64", e.emit(f"sub i64 {limited}, 1")), ("i1", "false"))
-    return e.emit(f"shl i64 1, {e.emit(f'sub i64 64, {zeros}')}")
-
-
-def _tree_in_memory(e: Emitter, combiner: Combiner, array: Accumulators, count: str) -> None:
-    """The tree over the first `count` accumulators of an array, a power of two."""
-    levels = e.emit(f"call i64 @llvm.cttz.i64(i64 {count}, i1 false)")
-    e.module.declare("i64 @llvm.cttz.i64(i64, i1)")
-    with e.loop("0", levels) as level:
-        shift = e.emit(f"add i64 {level}, 1")
-        half = e.emit(f"lshr i64 {count}, {shift}")
-        with e.loop("0", half, known_nonempty=True) as place:
-            other = e.emit(f"add i64 {place}, {half}")
-            array.store(place, combiner.combine(e, array.lanes, array.load(place), array.load(other)))

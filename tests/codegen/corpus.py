@@ -138,8 +138,10 @@ EXAMPLES: tuple[Example, ...] = (
     *(
         Example(f"columns_{c}_{n}", _columns(c, str(n), "f32", "i64" if c.startswith("arg") else "f32"))
         for c in ("sum", "argmax")
-        for n in (1, 2, 3, 9, 64, 65, 100)
+        for n in (1, 2, 3, 9, 41, 48, 63, 64, 65, 100)
     ),
+    *(Example(f"wide_columns_{n}", _columns("sum", str(n), "f32", "f32", "400")) for n in (50, 64, 70)),
+    Example("wide_columns", _columns("max", "n", "f32", "f32", "m"), _each("n", (1, 60, 130), m=300)),
     *(Example(f"columns_{c}_bool", _columns(c, "n", "bool", "bool"), _each("n", (0, 1, 70))) for c in ("any", "all")),
     Example(
         "large_body_rows",

@@ -19,6 +19,7 @@ from graphc.ops.composite import (
     reductions,
     resize,
     shapes,
+    special,
     subscript,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "reductions",
     "resize",
     "shapes",
+    "special",
     "subscript",
 ]

@@ -163,7 +163,7 @@ def _unary(
 
 neg = _unary(ew.neg, "-input.", ("negative",))
 abs_ = _unary(ew.abs_, "|input|; for complex numbers the modulus.", ("absolute",))
-sign = _unary(ew.sign, "-1, 0 or 1; nan stays.")
+sign = _unary(ew.sign, "-1, 0 or 1; of nan 0.")
 floor = _unary(ew.floor, "The next whole number below.")
 ceil = _unary(ew.ceil, "The next whole number above.")
 trunc = _unary(ew.trunc, "The fraction dropped.", ("fix",))

@@ -45,9 +45,9 @@ def batched(name: str, input: Node, count: int) -> Node:
     return input if len(input.shape) == count + 2 else build.insert_axes(input, (0,))
 
 
-def unbatched(result: Node, input: Node) -> Node:
-    """The result without the dimension that the input didn't have."""
-    return result if len(result.shape) == len(input.shape) else build.reshape_to(result, result.shape[1:])
+def unbatched(result: Node, x: Node, input: Node) -> Node:
+    """The result without the dimension that `batched` has given to x."""
+    return result if len(x.shape) == len(input.shape) else build.reshape_to(result, result.shape[1:])
 
 
 def padded(x: Node, low: Sequence[Size], high: Sequence[Size], value: Node | None = None) -> Node:
@@ -147,7 +147,7 @@ def _convolution(count: int) -> Callable[..., Node]:
         low, high = _edges(name, padding, size, steps, gaps)
         fits(name, x, low, high, tuple(gap * (k - 1) + 1 for k, gap in zip(size, gaps, strict=True)))
         result = _contracted(x, weight, groups, low, high, steps, gaps)
-        return unbatched(_biased(result, bias, count), input)
+        return unbatched(_biased(result, bias, count), x, input)
 
     return _entered(build_node, name, f"The {count}d convolution: each window of the input times the weight, summed.")
 
@@ -216,7 +216,7 @@ def _transposed_convolution(count: int) -> Callable[..., Node]:
                     f" {axis}",
                     hint="use less padding",
                 )
-        return unbatched(_biased(padded(spread, tuple(-e for e in edge), high), bias, count), input)
+        return unbatched(_biased(padded(spread, tuple(-e for e in edge), high), bias, count), x, input)
 
     return _entered(
         build_node, name, f"The gradient of conv{count}d by its input: each element times the weight, added up."
@@ -276,7 +276,7 @@ def unfold(input: Node, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0
     view = windows(padded(x, edge, edge), size, steps, gaps)
     n, channels, rows, columns = view.shape[:4]
     columns_first = build.permute_to(view, (0, 1, 4, 5, 2, 3))
-    return unbatched(build.reshape_to(columns_first, (n, channels * size[0] * size[1], rows * columns)), input)
+    return unbatched(build.reshape_to(columns_first, (n, channels * size[0] * size[1], rows * columns)), x, input)
 
 
 @function()
@@ -313,4 +313,4 @@ def fold(
     ordered = build.permute_to(split, (0, 1, 4, 5, 2, 3))
     folded = movement.fold(ordered, axes=(2, 3), size=size, stride=steps, dilation=gaps, extent=extent)
     cut = tuple(-e for e in edge)
-    return unbatched(padded(folded, cut, cut), input)
+    return unbatched(padded(folded, cut, cut), x, input)

@@ -108,10 +108,10 @@ def _max_pool(rank: int) -> Callable[..., object]:
         takes(name, x.tensor, REAL)
         place = _windows(name, x, rank, kernel_size, stride, padding, dilation, ceil_mode)
         view = place.of(x, _lowest(x.tensor.dtype))
-        values = unbatched(reduction.max_(view, axes=_window_axes(view, rank)), input)
+        values = unbatched(reduction.max_(view, axes=_window_axes(view, rank)), x, input)
         if not return_indices:
             return values
-        return ValuesAndIndices(values, unbatched(_positions(x, view, place, rank), input))
+        return ValuesAndIndices(values, unbatched(_positions(x, view, place, rank), x, input))
 
     return _entered(build_node, name, "The greatest element of each window; with `return_indices` also where it is.")
 
@@ -161,7 +161,7 @@ def _avg_pool(rank: int) -> Callable[..., object]:
             result = ew.div(total, _counts(total, x, place, count_include_pad))
         else:
             result = div(total, float(place.elements))
-        return unbatched(build.cast_to(result, x.tensor.dtype), input)
+        return unbatched(build.cast_to(result, x.tensor.dtype), x, input)
 
     return _entered(build_node, name, "The mean of each window.")
 
@@ -195,7 +195,7 @@ def _lp_pool(rank: int) -> Callable[..., object]:
         place = _windows(name, x, rank, kernel_size, stride, 0, 1, ceil_mode)
         view = place.of(pow(wide, norm_type))
         total = reduction.sum_(view, axes=_window_axes(view, rank))
-        return unbatched(build.cast_to(pow(total, 1.0 / norm_type), x.tensor.dtype), input)
+        return unbatched(build.cast_to(pow(total, 1.0 / norm_type), x.tensor.dtype), x, input)
 
     return _entered(build_node, name, "The p-norm of each window, without absolute values: (sum x^p)^(1/p).")
 
@@ -220,7 +220,7 @@ def _adaptive(kind: str, rank: int) -> Callable[..., object]:
         for k, wanted in enumerate(given):
             if wanted is not None:
                 result = _cells(name, kind, result, 2 + k, wanted)
-        return unbatched(build.cast_to(result, x.tensor.dtype), input)
+        return unbatched(build.cast_to(result, x.tensor.dtype), x, input)
 
     return _entered(
         build_node, name, f"The {'mean' if kind == 'avg' else 'greatest element'} of each of `output_size` cells."

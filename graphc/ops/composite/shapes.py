@@ -15,7 +15,7 @@ from graphc.ir.type import Shape
 from graphc.ops import build, movement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
-from graphc.ops.composite.operand import broadcast_shape, in_dtype, normal_dim, normal_dims, result_dtype
+from graphc.ops.composite.operand import broadcast_shape, detached, in_dtype, normal_dim, normal_dims, result_dtype
 from graphc.ops.function import function
 
 Sizes: TypeAlias = "Size | Sequence[Size]"
@@ -367,6 +367,12 @@ def contiguous(input: Node) -> Node:
 def clone(input: Node) -> Node:
     """The tensor itself: a graph's values never change."""
     return input
+
+
+@function(method=True)
+def detach(input: Node) -> Node:
+    """The tensor, which gradients take for a constant."""
+    return detached(input)
 
 
 @function(method=True, free=False)

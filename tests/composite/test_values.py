@@ -1,0 +1,36 @@
+"""Every function of the table against an independent formula: interpreted in float64, native in float32."""
+
+import pytest
+
+from graphc.ops.function import functions
+from tests.composite import arithmetic_cases, contraction_cases, loss_cases, network_cases, shape_cases
+from tests.composite.case import Case, assert_close, interpret, native, wanted
+
+MODULES = (arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases)
+CASES = [case for module in MODULES for case in module.cases()]
+ELSEWHERE = {
+    "of random numbers, in test_random.py": {
+        "rand", "randn", "rand_like", "randn_like", "randint", "normal", "bernoulli",
+    },
+    "give no tensor": {"dim", "size"},
+    "refuses": {"__setitem__"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_interpreted_values_are_those_of_the_formula(case: Case) -> None:
+    expected = wanted(case.expected, *case.arrays)
+    assert_close(interpret(case.build, *case.arrays), expected, exact=case.exact, limit=1e-11)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_native_values_are_those_of_the_formula(case: Case) -> None:
+    arrays = case.narrowed()
+    expected = wanted(case.expected, *arrays)
+    assert_close(native(case.build, *arrays), expected, exact=case.exact, limit=2e-5)
+
+
+def test_every_function_of_the_table_has_a_case() -> None:
+    tested = {case.name for case in CASES}.union(*ELSEWHERE.values())
+    builds = {functions()[name].build for name in tested}
+    assert {name for name, entry in functions().items() if entry.build not in builds} == set()

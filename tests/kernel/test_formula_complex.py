@@ -129,6 +129,22 @@ def test_infinite_undefined_and_zero_parts(name: str) -> None:
     assert is_same.all(), f"{name}({z[worst]}) is {got[worst]}, not {want[worst]}"
 
 
+def test_powers() -> None:
+    x, y = points(f32, 26)[:6000], np.random.default_rng(27).permutation(points(f32, 28)[:6000])
+    with np.errstate(all="ignore"):
+        want = np.power(x.astype(np.complex128), y.astype(np.complex128))
+    is_moderate = (np.abs(want) < 1e37) & (np.abs(want) > 1e-37)
+    assert error(apply("pow", f32, x, y)[is_moderate], want[is_moderate], f32) < 2
+
+
+def test_powers_of_zero_and_to_zero() -> None:
+    x = np.array([0, 0, 0, 0, 2 + 1j, complex(np.nan, 1)])
+    y = np.array([0, 2, -1, 1j, 0, 0])
+    got = apply("pow", f64, x, y)
+    assert got[[0, 1, 4, 5]].tolist() == [1, 0, 1, 1]
+    assert np.isnan(got[2:4]).all()
+
+
 def test_division_by_zero_and_infinity() -> None:
     x = np.array([1 + 1j, 0, complex(np.inf, 0), 1])
     y = np.array([0, 0, 1 + 1j, complex(np.inf, 0)])

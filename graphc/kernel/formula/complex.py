@@ -245,12 +245,33 @@ def _rsqrt(x: Complex) -> Complex:
     return _reciprocal(_sqrt(x))
 
 
+def _pow(x: Complex, y: Complex) -> Complex:
+    """e^(y log(x)), single precision computed in double, since exp makes much of small errors.
+
+    0^0 is 1, 0 to a positive power 0; 0 to another power is undefined.
+    """
+    if x[0].dtype is f32:
+        real, imaginary = _pow((x[0].cast(f64), x[1].cast(f64)), (y[0].cast(f64), y[1].cast(f64)))
+        return real.cast(f32), imaginary.cast(f32)
+    length, angle = _log(x)
+    is_real = y[1].equals(0.0)
+    whole = _mul(y, (length, angle))
+    # A real exponent does not bring in 0 times an infinite length.
+    real, imaginary = _exp((choose(is_real, y[0] * length, whole[0]), choose(is_real, y[0] * angle, whole[1])))
+    is_zero = x[0].equals(0.0) & x[1].equals(0.0)
+    of_zero = choose(is_real & (y[0] > 0.0), x[0].constant(0.0), float("nan"))
+    real, imaginary = choose(is_zero, of_zero, real), choose(is_zero, of_zero, imaginary)
+    is_one = is_real & y[0].equals(0.0)
+    return choose(is_one, 1.0, real), choose(is_one, 0.0, imaginary)
+
+
 _RULES: Final[dict[str, Callable[..., Complex | Number]]] = {
     "add": _add,
     "sub": _sub,
     "neg": _neg,
     "mul": _mul,
     "div": _div,
+    "pow": _pow,
     "reciprocal": _reciprocal,
     "eq": _eq,
     "ne": _ne,

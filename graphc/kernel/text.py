@@ -112,6 +112,10 @@ def print_program(program: Program) -> str:
         names[constant] = f"constant {number}"
         lines.append(f"  {names[constant]}: {_constant_text(constant.value)}")
     lines.append(f"  arena: {program.arena_bytes} bytes, with the results {program.peak_bytes}")
+    used = dict.fromkeys(memory for launch in program.launches for memory in launch.memories)
+    for number, piece in enumerate(memory for memory in used if isinstance(memory, Temporary)):
+        names[piece] = f"t{number}"
+        lines.append(f"  {names[piece]}: {piece.dtype.short}, {piece.size} bytes at {piece.offset}")
     for launch in program.launches:
         lines.append(f"  launch {_launch_text(launch, names)}")
     for check in program.checks:
@@ -131,10 +135,7 @@ def _constant_text(value: Array) -> str:
 def _launch_text(launch: Launch, names: Mapping[Memory, str]) -> str:
     bindings = []
     for buffer, memory in zip(launch.kernel.buffers, launch.memories):
-        if isinstance(memory, Temporary):
-            where = f"arena at {memory.offset} ({memory.size} bytes)"
-        else:
-            where = names.get(memory, "a memory that the program does not list")
+        where = names.get(memory, "a memory that the program does not list")
         arrow = "->" if buffer in launch.kernel.writes else "<-"
         bindings.append(f"{word(buffer.name)} {arrow} {where}")
     bindings += [f"{symbol.name} = {size}" for symbol, size in zip(launch.kernel.sizes, launch.sizes)]

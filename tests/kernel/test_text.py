@@ -201,8 +201,9 @@ def test_a_program_shows_its_memory() -> None:
         "  constant 0: i64[3]: 0 1 2\n"
         f"  constant 1: f32[100] sha256 {digest}\n"
         "  arena: 40*n + 64 bytes, with the results 80*n + 64\n"
-        "  launch softmax(x <- input 0, y -> arena at 64 (40*n bytes), n = n)  # train.py:12\n"
-        "  launch softmax(x <- arena at 64 (40*n bytes), y -> output 0, n = n)\n"
+        "  t0: f32, 40*n bytes at 64\n"
+        "  launch softmax(x <- input 0, y -> t0, n = n)  # train.py:12\n"
+        "  launch softmax(x <- t0, y -> output 0, n = n)\n"
         '  check 3: "gather: index out of range"  # train.py:12\n'
         "}\n"
     )

@@ -14,10 +14,11 @@ Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differen
 
 from graphc.frontend.compile import compile
 from graphc.frontend.executable import Executable
+from graphc.frontend.pullback import vjp
 from graphc.frontend.symbolic import function, gradients, placeholder
 from graphc.frontend.tensor import SymbolicTensor, free_function
 from graphc.frontend.trace import symbolic_trace
-from graphc.frontend.transform import grad, value_and_grad, vjp
+from graphc.frontend.transform import grad, value_and_grad
 from graphc.ir import dtype as _dtype
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import functools
 import inspect
-import logging
-import threading
-from collections.abc import Callable, Hashable, Mapping
+import types
+import weakref
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, cast
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
-from graphc.frontend.executable import Executable
-from graphc.frontend.tensor import has_symbolic
-from graphc.frontend.trace import TracedGraph, argument_names, trace
+from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
+from graphc.frontend.executable import Executable, Numerics, check_options
+from graphc.frontend.scope import TRACING, current_scope
+from graphc.frontend.signature import Call, Signature
+from graphc.frontend.specialize import MOST_REMEMBERED, Route, Specializer
+from graphc.frontend.tensor import SymbolicTensor, constant
+from graphc.frontend.trace import TracedGraph, outputs_of, run
 from graphc.frontend.tree import Structure, flatten
-from graphc.ir.boundary import hide_internal_frames
-from graphc.ir.dim import Size, symbol
-from graphc.ir.dtype import c64, c128, dtype, f32, f64
+from graphc.ir.boundary import hide_frames, hide_internal_frames
+from graphc.ir.dtype import c128, f64
 from graphc.ir.errors import ArgumentError
-from graphc.ir.location import current_location
 from graphc.ir.type import TensorType
 
-Numerics: TypeAlias = 'Literal["strict", "fast"]'
-Dynamic: TypeAlias = "bool | Mapping[str, int | str | tuple[int, ...] | Mapping[int, str]] | None"
-
-log = logging.getLogger("graphc.compile")
+Quick: TypeAlias = "tuple[Callable[..., object], Callable[[tuple[object, ...]], object] | None]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,14 @@ class Compilation:
     executable: Executable
 
 
+@overload
+def compile(
+    function: Callable[..., object], *, dynamic: Dynamic = ..., numerics: Numerics = ..., passes: str | None = ...
+) -> CompiledFunction: ...
+@overload
+def compile(
+    function: None = ..., *, dynamic: Dynamic = ..., numerics: Numerics = ..., passes: str | None = ...
+) -> Callable[[Callable[..., object]], CompiledFunction]: ...
 @hide_internal_frames
 def compile(
     function: Callable[..., object] | None = None,
@@ -50,218 +57,205 @@ def compile(
     dynamic: Dynamic = None,
     numerics: Numerics = "strict",
     passes: str | None = None,
-) -> Callable[..., object]:
-    """The function as native code; also a decorator, with or without options.
+) -> CompiledFunction | Callable[[Callable[..., object]], CompiledFunction]:
+    """The function as native code; also a decorator, with or without options, of functions and methods.
 
-    `dynamic=True` makes every size above 1 symbolic (equal sizes of one call are taken to be the same symbol);
-    `dynamic={"x": 0}`, `{"x": (0, 1)}` or `{"x": {0: "n"}, "y": {0: "n"}}` the named ones: their sizes don't recompile.
-    `numerics="fast"` allows rewrites that change the last bits. `passes` is a pipeline's text (see `graphc passes`).
+    The result takes numpy arrays of any strides, numbers, and lists, tuples and dicts of them, and gives new numpy
+    arrays in the containers that the function returns. It may be called from several threads. Inside another traced
+    function it becomes a part of that one's graph.
 
-    The result takes numpy arrays of any strides, numbers, and lists, tuples and dicts of them, and gives numpy arrays
-    in the containers that the function returns. It may be called from several threads. `.compilations` lists the
-    programs made so far and why.
+    A call with other dtypes, shapes, containers, ints, bools or strings compiles another program; one with other floats
+    doesn't. `.compilations` lists the programs made so far and why; the logger `graphc.compile` tells of each.
+    `dynamic={"x": 0}`, `{"x": (0, 1)}` or `{"x": {0: "n"}, "y": {0: "n"}}` marks sizes that may change without another
+    program; those of one name must be equal. The mark of an argument goes for all arrays in it. `dynamic=True` marks
+    every size above 1 (sizes equal in one call are one size). `numerics="fast"` allows rewrites that change the last
+    bits. `passes` is a pipeline's text (see `graphc passes`).
+
+    Arrays that the function finds elsewhere, in globals or attributes, are constants of the program: it keeps the
+    values that they had when it was traced.
 
     >>> import numpy as np, graphc
     >>> f = graphc.compile(lambda x: graphc.softmax(x, dim=1))
     >>> f(np.zeros((1, 4), np.float32))
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
-    if function is None:
-        return functools.partial(compile, dynamic=dynamic, numerics=numerics, passes=passes)
-    if not callable(function):
-        raise ArgumentError(
-            f"compile: a {type(function).__name__} is no function",
-            location=current_location(),
-            hint="pass a function of tensors; to compile a graph call graph.compile()",
-        )
-    if numerics not in ("strict", "fast"):
-        raise ArgumentError(
-            f"compile: numerics={numerics!r}", location=current_location(), hint='use "strict" or "fast"'
-        )
-    return CompiledFunction(function, dynamic, numerics, passes)
+    check_options(numerics, passes)
+    sizes = Sizes(dynamic)
+
+    def make(function: Callable[..., object]) -> CompiledFunction:
+        return CompiledFunction(function, sizes, numerics, passes)
+
+    if function is not None:
+        return make(function)
+
+    @hide_internal_frames
+    def decorate(function: Callable[..., object]) -> CompiledFunction:
+        return make(function)
+
+    return decorate
 
 
 class CompiledFunction:
     """What `compile` returns: programs by kind of arguments."""
 
     def __init__(
-        self, function: Callable[..., object], dynamic: Dynamic, numerics: Numerics, passes: str | None
+        self, function: Callable[..., object], sizes: Sizes, numerics: Numerics = "strict", passes: str | None = None
     ) -> None:
+        if not callable(function):
+            raise ArgumentError(
+                f"compile: {_article(function)} is no function",
+                hint="pass a function of tensors; to compile a graph call graph.compile()",
+            )
+        # Its names and docstring, but not its attributes, which may be called like ours.
+        functools.update_wrapper(self, function, updated=())
         self.function = function
-        self.dynamic = dynamic
-        self.numerics: Numerics = numerics
-        self.passes = passes
-        self._programs: dict[Hashable, Compilation] = {}
-        self._plain: dict[Hashable, Executable] = {}
-        self._lock = threading.RLock()
-        functools.update_wrapper(self, function)
+        self._sizes = sizes
+        self._numerics: Numerics = numerics
+        self._passes = passes
+        self._signature = Signature(function)
+        self._specializer = Specializer(function, self._signature, sizes, self._build)
+        # How the last call on plain arrays was served, in one object: other threads see all of it or nothing.
+        self._quick: Quick = (_decline, None)
+        self._plain: dict[Hashable, Quick] = {}
+        self._last: Route | None = None
+        self._bound: dict[int, tuple[weakref.ref[object], CompiledFunction]] = {}
 
     @property
     def compilations(self) -> tuple[Compilation, ...]:
         """The programs made so far, in order."""
-        return tuple(self._programs.values())
+        return tuple(Compilation(each.reason, each.graph, each.made) for each in self._specializer.made)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self.function, '__name__', 'function')}: {len(self._programs)} programs>"
+        count = len(self._specializer.made)
+        return f"<compiled {self._signature.name}: {count} program{'' if count == 1 else 's'}>"
 
-    def __get__(self, instance: object, owner: type | None = None) -> object:
-        return self if instance is None else functools.partial(self, instance)
-
-    def __call__(self, *args: object, **kwargs: object) -> object:
-        if not kwargs:
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        """As a method: programs belong to the instance, and go with it."""
+        if instance is None or not hasattr(self.function, "__get__"):
+            return self
+        found = self._bound.get(id(instance))
+        if found is None or found[0]() is not instance:
             try:
-                found = self._plain.get(tuple([(x.dtype, x.shape) for x in args]))  # type: ignore[attr-defined]
-            except AttributeError:
-                found = None
-            if found is not None:
-                return found.call_flat(args)
-        return self._call(args, kwargs)
+                found = self._bind(instance)
+            except TypeError:  # nothing weak can refer to it, so its programs can't go with it
+                return functools.partial(self, instance)
+        return BoundFunction(found[1], instance)
 
-    @hide_internal_frames
+    def _bind(self, instance: object) -> tuple[weakref.ref[object], CompiledFunction]:
+        key, bound = id(instance), self._bound
+
+        def forget(reference: object) -> None:
+            bound.pop(key, None)
+
+        reference = weakref.ref(instance, forget)
+        method = _WeakMethod(self.function, instance, reference)
+        return bound.setdefault(key, (reference, CompiledFunction(method, self._sizes, self._numerics, self._passes)))
+
+    def __call__(self, /, *args: object, **kwargs: object) -> Any:
+        """Run on the arguments; compiles if no program serves them yet."""
+        try:
+            if not kwargs and not TRACING:
+                fast, fill = self._quick
+                result = fast(*args)
+                if type(result) is tuple:
+                    return result[0] if fill is None else fill(result)
+            return self._call(args, kwargs)
+        except Exception as error:
+            hide_frames(error)
+            raise
+
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        if has_symbolic(args, kwargs):
-            return self.function(*args, **kwargs)
-        bound = _positional(self.function, args, kwargs) if kwargs else args
-        leaves, structure = flatten(bound)
-        names = argument_names(self.function, structure)
-        kinds = self._kinds(leaves, names)
-        compilation = self._programs.get((structure, kinds))
-        if compilation is None:
-            compilation = self._compile(structure, kinds, leaves, names)
-        executable = compilation.executable
-        tensors = [x for x, kind in zip(leaves, kinds, strict=True) if isinstance(kind, TensorType)]
-        result = executable.call_flat(tuple(tensors))
-        if bound is args and len(tensors) == len(args) and all(type(x) is np.ndarray for x in args):
-            self._plain[tuple((x.dtype, x.shape) for x in cast("tuple[np.ndarray, ...]", args))] = executable
+        key = _plain_key(args) if not kwargs and not TRACING else None
+        if key is not None and key in self._plain:
+            self._quick = fast, fill = self._plain[key]
+            result = fast(*args)
+            if type(result) is tuple:
+                return result[0] if fill is None else fill(result)
+        call = self._signature.bind(args, kwargs)
+        if key is None and self._last is not None and not TRACING:
+            inputs = self._last.take(call)
+            if inputs is not None:
+                made: Executable = self._last.specialization.made
+                result = made.fast(*inputs)
+                if type(result) is tuple:
+                    return result[0] if made.fill is None else made.fill(result)
+        leaves, structure = flatten(call.values)
+        if current_scope() is not None or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
+            return self._inline(call, leaves, structure)
+        found, arrays, route = self._specializer.find(call, leaves, structure)
+        result = found.made.call_flat(arrays)
+        self._last = route
+        if key is not None:
+            if len(self._plain) >= MOST_REMEMBERED:
+                self._plain.clear()
+            self._quick = self._plain[key] = found.made.fast, found.made.fill
         return result
 
-    def _compile(
-        self, structure: Structure, kinds: tuple[Hashable, ...], leaves: tuple[object, ...], names: tuple[str, ...]
-    ) -> Compilation:
-        with self._lock:
-            key = (structure, kinds)
-            if key in self._programs:
-                return self._programs[key]
-            reason = self._reason(structure, kinds, names)
-            if self._programs:
-                log.info("%s is compiled again: %s", getattr(self.function, "__name__", "function"), reason)
-            given = [k if isinstance(k, TensorType) else x for k, x in zip(kinds, leaves, strict=True)]
-            graph = trace(self.function, given, structure, names)
-            executable = Executable.build(graph, numerics=self.numerics, passes=self.passes)
-            self._programs[key] = Compilation(reason, graph, executable)
-            return self._programs[key]
-
-    def _kinds(self, leaves: tuple[object, ...], names: tuple[str, ...]) -> tuple[Hashable, ...]:
-        """For each leaf its type if it becomes an input, else its value."""
-        is_wide = any(isinstance(x, np.ndarray) and x.dtype in (np.float64, np.complex128) for x in leaves)
-        sizes: dict[object, Size] = {}
-        kinds: list[Hashable] = []
-        for leaf, name in zip(leaves, names, strict=True):
-            match leaf:
-                case np.ndarray() | np.generic():
-                    kinds.append(TensorType(self._shape(name, leaf.shape, sizes), dtype(leaf.dtype)))
-                case bool() | int() | str() | None:
-                    kinds.append((type(leaf).__name__, leaf))
-                case float():
-                    kinds.append(TensorType((), f64 if is_wide else f32))
-                case complex():
-                    kinds.append(TensorType((), c128 if is_wide else c64))
-                case _ if hasattr(leaf, "__array_interface__") or hasattr(leaf, "__array__"):
-                    array = np.asarray(leaf)
-                    kinds.append(TensorType(self._shape(name, array.shape, sizes), dtype(array.dtype)))
-                case _:
-                    kinds.append(_static(leaf, name))
-        self._check_dynamic(names)
-        return tuple(kinds)
-
-    def _shape(self, name: str, shape: tuple[int, ...], sizes: dict[object, Size]) -> tuple[Size, ...]:
-        marked = self._marked(name)
-        if marked is None:
-            return shape
-        result: list[Size] = []
-        for axis, size in enumerate(shape):
-            if marked is True:
-                if size > 1:
-                    result.append(sizes.setdefault(size, symbol(f"n{len(sizes)}", 2)))
-                else:
-                    result.append(size)
-            elif axis in marked:
-                label = marked[axis]
-                result.append(sizes.setdefault(label, symbol(label)))
-            else:
-                result.append(size)
-        return tuple(result)
-
-    def _marked(self, name: str) -> Literal[True] | dict[int, str] | None:
-        if self.dynamic is None or isinstance(self.dynamic, bool):
-            return True if self.dynamic else None
-        if name not in self.dynamic:
-            return None
-        given = self.dynamic[name]
-        label = "".join(c if c.isalnum() else "_" for c in name)
-        match given:
-            case int():
-                return {given: f"{label}_{given}"}
-            case str():
-                return {0: given}
-            case tuple():
-                return {axis: f"{label}_{axis}" for axis in given}
-            case _:
-                return dict(given)
-
-    def _check_dynamic(self, names: tuple[str, ...]) -> None:
-        if isinstance(self.dynamic, Mapping):
-            unknown = [name for name in self.dynamic if name not in names]
-            if unknown:
-                raise ArgumentError(
-                    f"compile: dynamic names {unknown[0]!r}, which is no argument",
-                    location=current_location(),
-                    hint=f"the arguments are {', '.join(map(repr, names))}",
-                )
-
-    def _reason(self, structure: Structure, kinds: tuple[Hashable, ...], names: tuple[str, ...]) -> str:
-        if not self._programs:
-            return "first call"
-        last_structure, last_kinds = cast("tuple[Structure, tuple[Hashable, ...]]", list(self._programs)[-1])
-        if structure != last_structure:
-            return "the containers of the arguments changed"
-        changes = [
-            f"{name} was {_describe(old)} and is {_describe(new)}"
-            for name, old, new in zip(names, last_kinds, kinds, strict=True)
-            if old != new
+    def _inline(self, call: Call, leaves: tuple[object, ...], structure: Structure) -> object:
+        """The function as a part of the graph that is being built: what would be inputs are symbolic tensors."""
+        names = self._signature.leaf_names(call, structure)
+        given = [x if isinstance(x, SymbolicTensor) else as_argument(x, n) for x, n in zip(leaves, names, strict=True)]
+        plain = [None if isinstance(x, SymbolicTensor) else x for x in given]
+        is_wide = any(isinstance(x, SymbolicTensor) and x.dtype in (f64, c128) for x in given)
+        kinds = kinds_of(plain, names, Sizes(None), is_wide)
+        lifted = [
+            SymbolicTensor(constant(x, kind.dtype)) if isinstance(kind, TensorType) else x
+            for x, kind in zip(given, kinds, strict=True)
         ]
-        return "; ".join(changes)
+        returned = run(self.function, self._signature, call, structure, lifted)
+        nodes, results = outputs_of(returned, self._signature)
+        return results.fill([SymbolicTensor(node) for node in nodes])
+
+    def _build(self, graph: TracedGraph) -> Executable:
+        return Executable.build(graph, numerics=self._numerics, passes=self._passes)
 
 
-def _describe(kind: Hashable) -> str:
-    return str(kind) if isinstance(kind, TensorType) else repr(kind[1] if isinstance(kind, tuple) else kind)
+class BoundFunction:
+    """A compiled method of one object."""
+
+    __slots__ = ("__self__", "__wrapped__")
+
+    def __init__(self, compiled: CompiledFunction, instance: object) -> None:
+        self.__wrapped__ = compiled
+        self.__self__ = instance
+
+    def __call__(self, /, *args: object, **kwargs: object) -> Any:
+        """Run on the arguments; compiles if no program serves them yet."""
+        return self.__wrapped__(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__wrapped__, name)
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
 
-def _static(leaf: object, name: str) -> Hashable:
-    """A value that is part of the program."""
-    try:
-        hash(leaf)
-    except TypeError:
-        raise ArgumentError(
-            f"compile: the argument {name!r} is a {type(leaf).__name__}: no array, no number, and not hashable",
-            location=current_location(),
-            hint="pass numpy arrays, numbers, or lists, tuples and dicts of them",
-        ) from None
-    return (type(leaf).__name__, leaf)
+class _WeakMethod:
+    """A method that doesn't keep its object alive: what is compiled for an object must not."""
+
+    def __init__(self, function: Callable[..., object], instance: object, reference: weakref.ref[object]) -> None:
+        functools.update_wrapper(self, function, updated=())
+        self.__signature__ = inspect.signature(types.MethodType(function, instance))
+        self._function = function
+        self._reference = reference
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return self._function(self._reference(), *args, **kwargs)
 
 
-def _positional(
-    function: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
-) -> tuple[object, ...]:
-    """All arguments by position; parameters that are keyword-only can't be passed to a compiled function."""
-    signature = inspect.signature(function)
-    bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    if bound.kwargs:
-        name = next(iter(bound.kwargs))
-        raise ArgumentError(
-            f"compile: {name!r} is a keyword-only argument",
-            location=current_location(),
-            hint="make it an ordinary parameter of the compiled function",
-        )
-    return bound.args
+def _plain_key(args: tuple[object, ...]) -> Hashable:
+    """What decides which program serves plain arrays; None if another object is among the arguments."""
+    parts: list[Hashable] = []
+    for x in args:
+        if type(x) is not np.ndarray:
+            return None
+        parts += (x.dtype, x.shape)
+    return tuple(parts)
+
+
+def _decline(*args: object) -> None:
+    """What serves plain arrays before there is a program."""
+
+
+def _article(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"

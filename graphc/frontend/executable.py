@@ -2,97 +2,103 @@
 
 In: a graph. Out: an `Executable`, which keeps what each stage gave (graph after the passes, kernels, program), so that
 the command line and people can look at it.
+
+    executable = graph.compile()
+    executable(np.ones((3, 4), np.float32))
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property
-from typing import Any, Literal, NoReturn, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from graphc.frontend.native import load_program
+from graphc.frontend.arguments import as_argument
+from graphc.frontend.scope import current_scope
+from graphc.frontend.tensor import SymbolicTensor, constant, node_of
 from graphc.frontend.trace import structures
 from graphc.frontend.tree import flatten
-from graphc.ir.boundary import hide_internal_frames
+from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import evaluate
-from graphc.ir.dtype import dtype
-from graphc.ir.errors import ArgumentError, IndexOutOfRange
-from graphc.ir.graph import Graph, set_compiler
-from graphc.ir.location import current_location
+from graphc.ir.dtype import DType, Kind
+from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange
+from graphc.ir.graph import Graph, Node, set_compiler
 from graphc.ir.sizes import bind_sizes, check_arguments
-from graphc.kernel.ir import Kernel
-from graphc.kernel.program import Program
-from graphc.passes.default import default_pipeline, with_fusion
-from graphc.passes.instrument import instruments_from_settings
-from graphc.passes.lower import lower
-from graphc.passes.memory import plan_memory
-from graphc.passes.pipeline import Instrument, Pipeline, parse_pipeline
-from graphc.passes.schedule import schedule
-from graphc.runtime.launch import Launcher
+
+if TYPE_CHECKING:
+    from graphc.kernel.ir import Kernel
+    from graphc.kernel.program import Program
+    from graphc.passes.pipeline import Instrument, Pipeline
 
 AnyArray: TypeAlias = npt.NDArray[Any]
+Numerics: TypeAlias = 'Literal["strict", "fast"]'
+"""Whether passes must keep every bit, or only what is right up to rounding."""
+
+
+def pipeline_of(numerics: Numerics = "strict", passes: str | None = None) -> Pipeline:
+    """The passes that a graph goes through; raises ParseError for a text that is no pipeline."""
+    # Late: importing graphc must be quick, and the passes are needed at the first compilation.
+    from graphc.frontend import stages
+
+    return stages.pipeline_of(numerics, passes)
 
 
 def optimize(
-    graph: Graph,
-    *,
-    numerics: Literal["strict", "fast"] = "strict",
-    passes: str | None = None,
-    instruments: Sequence[Instrument] = (),
+    graph: Graph, *, numerics: Numerics = "strict", passes: str | None = None, instruments: Sequence[Instrument] = ()
 ) -> Graph:
     """The graph after its passes: those of `passes`, or the default ones; `fuse` comes last in any case."""
-    return pipeline_of(numerics, passes).run(graph, instruments=(*instruments_from_settings(), *instruments))
+    from graphc.frontend import stages  # late, as in pipeline_of
 
-
-def pipeline_of(numerics: Literal["strict", "fast"] = "strict", passes: str | None = None) -> Pipeline:
-    """The passes that a graph goes through; raises ParseError for a text that is no pipeline."""
-    return with_fusion(default_pipeline(numerics) if passes is None else parse_pipeline(passes))
+    return stages.optimize(graph, numerics=numerics, passes=passes, instruments=instruments)
 
 
 def make_program(fused: Graph) -> Program:
     """The program of a fused graph: kernels lowered, scheduled, and given their memory."""
-    lowered = lower(fused)
-    scheduled: dict[Kernel, Kernel] = {call.kernel: schedule(call.kernel) for call in lowered.calls}
-    calls = tuple(replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls)
-    return plan_memory(replace(lowered, calls=calls))
+    from graphc.frontend import stages  # late, as in pipeline_of
+
+    return stages.make_program(fused)
 
 
 class Executable:
     """Native code for one graph. Call it with numpy arrays in the containers that the graph's function takes.
 
     Arrays may have any strides and be read-only: C-contiguous, aligned ones are read where they are, others are copied.
-    The results are new arrays.
+    A Python number may stand for an input without dimensions. The results are new arrays.
+
+    >>> import numpy as np, graphc
+    >>> double = graphc.symbolic_trace(lambda x: x + x, "f32[n]").compile()
+    >>> double(np.array([1, 2], np.float32))
+    array([2., 4.], dtype=float32)
     """
 
     def __init__(self, graph: Graph, fused: Graph, program: Program) -> None:
+        from graphc.frontend.native import load_program  # late, as in pipeline_of
+
         self.graph = graph
+        """As it was traced or built."""
         self.fused = fused
+        """After the passes."""
         self.program = program
-        self._arguments, self._results = structures(graph)
+        """Launches of kernels, and where their buffers lie."""
+        self._arguments, self._results, self._parameters = structures(graph)
         self._is_flat = all(entry.kind is None for entry in self._arguments.entries)
-        native = load_program(program)
-        self._launcher = Launcher(
-            native.entry,
-            tuple(each.type for each in program.inputs),
-            tuple(each.type for each in program.outputs),
-            constants=(*(each.value.value for each in program.constants), native.kernels),
-            words=(native.threads,),
-            sizes=program.sizes,
-            arena_bytes=native.arena_bytes,
-        )
-        self._fast = self._launcher.fast
-        self._is_single = self._results.kind is None
+        self._launcher = load_program(program)
+        self.fast: Callable[..., object] = self._launcher.fast
+        """Takes the inputs if all are exactly right, and gives a tuple of outputs; else it gives None or a status."""
+        self.fill: Callable[[tuple[object, ...]], object] | None = None
+        """Puts a tuple of outputs into the containers of the results; None where the result is one array."""
+        if self._results.kind is not None:
+            self.fill = self._results.fill
 
     @classmethod
     def build(
         cls,
         graph: Graph,
         *,
-        numerics: Literal["strict", "fast"] = "strict",
+        numerics: Numerics = "strict",
         passes: str | None = None,
         instruments: Sequence[Instrument] = (),
     ) -> Executable:
@@ -105,66 +111,109 @@ class Executable:
         """The distinct kernels, in order of their first launch."""
         return tuple(dict.fromkeys(launch.kernel for launch in self.program.launches))
 
-    @cached_property
+    @property
     def input_names(self) -> tuple[str, ...]:
         """Names of the graph's inputs."""
-        return tuple(str(node.attribute("name")) for node in self.graph.inputs)
+        return tuple(map(_name, self.graph.inputs))
 
-    def peak_bytes(self, *arrays: AnyArray) -> int:
-        """Bytes that a run on arrays of these shapes takes beyond its arguments; known before the run."""
-        sizes = bind_sizes(self.graph, [np.shape(array) for array in arrays]) if self.program.sizes else {}
+    @hide_internal_frames
+    def peak_bytes(self, *args: object) -> int:
+        """Bytes that a run on such arguments takes beyond them; known before the run."""
+        arrays = self._arrays(self._inputs(args, {}))
+        sizes = bind_sizes(self.graph, [array.shape for array in arrays])
         return evaluate(self.program.peak_bytes, sizes)
 
-    def __call__(self, *args: object) -> object:
+    def __repr__(self) -> str:
+        types = ", ".join(f"{_name(node)}: {node.type}" for node in self.graph.inputs)
+        return f"<executable {self.graph.name}({types})>"
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """Run on the arguments."""
-        if self._is_flat:
-            result = self._fast(*args)
-            if type(result) is tuple:
-                return result[0] if self._is_single else self._results.fill(result)
-        return self._call(args)
+        try:
+            if self._is_flat and not kwargs:
+                result = self.fast(*args)
+                if type(result) is tuple:
+                    return result[0] if self.fill is None else self.fill(result)
+            return self.call_flat(self._inputs(args, kwargs))
+        except Exception as error:
+            hide_frames(error)
+            raise
 
-    @hide_internal_frames
-    def _call(self, args: tuple[object, ...]) -> object:
-        leaves, structure = flatten(args)
-        if structure != self._arguments and not self._is_flat:
-            raise ArgumentError(
-                f"{self.graph.name} is called with other containers than it was made for",
-                location=current_location(),
-                hint=f"its arguments are {', '.join(self._arguments.paths('args'))}",
-            )
-        if len(leaves) == len(self._arguments.paths("")) != len(self.graph.inputs):
-            kept = [i for i, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
-            leaves = tuple(leaves[i] for i in kept)
-        return self.call_flat(leaves)
-
-    def call_flat(self, leaves: tuple[object, ...]) -> object:
-        """Run on the tensor arguments in order, out of their containers."""
-        result = self._fast(*leaves)
+    def call_flat(self, inputs: Sequence[object]) -> Any:
+        """Run on the inputs in order, out of their containers."""
+        result = self.fast(*inputs)
         if result is None:
-            result = self._run_slowly(leaves)
-        if isinstance(result, int):
+            if current_scope() is not None or any(isinstance(each, SymbolicTensor) for each in inputs):
+                return self._inline(inputs)
+            result = self._run_slowly(inputs)
+        if not isinstance(result, tuple):
             self._raise(result)
-        return result[0] if self._is_single else self._results.fill(result)
+        return result[0] if self.fill is None else self.fill(result)
 
-    @hide_internal_frames
-    def _run_slowly(self, leaves: tuple[object, ...]) -> tuple[AnyArray, ...] | int:
+    def _inputs(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> list[object]:
+        """The inputs out of the arguments' containers; raises ArgumentError where those are others."""
+        given = self._in_order(args, kwargs)
+        leaves: list[object] = []
+        for name, entry, value in zip(self._parameters, self._arguments.entries, given, strict=True):
+            if not entry.take(value, leaves):
+                _, structure = flatten(value)
+                problem = entry.difference(structure, name)
+                if problem is None or entry.count != structure.count:  # a fixed value, which has no structure
+                    problem = problem or f"{name} is not {entry.describe()}"
+                raise ArgumentError(
+                    f"{self.graph.name} is called with other containers than it was made for: {problem}",
+                    hint="call it with the containers and values that it was traced with, or compile the function",
+                )
+        return leaves
+
+    def _in_order(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> tuple[object, ...]:
+        names = self._parameters
+        if not kwargs and len(args) == len(names):
+            return args
+        takes = f"it takes {', '.join(names) or 'nothing'}"
+        if len(args) > len(names):
+            raise ArgumentError(f"{self.graph.name} takes {len(names)} arguments, {len(args)} given", hint=takes)
+        wrong = next((name for name in kwargs if name not in names[len(args) :]), None)
+        if wrong is not None:
+            what = "is given twice" if wrong in names else "is no argument"
+            raise ArgumentError(f"{self.graph.name}: {wrong!r} {what}", hint=takes)
+        missing = [name for name in names[len(args) :] if name not in kwargs]
+        if missing:
+            raise ArgumentError(f"{self.graph.name}: the argument {missing[0]!r} is missing", hint=takes)
+        return (*args, *(kwargs[name] for name in names[len(args) :]))
+
+    def _run_slowly(self, inputs: Sequence[object]) -> object:
         """Check everything, copy what isn't laid out as kernels read it, and run."""
-        arrays = [_as_array(leaf, name) for leaf, name in zip(leaves, self.input_names)]
-        arrays = [
-            array.astype(node.tensor.dtype.numpy) if not isinstance(leaf, np.ndarray | np.generic) else array
-            for array, leaf, node in zip(arrays, leaves, self.graph.inputs)
-        ]
-        if len(leaves) != len(arrays):
-            arrays += [np.empty(0)] * (len(leaves) - len(arrays))
+        arrays = self._arrays(inputs)
         sizes = check_arguments(self.graph, arrays)
-        ready = [
-            np.require(array, dtype=node.tensor.dtype.numpy, requirements=("C", "A"))
-            for array, node in zip(arrays, self.graph.inputs, strict=True)
-        ]
-        return self._launcher.run([np.ascontiguousarray(a).reshape(a.shape) for a in ready], sizes)
+        ready = [_laid_out(array, node.tensor.dtype) for array, node in zip(arrays, self.graph.inputs)]
+        return self._launcher.run(ready, sizes)
 
-    @hide_internal_frames
-    def _raise(self, code: int) -> NoReturn:
+    def _arrays(self, inputs: Sequence[object]) -> list[AnyArray]:
+        if len(inputs) != len(self.graph.inputs):
+            raise ArgumentError(
+                f"{self.graph.name} takes {len(self.graph.inputs)} arrays, {len(inputs)} given",
+                hint=f"they are {', '.join(self.input_names) or 'none'}",
+            )
+        return [_as_array(each, node) for each, node in zip(inputs, self.graph.inputs)]
+
+    def _inline(self, inputs: Sequence[object]) -> object:
+        """The graph as a part of the one that is being traced; its sizes must be numbers."""
+        # Late, as in pipeline_of.
+        from graphc.passes.rewrite import inline
+
+        nodes: list[Node] = []
+        for each, node in zip(inputs, self.graph.inputs, strict=True):
+            given = node_of(each) if isinstance(each, SymbolicTensor) else constant(_as_array(each, node))
+            if given.type != node.type:
+                raise ArgumentError(
+                    f"{self.graph.name} was made for {_name(node)} : {node.type}, and is called with a {given.type}",
+                    hint="while another function is traced, call the function instead of what was compiled from it",
+                )
+            nodes.append(given)
+        return self._results.fill([SymbolicTensor(node) for node in inline(self.graph, nodes)])
+
+    def _raise(self, code: object) -> NoReturn:
         """Turn the code of a failed check into its error."""
         for site in self.program.checks:
             if site.code == code:
@@ -174,18 +223,47 @@ class Executable:
         raise AssertionError(f"the program ended with the unknown code {code}")
 
 
-def _as_array(leaf: object, name: str) -> AnyArray:
-    if isinstance(leaf, np.ndarray):
-        return leaf
-    if isinstance(leaf, np.generic | bool | int | float | complex) or hasattr(leaf, "__array__"):
-        array: AnyArray = np.asarray(leaf)
-        dtype(array.dtype)
-        return array
-    raise ArgumentError(
-        f"the argument {name!r} is a {type(leaf).__name__}, and a compiled graph computes with arrays",
-        location=current_location(),
-        hint="pass numpy arrays or numbers",
-    )
+def _name(node: Node) -> str:
+    return str(node.attribute("name"))
+
+
+def _as_array(value: object, node: Node) -> AnyArray:
+    """An argument as an array, which has a dtype of ours; a Python number in the dtype of the input that it is for."""
+    if isinstance(value, int | float | complex) and not isinstance(value, np.generic):
+        return _number(value, node)
+    found = as_argument(value, _name(node))
+    if not isinstance(found, np.ndarray):
+        raise ArgumentError(
+            f"the argument {_name(node)!r} is {_article(value)}, and a compiled graph computes with arrays",
+            hint=f"pass an array {node.type}",
+        )
+    return found
+
+
+def _number(value: complex, node: Node) -> AnyArray:
+    wanted, name = node.tensor.dtype, _name(node)
+    if to_dtype(type(value) if type(value) in (bool, int, float, complex) else float).kind > wanted.kind:
+        raise DTypeError(
+            f"the argument {name!r} is the {type(value).__name__} {value!r}, expected {wanted.name} ({node.type})",
+            hint="convert it first" if wanted.kind is not Kind.BOOL else "pass True or False",
+        )
+    try:
+        with np.errstate(over="ignore"):
+            return np.asarray(value, wanted.numpy)
+    except OverflowError:
+        raise DTypeError(
+            f"the argument {name!r} is {value}, which is no {wanted.name}", hint="use a smaller number"
+        ) from None
+
+
+def _laid_out(array: AnyArray, wanted: DType) -> AnyArray:
+    """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
+    ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
+    return ready.reshape(array.shape)  # numpy makes one dimension of none
+
+
+def _article(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 @hide_internal_frames
@@ -193,16 +271,32 @@ def compile_graph(
     graph: Graph,
     target: str = "cpu",
     *,
-    numerics: Literal["strict", "fast"] = "strict",
+    numerics: Numerics = "strict",
     passes: str | None = None,
     instruments: Sequence[Instrument] = (),
+    **unknown: object,
 ) -> Executable:
     """What `Graph.compile` does."""
     if target != "cpu":
+        raise ArgumentError(f"compile: there is no target {target!r}", hint='the targets are "cpu"')
+    if unknown:
         raise ArgumentError(
-            f"compile: there is no target {target!r}", location=current_location(), hint='the targets are "cpu"'
+            f"compile: there is no option {next(iter(unknown))!r}", hint="the options are numerics, passes, instruments"
         )
+    check_options(numerics, passes)
     return Executable.build(graph, numerics=numerics, passes=passes, instruments=instruments)
+
+
+def check_options(numerics: object, passes: object) -> None:
+    """Raise ArgumentError or ParseError for options that no compilation could use."""
+    if numerics not in ("strict", "fast"):
+        raise ArgumentError(f"compile: numerics={numerics!r}", hint='use "strict" or "fast"')
+    if passes is not None:
+        if not isinstance(passes, str):
+            raise ArgumentError(
+                f"compile: passes is a {type(passes).__name__}", hint='give the text of a pipeline, e.g. "cse,fuse"'
+            )
+        pipeline_of("strict", passes)
 
 
 set_compiler(compile_graph)

@@ -1,40 +1,25 @@
 """Machine code for a program: its kernels, each from the cache if it was compiled before, and its entry.
 
-In: a program. Out: the entry's address and what its argument block needs beside the arrays.
+In: a program. Out: a `Launcher`, which calls the entry on arrays.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from graphc.codegen.cpu import emit_kernel
 from graphc.codegen.program import ENTRY, KERNEL, arena_size, emit_program, program_kernels
-from graphc.ir.dim import Size
 from graphc.kernel.program import Program
 from graphc.kernel.text import kernel_key
 from graphc.runtime import pool
 from graphc.runtime.cache import compiled
+from graphc.runtime.launch import Launcher
 from graphc.runtime.target import host_target
 
 
-@dataclass(frozen=True, slots=True)
-class NativeProgram:
-    """Loaded code. The entry's block: arrays, then the address of `kernels`, then `threads`, sizes and the arena."""
-
-    entry: int
-    kernels: npt.NDArray[Any]
-    """Addresses of the kernels."""
-    threads: int
-    """For how many threads the arena has workspace."""
-    arena_bytes: Size
-
-
-def load_program(program: Program) -> NativeProgram:
+def load_program(program: Program) -> Launcher:
     """Compile what isn't in the cache, and load all."""
     pool.start()
     target = host_target()
@@ -45,4 +30,12 @@ def load_program(program: Program) -> NativeProgram:
     text = emit_program(program, target)
     entry = compiled(text, lambda: text, (ENTRY,), target)[ENTRY]
     threads = pool.get_num_threads()
-    return NativeProgram(entry, np.array(addresses, np.int64), threads, arena_size(program, target, threads))
+    return Launcher(
+        entry,
+        tuple(each.type for each in program.inputs),
+        tuple(each.type for each in program.outputs),
+        constants=(*(each.value.value for each in program.constants), np.array(addresses, np.int64)),
+        words=(threads,),
+        sizes=program.sizes,
+        arena_bytes=arena_size(program, target, threads),
+    )

@@ -8,33 +8,37 @@ an error that names the line and what to use instead.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import numpy as np
 
-from graphc.ir import location
+from graphc.frontend.scope import Scope, current_scope
 from graphc.ir.attribute import Array
 from graphc.ir.boundary import hide_internal_frames
-from graphc.ir.dtype import DType, dtype
-from graphc.ir.errors import ArgumentError, GraphcError, TraceError
+from graphc.ir.dim import Dim
+from graphc.ir.dtype import DType, dtype, i64
+from graphc.ir.errors import ArgumentError, DTypeError, TraceError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape, TensorType
-from graphc.ops import creation
+from graphc.ops import build, creation
 from graphc.ops.function import Function, functions
 
 
 class SymbolicTensor:
     """A tensor of a graph under construction: shape and dtype, no values."""
 
-    __slots__ = ("node",)
+    __slots__ = ("__weakref__", "node", "scope")
     __array_priority__ = 1000  # numpy's operators hand over to ours
-    __array_ufunc__ = None
 
     node: Node
+    scope: Scope | None
+    """The run of a traced function that it belongs to; placeholders belong to none."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.scope = current_scope()
 
     @property
     def shape(self) -> Shape:
@@ -59,9 +63,13 @@ class SymbolicTensor:
     def __repr__(self) -> str:
         return f"SymbolicTensor({self.node.type}, op={self.node.op.name})"
 
+    def __format__(self, specification: str) -> str:
+        return repr(self)  # so that a print with a format for numbers works while a function is traced
+
+    @hide_internal_frames
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
+            self._refuse("len() of a tensor without dimensions", "it holds one value: use it as it is")
         size = self.shape[0]
         if not isinstance(size, int):
             self._refuse(
@@ -69,12 +77,31 @@ class SymbolicTensor:
             )
         return size
 
+    @hide_internal_frames
     def __iter__(self) -> Iterator[SymbolicTensor]:
         if not self.shape:
-            raise TypeError("iteration over a 0-d tensor")
-        return (self[i] for i in range(len(self)))  # type: ignore[index]  # __getitem__ comes from the table
+            self._refuse("a tensor without dimensions can't be iterated over", "it holds one value: use it as it is")
+        if not isinstance(self.shape[0], int):
+            self._refuse(
+                f"a loop over a tensor needs to know its first size, which is the symbol {self.shape[0]}",
+                "compute with all of it at once, or give that dimension a number",
+            )
+        return iter([self[i] for i in range(self.shape[0])])  # type: ignore[index]  # __getitem__ is of the table
 
     __hash__ = object.__hash__
+
+    def __copy__(self) -> SymbolicTensor:
+        return self
+
+    def __deepcopy__(self, memo: object) -> SymbolicTensor:
+        return self  # a copied node would be another value
+
+    @hide_internal_frames
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        self._refuse(
+            f"a {self.node.type} can't be pickled, since a traced tensor has no values",
+            "return it from the compiled function and pickle the result; str(graph) keeps a graph",
+        )
 
     @hide_internal_frames
     def __bool__(self) -> bool:
@@ -101,13 +128,6 @@ class SymbolicTensor:
         self._refuse_number("an index or range()")
 
     @hide_internal_frames
-    def __array__(self, *_: object, **__: object) -> NoReturn:
-        self._refuse(
-            f"numpy is asked to read a {self.node.type}, but a traced tensor has no values yet",
-            "use the functions of graphc instead of numpy's inside a traced function",
-        )
-
-    @hide_internal_frames
     def item(self) -> NoReturn:
         """Refused: a traced tensor has no value."""
         self._refuse_number("item()")
@@ -122,6 +142,36 @@ class SymbolicTensor:
         """Refused: a traced tensor has no values."""
         self._refuse_number("numpy()")
 
+    @hide_internal_frames
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        self._refuse(
+            f"numpy is asked to read a {self.node.type}, but a traced tensor has no values yet",
+            "use the functions of graphc instead of numpy's inside a traced function",
+        )
+
+    @hide_internal_frames
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> object:
+        """What numpy calls for `array + x` and for `numpy.add(array, x)`, which it doesn't tell apart."""
+        operator = _REFLECTED.get(ufunc.__name__)
+        if operator is not None and method == "__call__" and inputs[1] is self and not options:
+            return getattr(self, operator)(inputs[0])
+        self._refuse_numpy(ufunc.__name__)
+
+    @hide_internal_frames
+    def __array_function__(
+        self, function: Callable[..., object], types: object, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> NoReturn:
+        self._refuse_numpy(function.__name__)
+
+    def _refuse_numpy(self, name: str) -> NoReturn:
+        ours = _NUMPY_NAMES.get(name, name)
+        entry = functions().get(ours)
+        instead = f"use graphc.{ours}" if entry is not None and entry.is_function else "use the functions of graphc"
+        self._refuse(
+            f"numpy.{name} can't compute with a {self.node.type}: a traced tensor has no values yet",
+            f"{instead} inside a traced function",
+        )
+
     def _refuse_number(self, what: str) -> NoReturn:
         self._refuse(
             f"{what} asks for the value of a {self.node.type}, but a traced tensor has no value yet",
@@ -129,26 +179,90 @@ class SymbolicTensor:
         )
 
     def _refuse(self, message: str, hint: str) -> NoReturn:
-        raise TraceError(message, location=location.current_location(), hint=hint)
+        raise TraceError(message, hint=hint)
+
+
+_REFLECTED = {
+    "add": "__radd__",
+    "subtract": "__rsub__",
+    "multiply": "__rmul__",
+    "divide": "__rtruediv__",
+    "floor_divide": "__rfloordiv__",
+    "remainder": "__rmod__",
+    "power": "__rpow__",
+    "matmul": "__rmatmul__",
+    "bitwise_and": "__rand__",
+    "bitwise_or": "__ror__",
+    "bitwise_xor": "__rxor__",
+    "left_shift": "__rlshift__",
+    "right_shift": "__rrshift__",
+    "less": "__gt__",
+    "less_equal": "__ge__",
+    "greater": "__lt__",
+    "greater_equal": "__le__",
+    "equal": "__eq__",
+    "not_equal": "__ne__",
+}
+"""numpy's functions behind its operators, and the method of ours that does the same from the right."""
+
+_NUMPY_NAMES = {
+    "absolute": "abs",
+    "amax": "amax",
+    "concatenate": "cat",
+    "expand_dims": "unsqueeze",
+    "negative": "neg",
+    "power": "pow",
+    "transpose": "permute",
+}
+"""Functions that have another name here."""
+
+
+def node_of(tensor: SymbolicTensor) -> Node:
+    """The tensor's node; raises TraceError if the run of the function that it belongs to is over."""
+    scope = tensor.scope
+    if scope is not None and not scope.is_open:
+        node = tensor.node
+        made = "" if node.location is None else f", by {node.location.describe()}"
+        raise TraceError(
+            f"a {node.type} is used after the call of {scope.name} in which it was made{made}",
+            hint="a traced tensor has no value of its own: return it from the function instead of keeping it",
+        )
+    return tensor.node
 
 
 def to_node(value: object) -> Node:
-    """The node of a symbolic tensor, or a constant node of an array or number."""
+    """The node of a symbolic tensor, or a constant node of an array, number or size."""
     if isinstance(value, SymbolicTensor):
-        return value.node
+        return node_of(value)
     if isinstance(value, Node):
         return value
+    if isinstance(value, Dim):
+        return build.size_of(value, i64)
     if isinstance(value, np.ndarray | np.generic | int | float | complex | bool):
-        array = np.asarray(value)
-        if isinstance(value, float | complex) and not isinstance(value, np.generic):
-            array = array.astype(np.float32 if isinstance(value, float) else np.complex64)
-        dtype(array.dtype)  # raises for what we don't compute with
-        return creation.constant(value=Array(array.astype(array.dtype.newbyteorder("="))))
+        return constant(value)
     raise ArgumentError(
         f"a {type(value).__name__} can't be part of a graph",
-        location=location.current_location(),
         hint="use symbolic tensors, numpy arrays or numbers",
     )
+
+
+def constant(value: object, wanted: DType | None = None) -> Node:
+    """An array or number as a constant; Python's floats and complex numbers are rounded to the default dtype."""
+    array = np.asarray(value)
+    if wanted is None and not isinstance(value, np.ndarray | np.generic):
+        _check_number(value)
+        wanted = dtype(complex) if isinstance(value, complex) else dtype(float) if isinstance(value, float) else None
+    wanted = wanted or dtype(array.dtype)
+    with np.errstate(over="ignore"):
+        return creation.constant(value=Array(array.astype(wanted.numpy)))
+
+
+def _check_number(value: object) -> None:
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+        raise DTypeError(
+            f"the number {value} doesn't fit into int64",
+            hint="write it as a float, or compute with smaller numbers",
+        )
 
 
 def wrap(result: object) -> object:
@@ -166,7 +280,7 @@ def wrap(result: object) -> object:
 def unwrap(argument: object) -> object:
     """Symbolic tensors and arrays as nodes, also inside tuples, lists and slices."""
     if isinstance(argument, SymbolicTensor):
-        return argument.node
+        return node_of(argument)
     if isinstance(argument, np.ndarray):
         return to_node(argument)
     if isinstance(argument, np.generic):
@@ -196,11 +310,22 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
     """Build what a table entry stands for."""
     try:
         result = entry.build(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()})
-    except GraphcError as error:
-        if error.location is None:
-            error.location = location.current_location()
+    except TypeError:
+        _explain_call(entry, args, kwargs)
         raise
     return wrap(result)
+
+
+def _explain_call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    """Raise TraceError if the arguments don't fit the entry's parameters: then a TypeError is the caller's mistake."""
+    signature = inspect.signature(entry.build)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as misfit:
+        raise TraceError(
+            f"{entry.name}: {misfit}",
+            hint=f"its parameters are {signature.replace(return_annotation=inspect.Signature.empty)}",
+        ) from None
 
 
 def free_function(entry: Function) -> Callable[..., object]:

@@ -1,4 +1,4 @@
-"""Gradients as functions of functions: `grad`, `value_and_grad`, `vjp`.
+"""Gradients as functions of functions: `grad` and `value_and_grad`.
 
 In: a Python function. Out: one that computes derivatives. It may be called on arrays (then it is compiled) or inside
 another traced function, and transformed again, to any order.
@@ -10,200 +10,196 @@ import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TypeVar
 
-from graphc.frontend.compile import compile
-from graphc.frontend.tensor import SymbolicTensor, has_symbolic, to_node
-from graphc.frontend.trace import argument_names
-from graphc.frontend.tree import Structure, flatten
+from graphc.frontend.arguments import Sizes
+from graphc.frontend.compile import CompiledFunction
+from graphc.frontend.scope import Scope
+from graphc.frontend.signature import Call, Signature
+from graphc.frontend.tensor import SymbolicTensor, to_node
+from graphc.frontend.trace import outputs_of, run
+from graphc.frontend.tree import OPEN, Structure, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
+from graphc.ir.dtype import DType
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node, make_input
-from graphc.ir.location import current_location
 from graphc.ops import build
-from graphc.passes.autodiff import vjp as node_vjp
-from graphc.passes.rewrite import replace_nodes
-
-Result = TypeVar("Result")
 
 
-def grad(function: Callable[..., object], argnums: int | tuple[int, ...] = 0) -> Callable[..., object]:
-    """The function that gives the gradient of a scalar function by the arguments numbered in `argnums`.
+@hide_internal_frames
+def grad(function: Callable[..., object], argnums: int | tuple[int, ...] = 0) -> CompiledFunction:
+    """The function that gives the gradient of a scalar function by the positional arguments numbered in `argnums`.
 
     The gradient has the containers of the argument; for a tuple of numbers, a tuple of gradients. Where the function
-    gives a tuple, the first entry is differentiated (see `value_and_grad` for the rest). Raises ShapeError if the
-    result is no scalar, DTypeError for arguments of integers.
+    gives a tuple, its first entry is differentiated (see `value_and_grad` for the rest). Raises ShapeError if that is
+    no scalar, DTypeError for arguments of integers.
 
     >>> import numpy as np, graphc
     >>> graphc.grad(lambda x: (x ** 3).sum())(np.array([1.0, 2.0]))
     array([ 3., 12.])
     """
-    both = value_and_grad(function, argnums)
+    _check("grad", function, argnums)
+    signature = Signature(function)
 
-    def gradient(*args: object) -> object:
-        return both.__wrapped__(*args)[1]  # type: ignore[attr-defined]  # set by functools.wraps in _lift
+    def gradient(*args: object, **kwargs: object) -> object:
+        return _value_and_grad(function, signature, argnums, args, kwargs)[1]
 
-    return _lift(gradient, f"grad_{_name(function)}", function)
+    return _lift(gradient, "grad", function)
 
 
-def value_and_grad(function: Callable[..., object], argnums: int | tuple[int, ...] = 0) -> Callable[..., object]:
+@hide_internal_frames
+def value_and_grad(function: Callable[..., object], argnums: int | tuple[int, ...] = 0) -> CompiledFunction:
     """The function that gives (value, gradient) of a scalar function; see `grad`.
 
     The value is all that the function returns: with `(loss, extras)` the gradient is that of `loss`.
-    """
-
-    def both(*args: object) -> tuple[object, object]:
-        numbers = _numbers(function, argnums, len(args))
-        inside, fresh = _fresh_arguments(function, args, numbers)
-        value = function(*inside)
-        scalar = value[0] if isinstance(value, tuple) and value else value
-        loss = _scalar(function, scalar)
-        seed = build.ones_like(loss)
-        leaves = [leaf for leaf, _ in fresh]
-        gradients = node_vjp((loss,), leaves, (seed,))
-        filled = [build.zeros_like(x) if g is None else g for x, g in zip(leaves, gradients, strict=True)]
-        value_leaves, structure = flatten(value)
-        nodes = replace_nodes([*map(to_node, value_leaves), *filled], dict(fresh))
-        count = len(value_leaves)
-        result = structure.fill([SymbolicTensor(node) for node in nodes[:count]])
-        return result, _gradients(args, argnums, numbers, nodes[count:])
-
-    return _lift(both, f"value_and_grad_{_name(function)}", function)
-
-
-def vjp(function: Callable[..., object], *primals: object) -> tuple[object, Callable[..., object]]:
-    """(value, pullback): the function's value at `primals`, and what carries a cotangent of it back to them.
-
-    `pullback(cotangent)` takes what has the containers, shapes and dtypes of the value, and gives a tuple of
-    cotangents, one per argument. Inside a traced function both are symbolic; on arrays the pullback is compiled.
 
     >>> import numpy as np, graphc
-    >>> value, pullback = graphc.vjp(lambda x: x * x, np.array([3.0]))
-    >>> pullback(np.array([1.0]))
-    (array([6.]),)
+    >>> graphc.value_and_grad(lambda x: (x * x).sum())(np.array([3.0]))
+    (array(9.), array([6.]))
     """
-    if not has_symbolic(*primals):
-        evaluate = compile(function)
+    _check("value_and_grad", function, argnums)
+    signature = Signature(function)
 
-        def joint(cotangent: object, *args: object) -> object:
-            _, back = vjp(function, *args)
-            return back(cotangent)
+    def both(*args: object, **kwargs: object) -> object:
+        return _value_and_grad(function, signature, argnums, args, kwargs)
 
-        compiled = compile(joint)
-        return evaluate(*primals), lambda cotangent: compiled(cotangent, *primals)
-    inside, fresh = _fresh_arguments(function, primals, tuple(range(len(primals))))
-    value = function(*inside)
-    leaves, structure = flatten(value)
-    outputs = [to_node(leaf) for leaf in leaves]
-
-    @hide_internal_frames
-    def pullback(cotangent: object) -> object:
-        given, shape = flatten(cotangent)
-        if shape != structure:
-            raise ArgumentError("vjp: the cotangent has other containers than the value", location=current_location())
-        cotangents = [_cotangent(output, to_node(each)) for output, each in zip(outputs, given, strict=True)]
-        gradients = node_vjp(outputs, [leaf for leaf, _ in fresh], cotangents)
-        filled = [build.zeros_like(x) if g is None else g for (x, _), g in zip(fresh, gradients, strict=True)]
-        nodes = replace_nodes(filled, dict(fresh))
-        return _gradients(primals, tuple(range(len(primals))), tuple(range(len(primals))), nodes)
-
-    values = replace_nodes(outputs, dict(fresh))
-    return structure.fill([SymbolicTensor(node) for node in values]), pullback
+    return _lift(both, "value_and_grad", function)
 
 
-def _lift(symbolic: Callable[..., Result], name: str, function: Callable[..., object]) -> Callable[..., Result]:
-    """A function on arrays as well as on symbolic tensors: compiled for the former."""
-    symbolic.__name__ = symbolic.__qualname__ = name
+def _value_and_grad(
+    function: Callable[..., object],
+    signature: Signature,
+    argnums: int | tuple[int, ...],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+) -> tuple[object, object]:
+    """The value and the gradient of a function of symbolic tensors."""
+    # Late: importing graphc must be quick, and it needs no gradients.
+    from graphc.passes.autodiff import vjp
+    from graphc.passes.rewrite import replace_nodes
+
+    numbers = _numbers(signature, argnums, len(args))
+    call = Call((*args, *kwargs.values()), tuple(kwargs))
+    with Scope(signature.name):
+        fresh = FreshArguments(signature, call, numbers)
+        returned = run(function, signature, call, fresh.structure, fresh.leaves)
+        outputs, results = outputs_of(returned, signature)
+        loss = _loss(signature, outputs, results)
+        gradients = vjp((loss,), fresh.inputs, (build.ones_like(loss),))
+        filled = [build.zeros_like(x) if g is None else g for x, g in zip(fresh.inputs, gradients, strict=True)]
+        nodes = replace_nodes((*outputs, *filled), fresh.replaced)
+    tensors = [SymbolicTensor(node) for node in nodes]
+    found = fresh.fill(tensors[len(outputs) :])
+    result = found[numbers[0]] if isinstance(argnums, int) else tuple(found[number] for number in numbers)
+    return results.fill(tensors[: len(outputs)]), result
+
+
+class FreshArguments:
+    """Arguments with new inputs in place of those to differentiate by, so that nothing else depends on them."""
+
+    def __init__(self, signature: Signature, call: Call, numbers: Sequence[int]) -> None:
+        flat = [flatten(value) for value in call.values]
+        self.structure = sequence(structure for _, structure in flat)
+        self.leaves: list[object] = []
+        """Of all arguments."""
+        self.inputs: list[Node] = []
+        """The new inputs in order."""
+        self.replaced: dict[Node, Node] = {}
+        """What each new input stands for."""
+        self._structures: dict[int, Structure] = {}
+        names = iter(signature.leaf_names(call, self.structure))
+        for number, (leaves, structure) in enumerate(flat):
+            fixed: list[object] = []
+            for leaf in leaves:
+                name = next(names)
+                if number in numbers and leaf is not None:
+                    self.leaves.append(SymbolicTensor(self._fresh(leaf, name)))
+                    fixed.append(OPEN)
+                else:
+                    self.leaves.append(leaf)
+                    fixed.append(leaf)
+            if number in numbers:
+                self._structures[number] = structure.fixed(fixed)
+
+    def fill(self, tensors: Sequence[object]) -> dict[int, object]:
+        """One tensor for each new input, in the containers of the arguments, by the argument's number."""
+        found: dict[int, object] = {}
+        position = 0
+        for number, structure in self._structures.items():
+            found[number] = structure.fill(tensors[position : position + structure.count])
+            position += structure.count
+        return found
+
+    def _fresh(self, leaf: object, name: str) -> Node:
+        if isinstance(leaf, bool | int | str):
+            raise not_differentiable(name, leaf)
+        node = to_node(leaf)
+        if not node.tensor.dtype.is_differentiable:
+            raise not_differentiable(name, node.tensor.dtype)
+        new = make_input(name, node.tensor)
+        self.inputs.append(new)
+        self.replaced[new] = node
+        return new
+
+
+def not_differentiable(name: str, what: object) -> DTypeError:
+    """The error for an argument without gradient, of this dtype or with this value."""
+    if isinstance(what, DType):
+        text, hint = f"has dtype {what.name}", f"convert this one, e.g. {name}.astype('float32')"
+    else:
+        text, hint = f"is {what!r}", f"pass {what}.0" if type(what) is int else "pass an array or a float"
+    return DTypeError(
+        f"the argument {name!r} {text}, and a gradient needs floats",
+        hint=f"{hint}; or differentiate by other arguments: grad by argnums, vjp by a function that takes only those",
+    )
+
+
+def _lift(symbolic: Callable[..., object], prefix: str, function: Callable[..., object]) -> CompiledFunction:
+    """A function of symbolic tensors as one of arrays too, with the signature of the function that it came from."""
+    functools.update_wrapper(symbolic, function, updated=())
+    symbolic.__name__ = symbolic.__qualname__ = f"{prefix}_{Signature(function).name}"
     with contextlib.suppress(TypeError, ValueError):  # what has no signature gets its arguments by number
         symbolic.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # read by inspect
-    compiled = compile(symbolic)
-
-    @hide_internal_frames
-    def either(*args: object) -> Result:
-        return symbolic(*args) if has_symbolic(*args) else compiled(*args)  # type: ignore[return-value]  # arrays for tensors
-
-    functools.update_wrapper(either, function)
-    either.__name__ = either.__qualname__ = name
-    either.__wrapped__ = symbolic  # type: ignore[attr-defined]  # functools' own name for it
-    return either
+    return CompiledFunction(symbolic, Sizes(None))
 
 
-def _name(function: Callable[..., object]) -> str:
-    name = str(getattr(function, "__name__", "function"))
-    return name if name.isidentifier() else "function"
+def _check(what: str, function: object, argnums: object) -> None:
+    if not callable(function):
+        raise ArgumentError(
+            f"{what}: {'None' if function is None else f'a {type(function).__name__}'} is no function",
+            hint="pass a function that returns a scalar; for symbolic tensors there is graphc.gradients",
+        )
+    numbers = argnums if isinstance(argnums, tuple | list) else (argnums,)
+    if not numbers or not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers):
+        raise ArgumentError(
+            f"{what}: argnums={argnums!r}", hint="give the number of an argument, or a tuple of numbers"
+        )
 
 
-def _numbers(function: Callable[..., object], argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
+def _numbers(signature: Signature, argnums: int | tuple[int, ...], count: int) -> tuple[int, ...]:
     numbers = (argnums,) if isinstance(argnums, int) else argnums
     for number in numbers:
         if not -count <= number < count:
             raise ArgumentError(
-                f"grad: argnums {number} names no argument of {_name(function)}, which got {count}",
-                location=current_location(),
+                f"grad: argnums {number} names no argument of {signature.name}, which got {count} by position",
                 hint=f"argnums count from 0 to {count - 1}" if count else "pass the arguments by position",
             )
     return tuple(number % count for number in numbers)
 
 
-def _fresh_arguments(
-    function: Callable[..., object], args: Sequence[object], numbers: tuple[int, ...]
-) -> tuple[tuple[object, ...], list[tuple[Node, Node]]]:
-    """The arguments with new inputs in place of those to differentiate by, so that nothing else depends on them."""
-    inside: list[object] = []
-    fresh: list[tuple[Node, Node]] = []
-    structures = [flatten(arg) for arg in args]
-    whole = Structure(
-        tuple, tuple(range(len(args))), tuple(s for _, s in structures), sum(s.count for _, s in structures)
-    )
-    names = iter(argument_names(function, whole))
-    for number, (leaves, structure) in enumerate(structures):
-        replaced: list[object] = []
-        for leaf in leaves:
-            name = next(names)
-            if number not in numbers:
-                replaced.append(leaf)
-                continue
-            node = to_node(leaf)
-            dtype = node.tensor.dtype
-            if not dtype.is_differentiable:
-                raise DTypeError(
-                    f"grad: the argument {name!r} has dtype {dtype.name}, and a gradient needs floats",
-                    location=current_location(),
-                    hint="differentiate by another argument (argnums=...), or convert this one, e.g. x.to('float32')",
-                )
-            new = make_input(name, node.tensor)
-            fresh.append((new, node))
-            replaced.append(SymbolicTensor(new))
-        inside.append(structure.fill(replaced))
-    return tuple(inside), fresh
-
-
-def _scalar(function: Callable[..., object], value: object) -> Node:
-    node = to_node(value)
+def _loss(signature: Signature, outputs: Sequence[Node], results: Structure) -> Node:
+    """What a function that returned this is differentiated by."""
+    first = results.entries[0] if results.kind is tuple or hasattr(results.kind, "_fields") else results
+    if first.kind is not None:
+        raise ArgumentError(
+            f"grad: {signature.name} gives {first.describe()}, and a gradient starts from one number",
+            location=signature.location,
+            hint="return the loss, or a tuple with the loss in front",
+        )
+    node = outputs[0]
     if node.shape != () or not node.tensor.dtype.is_floating_point:
         raise ShapeError(
-            f"grad: {_name(function)} gives a {node.type}, and a gradient starts from a real number",
+            f"grad: {signature.name} gives a {node.type}, and a gradient starts from a real number without dimensions",
             location=node.location,
             hint="reduce the result, e.g. with .sum() or .mean(); vjp takes a cotangent of any shape",
         )
     return node
-
-
-def _cotangent(output: Node, given: Node) -> Node:
-    if given.shape != output.shape:
-        raise ShapeError(
-            f"vjp: a cotangent of type {given.type} for a value of type {output.type}", location=current_location()
-        )
-    return build.cast_to(given, output.tensor.dtype)
-
-
-def _gradients(
-    args: Sequence[object], argnums: int | tuple[int, ...], numbers: tuple[int, ...], nodes: Sequence[Node]
-) -> object:
-    position = 0
-    found: dict[int, object] = {}
-    for number in sorted(set(numbers)):
-        leaves, structure = flatten(args[number])
-        found[number] = structure.fill([SymbolicTensor(node) for node in nodes[position : position + len(leaves)]])
-        position += len(leaves)
-    return found[numbers[0]] if isinstance(argnums, int) else tuple(found[number] for number in numbers)

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 from graphc.ir.errors import GraphcError, VerifyError
-from graphc.ir.location import is_own
+from graphc.ir.location import current_location, is_own
 from graphc.ir.settings import settings
 
 if sys.version_info < (3, 11):
@@ -39,12 +39,22 @@ def hide_internal_frames(function: Callable[P, R]) -> Callable[P, R]:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            if _is_users_mistake(error) and not settings().traceback:
-                _strip(error)
+            hide_frames(error)
             # A bare `raise` leaves the traceback as it is: any other form would add this frame to it.
             raise
 
     return call
+
+
+def hide_frames(error: Exception) -> None:
+    """What the decorator does to an error; a function too hot for it calls this in a handler and raises again.
+
+    An error of ours that names no line yet gets that of the user's innermost frame: the call that led here.
+    """
+    if isinstance(error, GraphcError) and error.location is None and not isinstance(error, VerifyError):
+        error.location = current_location()
+    if _is_users_mistake(error) and not settings().traceback:
+        _strip(error)
 
 
 def users_frames(traceback: TracebackType | None) -> TracebackType | None:
@@ -63,6 +73,8 @@ def users_frames(traceback: TracebackType | None) -> TracebackType | None:
 def _is_users_mistake(error: Exception) -> bool:
     if isinstance(error, GraphcError):
         return not isinstance(error, VerifyError)
+    if isinstance(error, RecursionError):
+        return True  # we iterate; whoever called too deep, the frames in between say nothing
     below: TracebackType | None = None  # the frame that our innermost one called
     traceback = error.__traceback__
     while traceback is not None:

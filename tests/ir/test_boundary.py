@@ -83,7 +83,10 @@ def test_the_user_sees_the_line_that_called_us_and_nothing_below() -> None:
     assert "inside.py" not in text
     assert "boundary.py" not in text.replace("test_boundary.py", "")
     assert "KeyError" not in text  # what we caught on the way
-    assert text.endswith("ShapeError: sizes 2 and 3 differ\n")
+    assert "ShapeError: sizes 2 and 3 differ\n  at " in text
+    assert isinstance(error, GraphcError)
+    assert error.location is not None
+    assert (os.path.basename(error.location.file), error.location.function) == ("test_boundary.py", "caught")
 
 
 def test_functions_of_the_user_between_stay() -> None:

@@ -7,6 +7,7 @@ case's own lines; results are numpy arrays, so that they can be checked.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ class Numpy:
     """numpy, as the case is written."""
 
     cached = False
-    threaded = True
+    """Whether a cache of compiled code outlives the process."""
 
     def __init__(self, threads: int) -> None:
         pass
@@ -75,6 +76,8 @@ class Jax(Numpy):
     """jax: every case is jitted, and waited for."""
 
     def __init__(self, threads: int) -> None:
+        if threads == 1 and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])  # jax has no setting that holds it to one thread
         self.jax = importlib.import_module("jax")
 
     def case(self, case: Case, inputs: Arrays) -> Call:

@@ -35,7 +35,6 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
     """What a child runs with: its threads, and a cache of compiled code of its own."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GRAPHC_")}
     count = str(threads)
-    single = " --xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1" if threads == 1 else ""
     return {
         **kept,
         "GRAPHC_NUM_THREADS": count,
@@ -45,7 +44,6 @@ def environment(threads: int, cache: Path) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "") + single,
     }
 
 

@@ -17,9 +17,6 @@ from collections.abc import Sequence
 
 from graphc.kernel.ir import Contract, Kernel, Loop, LoopKind
 
-SLOT_BYTES = 8
-TASK_TYPE = "void (ptr, i64, i64)"
-
 
 def status_slot(kernel: Kernel) -> int:
     """The slot that holds the address of the status word."""
@@ -29,11 +26,6 @@ def status_slot(kernel: Kernel) -> int:
 def workspace_slot(kernel: Kernel) -> int:
     """The slot that holds the address of the workspace."""
     return status_slot(kernel) + 1
-
-
-def slot_count(kernel: Kernel) -> int:
-    """How many slots the block has."""
-    return workspace_slot(kernel) + 1
 
 
 def argument_block(

@@ -153,7 +153,7 @@ EXAMPLES: tuple[Example, ...] = (
     %y: f32 = reduce sum k < n {
       %x: f32 = load x[n*i + k]
 """
-        + "".join(f"      %a{j}: f32 = fma %{'x' if j == 0 else f'a{j - 1}'}, 0.5:f32, {j}.0:f32\n" for j in range(60))
+        + "".join(f"      %a{j}: f32 = add %{'x' if j == 0 else f'a{j - 1}'}, {j}.5:f32\n" for j in range(60))
         + """
       yield %a59
     }
@@ -169,7 +169,7 @@ EXAMPLES: tuple[Example, ...] = (
                 str(n),
                 "f32",
                 "    %a0: f32 = mul %x, 0.5:f32\n"
-                + "".join(f"    %a{j}: f32 = fma %a{j - 1}, %x, {j}.0:f32\n" for j in range(1, 70))
+                + "".join(f"    %a{j}: f32 = add %a{j - 1}, {j}.0:f32\n" for j in range(1, 70))
                 + "    %y: f32 = add %a69, %x",
             ),
         )

@@ -77,11 +77,12 @@ def lower(graph: Graph) -> Lowered:
     """Write the kernels of every fused node, in the graph's order."""
     calls: list[KernelCall] = []
     checks: list[CheckSite] = []
+    names = frozenset(size.name for size in graph.sizes)
     for node in graph.nodes:
         if node.op is FUSED:
             types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
             if any(each.size != 0 for each in types):
-                calls.extend(GroupLowering(node, checks).lower())
+                calls.extend(GroupLowering(node, checks, names).lower())
         else:
             assert node.op in (INPUT, GET) or node.op is creation.constant, f"{node.op.name} should be in a fused node"
     return Lowered(graph, tuple(calls), tuple(source_of(node) for node in graph.outputs), tuple(checks))
@@ -112,6 +113,7 @@ class GroupLowering:
 
     fused: Node
     checks: list[CheckSite]
+    size_names: frozenset[str]
     body: Graph = field(init=False)
     builder: KernelBuilder = field(init=False)
     buffers: dict[Node, Buffer] = field(init=False)
@@ -124,7 +126,7 @@ class GroupLowering:
     def __post_init__(self) -> None:
         self.body = cast("Graph", self.fused.attribute("body"))
         self.position = {node: i for i, node in enumerate(self.body.nodes)}
-        self.builder = KernelBuilder()
+        self.builder = KernelBuilder(self.size_names)
         self.buffers = {node: _buffer(f"p{i}", node.tensor) for i, node in enumerate(self.body.inputs)}
         self.results = tuple(_buffer(f"o{i}", node.tensor) for i, node in enumerate(self.body.outputs))
         for node, operand in zip(self.body.inputs, self.fused.inputs, strict=True):
@@ -172,7 +174,7 @@ class GroupLowering:
 
     def restart(self) -> None:
         """Begin another kernel of the same group."""
-        self.builder = KernelBuilder()
+        self.builder = KernelBuilder(self.size_names)
         self.known.clear()
 
     def finish(self) -> KernelCall:

@@ -42,10 +42,11 @@ SHORT = 8
 
 def schedule(kernel: Kernel) -> Kernel:
     """The CPU policy."""
-    return replace(kernel, body=tuple(_schedule_outermost(s) if isinstance(s, Loop) else s for s in kernel.body))
+    taken = frozenset(size.name for size in kernel.sizes)
+    return replace(kernel, body=tuple(_schedule_outermost(s, taken) if isinstance(s, Loop) else s for s in kernel.body))
 
 
-def _schedule_outermost(loop: Loop) -> Loop:
+def _schedule_outermost(loop: Loop, taken: frozenset[str]) -> Loop:
     if loop.kind is not LoopKind.PARALLEL:
         return _schedule_inner(loop)
     if _has_inner_loop(loop) or not _can_vectorize(loop):
@@ -53,7 +54,7 @@ def _schedule_outermost(loop: Loop) -> Loop:
     chunk = COLUMN_CHUNK if _contains(loop.body, Reduce | Loop) else CHUNK
     if is_at_most(loop.extent, chunk):
         return replace(loop, kind=LoopKind.VECTOR)
-    outer, inner = split(loop, chunk)
+    outer, inner = split(loop, chunk, taken)
     return replace(outer, body=(replace(inner, kind=LoopKind.VECTOR),))
 
 
@@ -113,13 +114,19 @@ def _stride(index: Size, name: str) -> Size | None:
     return None if parts is None else parts[1]
 
 
-def split(loop: Loop, chunk: int) -> tuple[Loop, Loop]:
-    """(outer, inner) with the outer's body the inner: `chunk` iterations a time, fewer in the last."""
-    outer = Symbol(f"{loop.symbol.name}o", 0, quotient(loop.extent + (chunk - 1), chunk) - 1)
+def split(loop: Loop, chunk: int, taken: frozenset[str] = frozenset()) -> tuple[Loop, Loop]:
+    """(outer, inner) with the outer's body the inner: `chunk` iterations a time, fewer in the last.
+
+    The new loops don't get the names in `taken`.
+    """
+    name = loop.symbol.name
+    while {f"{name}o", f"{name}i"} & taken:
+        name += "_"
+    outer = Symbol(f"{name}o", 0, quotient(loop.extent + (chunk - 1), chunk) - 1)
     start = Dim((((outer,), 1),)) * chunk
     extent = chunk if bounds(loop.extent)[0] == bounds(loop.extent)[1] and bounds(loop.extent)[0] % chunk == 0 else None
     inner_extent = extent if extent is not None else minimum(chunk, loop.extent - start)
-    inner = Symbol(f"{loop.symbol.name}i", 0, inner_extent - 1)
+    inner = Symbol(f"{name}i", 0, inner_extent - 1)
     body = replace_symbol(loop.body, loop.symbol, start + Dim((((inner,), 1),)))
     inner_loop = Loop(inner, inner_extent, loop.kind, body)
     return Loop(outer, quotient(loop.extent + (chunk - 1), chunk), loop.kind, (inner_loop,)), inner_loop

@@ -11,7 +11,7 @@ known, and there once. So a row's maximum, asked for inside the loop over its co
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -79,7 +79,9 @@ class _Body:
 class KernelBuilder:
     """Implements `graphc.ir.lowering.Builder` over kernel statements."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Collection[str] = ()) -> None:
+        """`taken` are the names of sizes, which no loop may have."""
+        self._taken = frozenset(taken)
         self._bodies = [_Body(0)]
         self._home: dict[Value, _Body] = {}
         self._symbol_home: dict[str, _Body] = {}
@@ -146,8 +148,7 @@ class KernelBuilder:
         """An integer value as an index below `extent`, clamped into range."""
         operand = _real(self.cast(x, i64))
         body = self._place((operand,), (extent,))
-        self._count += 1
-        name = f"g{self._count}"
+        name = self._fresh_name("g")
         upper = maximum(extent - 1, 0)
         result = symbol(name, 0, upper)
         if isinstance(result, int):
@@ -451,8 +452,13 @@ class KernelBuilder:
         return homes
 
     def _fresh_symbol(self, prefix: str, extent: Size) -> Symbol:
+        return Symbol(self._fresh_name(prefix), 0, extent - 1)
+
+    def _fresh_name(self, prefix: str) -> str:
         self._count += 1
-        return Symbol(f"{prefix}{self._count}", 0, extent - 1)
+        while f"{prefix}{self._count}" in self._taken:
+            self._count += 1
+        return f"{prefix}{self._count}"
 
     def _open(self, extent: Size, prefix: str, even_if_single: bool = False) -> tuple[Symbol, _Body]:
         index = self._fresh_symbol(prefix, extent)

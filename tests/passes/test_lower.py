@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graphc.frontend.executable import make_program, optimize
+from graphc.frontend.executable import Executable, make_program, optimize
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.parse import parse_graph
 from graphc.kernel.interpret import run_program
@@ -140,6 +140,24 @@ def test_batches_of_contractions_share_threads() -> None:
 
 def test_empty_results_launch_nothing() -> None:
     assert kernels("graph f(%x: f32[0,3]) {\n  %0 = exp(%x) : f32[0,3]\n  return %0\n}") == []
+
+
+@pytest.mark.parametrize("name", ["i1", "i1o", "i1i", "m1", "n2", "k3", "r2", "g1"])
+def test_sizes_may_be_called_like_loops(name: str) -> None:
+    text = """
+    graph f(%x: f32[SIZE,3], %i: i64[SIZE]) {
+      %0 = exp(%x) : f32[SIZE,3]
+      %1 = sum(%0) {axes=(0)} : f32[3]
+      %2 = dot(%x, %0) {contract=((0),(0))} : f32[3,3]
+      %3 = gather(%0, %i) {axis=0} : f32[SIZE,3]
+      return %0, %1, %2, %3
+    }""".replace("SIZE", name)
+    graph = parse_graph(text)
+    arrays = [np.random.default_rng(0).standard_normal((5000, 3)).astype(np.float32), np.arange(5000)[::-1].copy()]
+    results = Executable.build(graph)(*arrays)
+    assert isinstance(results, tuple)
+    for actual, expected in zip(results, evaluate_graph(graph, arrays), strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(30))

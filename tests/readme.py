@@ -24,6 +24,7 @@ README = Path(__file__).parent.parent / "README.md"
 KINDS = ("sh", "python", "console", "text")
 
 _FENCE = re.compile(r"^```([^\n]*)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+_FAILED = "Traceback (most recent call last)"
 _FILE = re.compile(r"# ([\w/]+\.py)\n")
 
 
@@ -126,6 +127,8 @@ def updated() -> str:
                 parts = []
                 for command in commands(block):
                     printed = run(command.text, folder)
+                    if _FAILED in printed and _FAILED not in command.output:
+                        raise SystemExit(f"README.md:{block.line}: $ {command.text}\n{printed}")
                     output = command.output if agrees(command.output, printed) else printed
                     parts.append(f"$ {command.text}\n{output}")
                 text = text[: block.start] + "".join(parts) + text[block.start + len(block.text) :]

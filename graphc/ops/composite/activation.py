@@ -62,7 +62,9 @@ def relu(input: Node) -> Node:
 def hardtanh(input: Node, min_val: float = -1.0, max_val: float = 1.0) -> Node:
     """The element moved between two bounds; no gradient flows at them."""
     if min_val > max_val:
-        raise ArgumentError(f"hardtanh: min_val {min_val} is above max_val {max_val}")
+        raise ArgumentError(
+            f"hardtanh: min_val {min_val} is above max_val {max_val}", hint="give the lower bound first"
+        )
     low, high = build.full_like(input, min_val), build.full_like(input, max_val)
     return ew.select(ew.le(input, low), low, ew.select(ew.ge(input, high), high, input))
 
@@ -132,7 +134,7 @@ def hardshrink(input: Node, lambd: float = 0.5) -> Node:
 def softshrink(input: Node, lambd: float = 0.5) -> Node:
     """The element moved toward 0 by lambd, no further than 0."""
     if lambd < 0:
-        raise ArgumentError(f"softshrink: lambd {lambd} is below 0")
+        raise ArgumentError(f"softshrink: lambd {lambd} is below 0", hint="use 0 or more")
     toward = ew.select(_below(input, -lambd), add(input, lambd), mul(input, 0.0))
     return ew.select(_above(input, lambd), sub(input, lambd), toward)
 
@@ -159,7 +161,7 @@ def selu(input: Node) -> Node:
 def celu(input: Node, alpha: float = 1.0) -> Node:
     """The element above 0, else alpha * (exp(x / alpha) - 1)."""
     if alpha == 0:
-        raise ArgumentError("celu: alpha is 0")
+        raise ArgumentError("celu: alpha is 0", hint="use another number")
     return _elu(input, alpha, 1.0, 1.0 / alpha)
 
 
@@ -262,8 +264,8 @@ def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node
     if not given.shape:
         return build.zeros_like(given)
     x = shifted(widened(given), axis)
-    total = ew.log(reduced(reduction.sum_, ew.exp(x), (axis,), True))
-    return build.cast_to(sub(x, total), given.tensor.dtype)
+    total = ew.log(reduction.sum_(ew.exp(x), axes=(axis,)))
+    return build.cast_to(sub(x, build.insert_axes(total, (axis,))), given.tensor.dtype)
 
 
 @function()

@@ -98,9 +98,7 @@ def _checked(name: str, *operands: Node) -> None:
 
 def _rank(name: str, what: str, x: Node, rank: int) -> None:
     if len(x.shape) != rank:
-        kind = {1: "a vector (1 dimension)", 2: "a matrix (2 dimensions)", 3: "a batch of matrices (3 dimensions)"}[
-            rank
-        ]
+        kind = ("", "a vector (1 dimension)", "a matrix (2 dimensions)", "a batch of matrices (3 dimensions)")[rank]
         raise ShapeError(
             f"{name}: {what} must be {kind}, not of shape {shape_text(x.shape)}",
             hint="matmul takes any number of dimensions",
@@ -192,7 +190,8 @@ def _plus(name: str, input: Node, product: Node, beta: Operand, alpha: Operand) 
     if broadcast_shape(name, input.shape, product.shape) != product.shape:
         raise ShapeError(
             f"{name}: input of shape {shape_text(input.shape)} doesn't repeat to the product's"
-            f" {shape_text(product.shape)}"
+            f" {shape_text(product.shape)}",
+            hint="the input has the product's shape, or sizes of 1 that repeat",
         )
     scaled = product if _is_number(alpha, 1) else mul(product, alpha)
     if _is_number(beta, 0):
@@ -256,7 +255,8 @@ def bilinear(input1: Node, input2: Node, weight: Node, bias: Node | None = None)
     if input1.shape[:-1] != input2.shape[:-1]:
         raise ShapeError(
             f"bilinear: the inputs {shape_text(input1.shape)} and {shape_text(input2.shape)} differ before the last"
-            " dimension"
+            " dimension",
+            hint="all sizes but the last are equal",
         )
     half = contract(input1, (*outside, "n"), weight, ("k", "n", "m"), (*outside, "k", "m"))
     result = contract(half, (*outside, "k", "m"), input2, (*outside, "m"), (*outside, "k"))

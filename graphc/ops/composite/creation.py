@@ -193,7 +193,7 @@ def meshgrid(*tensors: Node | Sequence[Node], indexing: str = "ij") -> tuple[Nod
         raise ArgumentError(f"meshgrid: indexing={indexing!r}", hint='use "ij" or "xy"')
     for x in given:
         if len(x.shape) > 1:
-            raise ShapeError(f"meshgrid: takes vectors, not the shape {shape_text(x.shape)}")
+            raise ShapeError(f"meshgrid: takes vectors, not the shape {shape_text(x.shape)}", hint="flatten it first")
     shape = tuple(x.tensor.size for x in given)
     rank = len(shape)
     grids = tuple(
@@ -262,11 +262,13 @@ def atleast_3d(input: Node) -> Node:
 def block_diag(*tensors: Node) -> Node:
     """The tensors as blocks on the diagonal of a matrix, 0 elsewhere."""
     if not tensors:
-        raise ArgumentError("block_diag: no tensors are given")
+        raise ArgumentError("block_diag: no tensors are given", hint="give at least one")
     common = result_dtype(*tensors)
     blocks = [_at_least(build.cast_to(x, common), 2) for x in tensors]
     if any(len(x.shape) > 2 for x in blocks):
-        raise ShapeError("block_diag: takes tensors of at most 2 dimensions")
+        raise ShapeError(
+            "block_diag: takes tensors of at most 2 dimensions", hint="join higher ones with cat and zeros"
+        )
     rows: list[Node] = []
     for i, x in enumerate(blocks):
         row = [

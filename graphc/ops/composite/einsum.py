@@ -81,9 +81,15 @@ def _parse(equation: str, nodes: tuple[Node, ...]) -> tuple[list[Labels], Labels
     output = (*head, *(hidden if dots else ()), *tail)
     for label in output:
         if label not in everywhere:
-            raise ArgumentError(f"einsum: {label!r} of the result is in no operand of {equation!r}")
+            raise ArgumentError(
+                f"einsum: {label!r} of the result is in no operand of {equation!r}",
+                hint="the result's letters are among those of the operands",
+            )
         if output.count(label) > 1:
-            raise ArgumentError(f"einsum: {label!r} stands twice in the result of {equation!r}")
+            raise ArgumentError(
+                f"einsum: {label!r} stands twice in the result of {equation!r}",
+                hint="take the diagonal of an operand with a repeated letter there, not in the result",
+            )
     return labels, output
 
 

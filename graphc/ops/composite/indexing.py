@@ -87,7 +87,10 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
 def _vector(name: str, index: Node) -> None:
     takes(name, index.tensor, INTEGER, "the index")
     if len(index.shape) > 1:
-        raise ShapeError(f"{name}: the index must be a vector, not of shape {shape_text(index.shape)}")
+        raise ShapeError(
+            f"{name}: the index must be a vector, not of shape {shape_text(index.shape)}",
+            hint="flatten it, or index with brackets",
+        )
 
 
 @function()
@@ -95,7 +98,10 @@ def embedding(input: Node, weight: Node, padding_idx: int | None = None) -> Node
     """The rows of `weight` that `input` numbers; no gradient flows to the row `padding_idx`."""
     takes("embedding", input.tensor, INTEGER, "the numbers of rows")
     if len(weight.shape) != 2:
-        raise ShapeError(f"embedding: the weight must be a matrix, not of shape {shape_text(weight.shape)}")
+        raise ShapeError(
+            f"embedding: the weight must be a matrix, not of shape {shape_text(weight.shape)}",
+            hint="it has a row for each number: [numbers, features]",
+        )
     rows = indexing.gather(weight, input, axis=0)
     if padding_idx is None:
         return rows
@@ -141,11 +147,11 @@ def _updates(name: str, input: Node, value: Node) -> Node:
     return value
 
 
-def _added(x: Node, index: Node, updates: Node, axis: int) -> Node:
+def _added(name: str, x: Node, index: Node, updates: Node, axis: int) -> Node:
     """x with updates added, halves in float32 and small integers in int64."""
     dtype = x.tensor.dtype
     if dtype is bool_:
-        raise DTypeError("bools can't be added up", hint="convert them first, e.g. x.to('int64')")
+        raise DTypeError(f"{name}: bools can't be added up", hint="convert them first, e.g. x.to('int64')")
     if dtype.is_integer:
         wide, values = build.cast_to(x, i64), build.cast_to(updates, i64)
     else:
@@ -158,7 +164,10 @@ def _scattered(name: str, input: Node, dim: int, index: Node, src: Operand, redu
     _fits_inside(name, index, "the input", input.shape, axis)
     if isinstance(src, Node) and (src.shape or input.shape == ()):
         if len(src.shape) != len(index.shape):
-            raise ShapeError(f"{name}: src has shape {shape_text(src.shape)}, the index {shape_text(index.shape)}")
+            raise ShapeError(
+                f"{name}: src has shape {shape_text(src.shape)}, the index {shape_text(index.shape)}",
+                hint="src has as many dimensions as the index",
+            )
         _fits_inside(name, index, "src", src.shape, None)
         values = _updates(name, input, src)
         for a, size in enumerate(index.shape):
@@ -171,7 +180,7 @@ def _scattered(name: str, input: Node, dim: int, index: Node, src: Operand, redu
     position = build.reshape_to(flat_positions(input, index, axis), (index.tensor.size,))
     values = build.reshape_to(values, (index.tensor.size,))
     if reduce == "add":
-        result = _added(flat, position, values, 0)
+        result = _added(name, flat, position, values, 0)
     else:
         result = indexing.scatter(flat, position, values, axis=0, mode="set")
     return build.reshape_to(result, input.shape)
@@ -193,7 +202,7 @@ def scatter(
 ) -> Node:
     """The input with elements along `dim` replaced: out[index[i][j]][j] = src[i][j] for dim 0; of several the last."""
     if (src is None) == (value is None):
-        raise ArgumentError("scatter: give either src or value")
+        raise ArgumentError("scatter: give either src or value", hint="src is a tensor or a number, value a number")
     if reduce not in (None, "add"):
         raise ArgumentError(f"scatter: reduce={reduce!r}", hint='use None or "add"')
     given = src if src is not None else value
@@ -213,7 +222,10 @@ def _parts(name: str, input: Node, dim: int, index: Node, source: Node) -> tuple
     _updates(name, input, source)
     vector = build.reshape_to(index, (index.tensor.size,))
     if len(source.shape) != len(input.shape):
-        raise ShapeError(f"{name}: source has shape {shape_text(source.shape)}, the input {shape_text(input.shape)}")
+        raise ShapeError(
+            f"{name}: source has shape {shape_text(source.shape)}, the input {shape_text(input.shape)}",
+            hint="both have the same number of dimensions",
+        )
     for a, (given, size) in enumerate(zip(source.shape, input.shape, strict=True)):
         expected = vector.shape[0] if a == axis else size
         equal_sizes(name, f"the size of dimension {a} of the source and what it goes to", given, expected)
@@ -225,7 +237,7 @@ def index_add(input: Node, dim: int, index: Node, source: Node, *, alpha: Operan
     """The input with alpha * source added to the parts along `dim` that a vector numbers."""
     axis, vector = _parts("index_add", input, dim, index, source)
     updates = source if not isinstance(alpha, Node) and alpha == 1 else mul(source, alpha)
-    return _added(input, vector, updates, axis)
+    return _added("index_add", input, vector, updates, axis)
 
 
 @function(method=True)
@@ -261,7 +273,7 @@ def index_put(input: Node, indices: Sequence[Node], values: Operand, accumulate:
     updates = in_dtype("index_put", values, input.tensor.dtype)
     updates = build.broadcast_to(updates, pick(input, chosen).shape)
     if accumulate:
-        result = _added(flat, position, updates, axis)
+        result = _added("index_put", flat, position, updates, axis)
     else:
         result = indexing.scatter(flat, position, updates, axis=axis, mode="set")
     return build.reshape_to(result, input.shape)
@@ -308,7 +320,7 @@ def _rolled(x: Node, shift: int, axis: int) -> Node:
 
 def _triangle(name: str, x: Node, diagonal: int, is_lower: bool) -> Node:
     if len(x.shape) < 2:
-        raise ShapeError(f"{name}: takes matrices, not the shape {shape_text(x.shape)}")
+        raise ShapeError(f"{name}: takes matrices, not the shape {shape_text(x.shape)}", hint="unsqueeze it first")
     rank = len(x.shape)
     row, column = (creation.iota(shape=x.shape, axis=axis, dtype=i64) for axis in (rank - 2, rank - 1))
     offset = ew.sub(column, row)

@@ -79,7 +79,7 @@ def l1_loss(input: Node, target: Node, reduction: str = "mean") -> Node:
 def smooth_l1_loss(input: Node, target: Node, reduction: str = "mean", beta: float = 1.0) -> Node:
     """Squares of small differences over 2 beta, the sizes of those from beta on less beta / 2."""
     if beta < 0:
-        raise ArgumentError(f"smooth_l1_loss: beta {beta} is below 0")
+        raise ArgumentError(f"smooth_l1_loss: beta {beta} is below 0", hint="use 0 or more")
     if beta == 0:
         return l1_loss(input, target, reduction)
     return _bowl("smooth_l1_loss", input, target, reduction, beta, 1.0 / beta)
@@ -89,7 +89,7 @@ def smooth_l1_loss(input: Node, target: Node, reduction: str = "mean", beta: flo
 def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0) -> Node:
     """Half the squares of small differences; from delta on a line of slope delta."""
     if delta <= 0:
-        raise ArgumentError(f"huber_loss: delta {delta} is not above 0")
+        raise ArgumentError(f"huber_loss: delta {delta} is not above 0", hint="use a number above 0")
     return _bowl("huber_loss", input, target, reduction, delta, 1.0)
 
 
@@ -191,7 +191,8 @@ def gaussian_nll_loss(
         v = build.insert_axes(v, (len(v.shape),))
     if broadcast_shape("gaussian_nll_loss", x.shape, v.shape) != x.shape:
         raise ShapeError(
-            f"gaussian_nll_loss: a variance of shape {shape_text(var.shape)} for an input of {shape_text(x.shape)}"
+            f"gaussian_nll_loss: a variance of shape {shape_text(var.shape)} for an input of {shape_text(x.shape)}",
+            hint="it has the input's shape, or that without the last dimension, or sizes of 1 that repeat",
         )
     # Values are moved up to eps while the gradient is that of the variance itself.
     v = add(v, _lift(v, eps))

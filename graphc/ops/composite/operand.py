@@ -127,7 +127,10 @@ def _refuse(name: str, shapes: tuple[Shape, ...], axis: int, a: Size, b: Size) -
 def normal_dim(name: str, dim: object, rank: int) -> int:
     """A dimension counted from the front; negative ones count from the end. Of a 0-d tensor, 0 and -1 are allowed."""
     if not isinstance(dim, int) or isinstance(dim, bool):
-        raise ArgumentError(f"{name}: dim must be an int, not a {type(dim).__name__}")
+        raise ArgumentError(
+            f"{name}: dim must be an int, not a {type(dim).__name__}",
+            hint="dimensions are ints, counted from 0, or from -1 backwards",
+        )
     reach = max(rank, 1)
     if not -reach <= dim < reach:
         raise ArgumentError(
@@ -143,7 +146,7 @@ def normal_dims(name: str, dim: int | tuple[int, ...] | list[int] | None, rank: 
         return tuple(range(rank))
     dims = [normal_dim(name, d, rank) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
     if len(set(dims)) != len(dims):
-        raise ArgumentError(f"{name}: a dimension appears twice in dim={dim}")
+        raise ArgumentError(f"{name}: a dimension appears twice in dim={dim}", hint="name each dimension once")
     return tuple(sorted(dims)) if rank else ()
 
 

@@ -159,7 +159,10 @@ def normal(mean: Operand, std: Operand, size: Sequence[Size] | None = None, *, k
     else:
         given = [only_floats("normal", x) for x in (mean, std) if isinstance(x, Node)]
         if not given:
-            raise ArgumentError("normal: neither a tensor nor a size is given")
+            raise ArgumentError(
+                "normal: neither a tensor nor a size is given",
+                hint="give a tensor of means or standard deviations, or a size",
+            )
         total = given[0] if len(given) == 1 else add(given[0], given[1])
         shape, dtype = total.shape, total.tensor.dtype
     return add(mul(normal_numbers("normal", shape, dtype, key), std), mean)

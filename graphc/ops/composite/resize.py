@@ -168,7 +168,7 @@ def _target(
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """The sizes, and for each how far apart in the input two neighbours of the result are."""
     if (size is None) == (factor is None):
-        raise ArgumentError("interpolate: give either size or scale_factor")
+        raise ArgumentError("interpolate: give either size or scale_factor", hint="give exactly one of them")
     sizes_in = [_known(x, 2 + k) for k in range(rank)]
     if size is not None:
         sizes = (size,) * rank if isinstance(size, int) else tuple(size)
@@ -181,7 +181,9 @@ def _target(
         raise ArgumentError(f"interpolate: scale_factor={factor!r}", hint=f"give one factor or {rank}, each above 0")
     sizes = tuple(math.floor(n * f) for n, f in zip(sizes_in, factors, strict=True))
     if any(n < 1 for n in sizes):
-        raise ShapeError(f"interpolate: scale_factor={factor!r} leaves nothing of {shape_text(x.shape)}")
+        raise ShapeError(
+            f"interpolate: scale_factor={factor!r} leaves nothing of {shape_text(x.shape)}", hint="use a larger factor"
+        )
     if recompute:
         return sizes, tuple(n / m for n, m in zip(sizes_in, sizes, strict=True))
     return sizes, tuple(1.0 / f for f in factors)

@@ -37,7 +37,9 @@ def reshape(input: Node, *shape: Sizes) -> Node:
     wanted = sizes_from("reshape", shape)
     unknown = [axis for axis, size in enumerate(wanted) if size == -1]
     if len(unknown) > 1:
-        raise ArgumentError(f"reshape: the shape {shape_text(wanted)} has more than one -1")
+        raise ArgumentError(
+            f"reshape: the shape {shape_text(wanted)} has more than one -1", hint="leave at most one size open"
+        )
     if unknown:
         rest = product(size for size in wanted if size != -1)
         total = input.tensor.size
@@ -65,7 +67,10 @@ def flatten(input: Node, start_dim: int = 0, end_dim: int = -1) -> Node:
         return build.reshape_to(input, (1,))
     first, last = normal_dim("flatten", start_dim, rank), normal_dim("flatten", end_dim, rank)
     if first > last:
-        raise ArgumentError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
+        raise ArgumentError(
+            f"flatten: start_dim {start_dim} comes after end_dim {end_dim}",
+            hint="give the first dimension, then the last",
+        )
     middle = product(input.shape[first : last + 1])
     return build.reshape_to(input, (*input.shape[:first], middle, *input.shape[last + 1 :]))
 
@@ -95,7 +100,9 @@ def permute(input: Node, *dims: int | Sequence[int]) -> Node:
     rank = len(input.shape)
     axes = tuple(normal_dim("permute", axis, rank) for axis in order)
     if len(axes) != rank or len(set(axes)) != rank:
-        raise ArgumentError(f"permute: {order} does not name each of {rank} dimensions once")
+        raise ArgumentError(
+            f"permute: {order} does not name each of {rank} dimensions once", hint="list every dimension once"
+        )
     return build.permute_to(input, axes)
 
 
@@ -117,7 +124,10 @@ def movedim(input: Node, source: int | Sequence[int], destination: int | Sequenc
     come = [normal_dim("movedim", d, rank) for d in ([source] if isinstance(source, int) else source)]
     go = [normal_dim("movedim", d, rank) for d in ([destination] if isinstance(destination, int) else destination)]
     if len(come) != len(go) or len(set(come)) != len(come) or len(set(go)) != len(go):
-        raise ArgumentError(f"movedim: {source} and {destination} don't pair dimensions")
+        raise ArgumentError(
+            f"movedim: {source} and {destination} don't pair dimensions",
+            hint="give as many destinations as sources, each once",
+        )
     rest = iter(axis for axis in range(rank) if axis not in come)
     placed = dict(zip(go, come, strict=True))
     return build.permute_to(input, tuple(placed[axis] if axis in placed else next(rest) for axis in range(rank)))
@@ -141,7 +151,9 @@ def T(input: Node) -> Node:
 def mT(input: Node) -> Node:
     """The last two dimensions exchanged."""
     if len(input.shape) < 2:
-        raise ShapeError(f"mT: takes matrices, not the shape {shape_text(input.shape)}")
+        raise ShapeError(
+            f"mT: takes matrices, not the shape {shape_text(input.shape)}", hint="use T, or unsqueeze it first"
+        )
     return transpose(input, -2, -1)
 
 
@@ -213,7 +225,10 @@ def repeat(input: Node, *sizes: Sizes) -> Node:
     counts = sizes_from("repeat", sizes)
     lead = len(counts) - len(input.shape)
     if lead < 0:
-        raise ShapeError(f"repeat: {len(counts)} counts for {len(input.shape)} dimensions")
+        raise ShapeError(
+            f"repeat: {len(counts)} counts for {len(input.shape)} dimensions",
+            hint="give a count for every dimension, or use tile",
+        )
     shape = ((1,) * lead) + input.shape
     paired = tuple(size for size in shape for size in (1, size))
     spread = tuple(each for count, size in zip(counts, shape, strict=True) for each in (count, size))
@@ -232,7 +247,7 @@ def tile(input: Node, *dims: Sizes) -> Node:
 def cat(tensors: Sequence[Node], dim: int = 0) -> Node:
     """The tensors one after another along `dim`; their other sizes are equal."""
     if not tensors:
-        raise ArgumentError("cat: no tensors are given")
+        raise ArgumentError("cat: no tensors are given", hint="give at least one")
     common = result_dtype(*tensors)
     axis = normal_dim("cat", dim, len(tensors[0].shape))
     parts = [in_dtype("cat", x, common) for x in tensors if x.shape != (0,) or len(tensors[0].shape) == 1]
@@ -243,10 +258,13 @@ def cat(tensors: Sequence[Node], dim: int = 0) -> Node:
 def stack(tensors: Sequence[Node], dim: int = 0) -> Node:
     """The tensors, all of one shape, side by side along a new dimension."""
     if not tensors:
-        raise ArgumentError("stack: no tensors are given")
+        raise ArgumentError("stack: no tensors are given", hint="give at least one")
     shapes = {x.shape for x in tensors}
     if len(shapes) > 1:
-        raise ShapeError(f"stack: the shapes {' and '.join(map(shape_text, sorted(shapes, key=str)))} differ")
+        raise ShapeError(
+            f"stack: the shapes {' and '.join(map(shape_text, sorted(shapes, key=str)))} differ",
+            hint="tensors of one shape are stacked; cat joins others",
+        )
     axis = normal_dim("stack", dim, len(tensors[0].shape) + 1)
     return cat([build.insert_axes(x, (axis,)) for x in tensors], axis)
 
@@ -275,10 +293,13 @@ def select(input: Node, dim: int, index: int) -> Node:
     """The part at one position along `dim`, which is dropped."""
     axis = normal_dim("select", dim, len(input.shape))
     if not input.shape:
-        raise ShapeError("select: a 0-d tensor has no dimension to select from")
+        raise ShapeError("select: a 0-d tensor has no dimension to select from", hint="unsqueeze it first")
     size = input.shape[axis]
     if isinstance(size, int) and not -size <= index < size:
-        raise ArgumentError(f"select: index {index} is out of range for dimension {axis} of size {size}")
+        raise ArgumentError(
+            f"select: index {index} is out of range for dimension {axis} of size {size}",
+            hint="indices count from 0, or from -1 backwards",
+        )
     place = index + size if index < 0 else index
     part = cut(input, axis, place, place + 1)
     return build.reshape_to(part, tuple(s for a, s in enumerate(input.shape) if a != axis))
@@ -306,7 +327,10 @@ def split(input: Node, split_size_or_sections: int | Sequence[int], dim: int = 0
         return tuple(cut(input, axis, start, builtins.min(start + split_size_or_sections, total)) for start in starts)
     sections = tuple(split_size_or_sections)
     if sum(sections) != size:
-        raise ShapeError(f"split: the sizes {list(sections)} add up to {sum(sections)}, not to {size}")
+        raise ShapeError(
+            f"split: the sizes {list(sections)} add up to {sum(sections)}, not to {size}",
+            hint="the sizes add up to that of the dimension",
+        )
     ends = [sum(sections[: i + 1]) for i in range(len(sections))]
     return tuple(cut(input, axis, end - part, end) for part, end in zip(sections, ends, strict=True))
 
@@ -326,7 +350,7 @@ def unbind(input: Node, dim: int = 0) -> tuple[Node, ...]:
     """Every part along `dim`, which is dropped."""
     axis = normal_dim("unbind", dim, len(input.shape))
     if not input.shape:
-        raise ShapeError("unbind: a 0-d tensor has no dimension to take apart")
+        raise ShapeError("unbind: a 0-d tensor has no dimension to take apart", hint="unsqueeze it first")
     return tuple(select(input, axis, i) for i in range(_known("unbind", input.shape[axis])))
 
 
@@ -344,7 +368,7 @@ def diagonal(input: Node, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node
     rank = len(input.shape)
     a, b = normal_dim("diagonal", dim1, rank), normal_dim("diagonal", dim2, rank)
     if a == b:
-        raise ArgumentError(f"diagonal: dim1 and dim2 are both {dim1}")
+        raise ArgumentError(f"diagonal: dim1 and dim2 are both {dim1}", hint="name two dimensions")
     order = tuple(axis for axis in range(rank) if axis not in (a, b))
     x = build.permute_to(input, (*order, a, b))
     rows, columns = _known("diagonal", x.shape[-2]), _known("diagonal", x.shape[-1])

@@ -10,7 +10,7 @@ from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.check import COMPLEX, REAL, equal_dtypes, takes
+from graphc.ops.check import COMPLEX, REAL, equal_dtypes, shape_text, takes
 from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub
 from graphc.ops.composite.operand import Operand, as_tensor, combined, detached, floating, normal_dim
 from graphc.ops.composite.reductions import all_
@@ -196,7 +196,7 @@ def diff(input: Node, n: int = 1, dim: int = -1, prepend: Node | None = None, ap
     if n < 0:
         raise ArgumentError(f"diff: n={n}", hint="use 0 or more")
     if not input.shape:
-        raise ShapeError("diff: a 0-d tensor has no neighbours")
+        raise ShapeError("diff: a 0-d tensor has no neighbours", hint="unsqueeze it first")
     axis = normal_dim("diff", dim, len(input.shape))
     parts = [x for x in (prepend, input, append) if x is not None]
     x = parts[0] if len(parts) == 1 else cat(parts, axis)
@@ -213,7 +213,7 @@ def trapezoid(y: Node, x: Node | None = None, *, dx: Operand = 1, dim: int = -1)
     values = floating(y)
     axis = normal_dim("trapezoid", dim, len(values.shape))
     if not values.shape:
-        raise ShapeError("trapezoid: a 0-d tensor has nothing to integrate")
+        raise ShapeError("trapezoid: a 0-d tensor has nothing to integrate", hint="unsqueeze it first")
     size = values.shape[axis]
     pairs = add(cut(values, axis, 1, size), cut(values, axis, 0, size - 1))
     if x is None:
@@ -227,7 +227,10 @@ def _widths(x: Node, values: Node, axis: int, size: Size) -> Node:
         place = build.reshape_to(place, (place.shape[0], *(1,) * (len(values.shape) - axis - 1)))
     along = len(place.shape) - (len(values.shape) - axis)
     if along < 0 or place.shape[along] != size:
-        raise ShapeError(f"trapezoid: {place.shape} places for {size} samples", hint="give one place for each sample")
+        raise ShapeError(
+            f"trapezoid: places of shape {shape_text(x.shape)} for {size} samples",
+            hint="give one place for each sample",
+        )
     return sub(cut(place, along, 1, size), cut(place, along, 0, size - 1))
 
 
@@ -275,7 +278,10 @@ def view_as_real(input: Node) -> Node:
 def view_as_complex(input: Node) -> Node:
     """The last dimension, of 2, as the parts of complex numbers."""
     if not input.shape or input.shape[-1] != 2:
-        raise ShapeError("view_as_complex: the last dimension must have 2 elements, real and imaginary")
+        raise ShapeError(
+            "view_as_complex: the last dimension must have 2 elements, real and imaginary",
+            hint="stack the parts along the last dimension, or use graphc.complex",
+        )
     axis = len(input.shape) - 1
     first, second = (build.reshape_to(cut(input, axis, k, k + 1), input.shape[:-1]) for k in (0, 1))
     return ew.complex_(first, second)

@@ -1,0 +1,492 @@
+"""What the functions refuse: the first line of the error, its kind, and that it names the user's own line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc as g
+from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, IndexOutOfRange, ShapeError, TraceError
+from tests.composite.case import interpret, native
+
+F = "f32[3,4]"
+IMAGE = "f32[2,4,8,8]"
+Row = tuple[Callable[..., Any], tuple[str, ...], type[GraphcError], str]
+
+CONTRACTIONS: tuple[Row, ...] = (
+    (g.matmul, (F, "f32[5,3]"), ShapeError, "matmul: the inner sizes of [3,4] @ [5,3] differ, 4 and 5"),
+    (
+        g.matmul,
+        (F, "f32[n,3]"),
+        ShapeError,
+        "matmul: the inner sizes of [3,4] @ [n,3] 4 and n are not known to be equal",
+    ),
+    (g.matmul, (F, "f64[4,3]"), DTypeError, "matmul: the dtypes float32 and float64 differ"),
+    (g.matmul, ("bool[3,4]", "bool[4,3]"), DTypeError, "matmul: takes integers, floats or complex numbers, not bool"),
+    (g.matmul, ("f32[]", F), ShapeError, "matmul: takes tensors with dimensions, not [] @ [3,4]"),
+    (
+        g.matmul,
+        ("f32[2,3,4]", "f32[5,4,3]"),
+        ShapeError,
+        "matmul: the shapes [2] and [5] don't broadcast: 2 and 5 in dimension -1",
+    ),
+    (g.mm, ("f32[3]", F), ShapeError, "mm: input must be a matrix (2 dimensions), not of shape [3]"),
+    (g.mm, (F, "f32[4]"), ShapeError, "mm: mat2 must be a matrix"),
+    (g.bmm, (F, F), ShapeError, "bmm: input must be a batch of matrices (3 dimensions), not of shape [3,4]"),
+    (g.bmm, ("f32[2,3,4]", "f32[1,4,3]"), ShapeError, "bmm: the numbers of matrices differ, 2 and 1"),
+    (g.mv, (F, F), ShapeError, "mv: vec must be a vector (1 dimension), not of shape [3,4]"),
+    (g.dot, (F, "f32[4]"), ShapeError, "dot: input must be a vector"),
+    (g.vdot, ("f32[4]", F), ShapeError, "vdot: other must be a vector"),
+    (g.outer, (F, F), ShapeError, "outer: input must be a vector"),
+    (g.addmm, ("f32[2,2]", F, "f32[4,5]"), ShapeError, "addmm: the shapes [2,2] and [3,5] don't broadcast"),
+    (
+        g.addmm,
+        ("f32[2,3,5]", F, "f32[4,5]"),
+        ShapeError,
+        "addmm: input of shape [2,3,5] doesn't repeat to the product's [3,5]",
+    ),
+    (
+        g.linear,
+        (F, "f32[2,5]"),
+        ShapeError,
+        "linear: the inner sizes of an input [3,4] and a weight [2,5] differ, 4 and 5",
+    ),
+    (g.linear, (F, IMAGE), ShapeError, "linear: no input of shape [3,4] with a weight of [2,4,8,8]"),
+    (
+        g.bilinear,
+        (F, F, "f32[2,4,5]"),
+        ShapeError,
+        "bilinear: the last sizes of input2 and the weight's third differ, 4 and 5",
+    ),
+    (g.bilinear, (F, "f32[2,4]", "f32[2,4,4]"), ShapeError, "bilinear: the inputs [3,4] and [2,4] differ before"),
+    (
+        lambda a, b: g.tensordot(a, b, 1),
+        (F, F),
+        ShapeError,
+        "tensordot: the sizes of dimension 1 of a and 0 of b differ, 4 and 3",
+    ),
+    (lambda a, b: g.tensordot(a, b, 3), (F, F), ArgumentError, "tensordot: dims=3 for shapes [3,4] and [3,4]"),
+    (
+        lambda a, b: g.tensordot(a, b, ([0, 0], [0, 1])),
+        (F, F),
+        ArgumentError,
+        "tensordot: dims=([0, 0], [0, 1]) doesn't pair dimensions",
+    ),
+    (lambda x: g.einsum(x, "ij"), (F,), ArgumentError, "einsum: the equation comes first"),
+    (lambda x: g.einsum("ij"), (F,), ArgumentError, "einsum: no operands are given"),
+    (lambda x: g.einsum("ij,jk", x), (F,), ArgumentError, "einsum: 'ij,jk' has 2 terms for 1 operands"),
+    (lambda x: g.einsum("i", x), (F,), ShapeError, "einsum: the term 'i' of 'i' has 1 letters for the shape [3,4]"),
+    (
+        lambda x: g.einsum("ijk...", x),
+        (F,),
+        ShapeError,
+        "einsum: the term 'ijk...' of 'ijk...' has 3 letters for the shape [3,4]",
+    ),
+    (lambda x: g.einsum("i1", x), (F,), ArgumentError, "einsum: '1' in the equation 'i1'"),
+    (lambda x: g.einsum("ij->ik", x), (F,), ArgumentError, "einsum: 'k' of the result is in no operand of 'ij->ik'"),
+    (lambda x: g.einsum("ij->ii", x), (F,), ArgumentError, "einsum: 'i' stands twice in the result of 'ij->ii'"),
+    (lambda x, y: g.einsum("ij,jk", x, y), (F, F), ShapeError, "einsum: the sizes 4 and 3 of 'j' in 'ij,jk' differ"),
+    (
+        lambda x, y: g.einsum("ij,jk", x, y),
+        (F, "f32[n,3]"),
+        ShapeError,
+        "einsum: the sizes 4 and n of 'j' in 'ij,jk' are not known to be equal",
+    ),
+    (
+        lambda x, y: g.einsum("ij,jk", x, y),
+        (F, "f64[4,3]"),
+        DTypeError,
+        "einsum: the dtypes float32 and float64 differ",
+    ),
+)
+
+SUBSCRIPTS: tuple[Row, ...] = (
+    (lambda x: x[3], (F,), ArgumentError, "index: 3 names no element of dimension 0 of [3,4]"),
+    (lambda x: x[:, -5], (F,), ArgumentError, "index: -5 names no element of dimension 1 of [3,4]"),
+    (lambda x: x[0, 0, 0], (F,), ShapeError, "index: 3 indices for the 2 dimensions of [3,4]"),
+    (lambda x: x[..., 0, ...], (F,), ArgumentError, "index: ... stands twice in the brackets"),
+    (lambda x: x[::-1], (F,), ArgumentError, "index: a step of -1 in dimension 0"),
+    (lambda x: x[::0], (F,), ArgumentError, "index: a step of 0 in dimension 0"),
+    (lambda x: x[1.5], (F,), ArgumentError, "index: a float in the brackets"),
+    (lambda x: x["a"], (F,), ArgumentError, "index: a str in the brackets"),
+    (lambda x: x[1.5:], (F,), ArgumentError, "index: 1.5 in a slice"),
+    (lambda x: x[True], (F,), ArgumentError, "index: a plain True in the brackets"),
+    (lambda x: x[[0.5]], (F,), ArgumentError, "index: the list [0.5] holds no integers"),
+    (lambda x: x[[[0], [1, 2]]], (F,), ArgumentError, "index: the list [[0], [1, 2]] holds no integers"),
+    (lambda x: x[x], (F,), DTypeError, "index: a tensor of float32 can't index"),
+    (lambda x: x[x > 0], (F,), TraceError, "index: how many elements a mask chooses is known only when it is computed"),
+    (lambda x: x[np.ones((3, 3), bool)], (F,), ShapeError, "index: a mask of shape [3,3] for dimensions of [3,4]"),
+    (lambda x: x[np.array(True)], (F,), ShapeError, "index: a mask without dimensions"),
+    (lambda x, i: x[i:], (F, "i64[]"), TraceError, "index: the ends of a slice are computed"),
+    (
+        lambda x: x[x.shape[0] - 2 :],
+        ("f32[n]",),
+        ShapeError,
+        "index: whether n - 2 counts from the front or from the end is not known",
+    ),
+    (lambda x, i, j: x[i, j], (F, "i64[2]", "i64[3]"), ShapeError, "index: the shapes [2] and [3] don't broadcast"),
+    (lambda x: x.__setitem__(0, 1), (F,), TraceError, "a traced tensor can't be written to"),
+    (lambda x, i: x.gather(0, i), (F, "i64[3]"), ShapeError, "gather: an index of shape [3] for an input of [3,4]"),
+    (lambda x, i: x.gather(0, i), (F, "f32[3,4]"), DTypeError, "gather: takes integers as the index, not float32"),
+    (
+        lambda x, i: x.gather(0, i),
+        (F, "i64[3,5]"),
+        ShapeError,
+        "gather: the size 5 of dimension 1 of the index is more than the 4 of the input",
+    ),
+    (
+        lambda x, i: x.gather(2, i),
+        (F, "i64[3,4]"),
+        ArgumentError,
+        "gather: dimension 2 is out of range for a tensor of 2 dimensions",
+    ),
+    (g.take, (F, F), DTypeError, "take: takes integers as the index, not float32"),
+    (
+        lambda x, i: x.index_select(0, i),
+        (F, "i64[2,2]"),
+        ShapeError,
+        "index_select: the index must be a vector, not of shape [2,2]",
+    ),
+    (
+        lambda x, i: x.scatter(0, i, x.double()),
+        (F, "i64[3,4]"),
+        DTypeError,
+        "scatter: values of float64 for an input of float32",
+    ),
+    (
+        lambda x, i: x.scatter(0, i, x[:2]),
+        (F, "i64[3,4]"),
+        ShapeError,
+        "scatter: the size 3 of dimension 0 of the index is more than the 2 of src",
+    ),
+    (lambda x, i: x.scatter(0, i, x[0]), (F, "i64[3,4]"), ShapeError, "scatter: src has shape [4], the index [3,4]"),
+    (lambda x, i: x.scatter(0, i), (F, "i64[3,4]"), ArgumentError, "scatter: give either src or value"),
+    (lambda x, i: x.scatter(0, i, x, reduce="multiply"), (F, "i64[3,4]"), ArgumentError, "scatter: reduce='multiply'"),
+    (
+        lambda x, i: x.scatter_add(0, i, x),
+        ("bool[3,4]", "i64[3,4]"),
+        DTypeError,
+        "scatter_add: bools can't be added up",
+    ),
+    (
+        lambda x, i: x.index_add(0, i, x),
+        (F, "i64[2]"),
+        ShapeError,
+        "index_add: the size of dimension 0 of the source and what it goes to differ, 3 and 2",
+    ),
+    (
+        lambda x, i: x.index_copy(0, i, x[0]),
+        (F, "i64[3]"),
+        ShapeError,
+        "index_copy: source has shape [4], the input [3,4]",
+    ),
+    (lambda x: x.index_put((), 1.0), (F,), ArgumentError, "index_put: 0 index tensors for 2 dimensions"),
+    (lambda x: x.masked_fill(x, 0), (F,), DTypeError, "masked_fill: takes bools as the mask, not float32"),
+    (lambda i: g.one_hot(i), ("i64[3]",), ArgumentError, "one_hot: the number of classes is not given"),
+    (lambda i: g.one_hot(i, 3), ("f32[3]",), DTypeError, "one_hot: takes integers as numbers of classes, not float32"),
+    (g.embedding, (F, F), DTypeError, "embedding: takes integers as the numbers of rows, not float32"),
+    (g.embedding, ("i64[3]", "f32[3]"), ShapeError, "embedding: the weight must be a matrix, not of shape [3]"),
+    (lambda x: x.roll((1, 2)), (F,), ArgumentError, "roll: 2 shifts without dims"),
+    (lambda x: x.roll((1, 2), 0), (F,), ArgumentError, "roll: 2 shifts for 1 dimensions"),
+    (lambda x: x.roll(1, 0), ("f32[n]",), ShapeError, "roll: by 1 along the symbolic size n"),
+    (g.tril, ("f32[3]",), ShapeError, "tril: takes matrices, not the shape [3]"),
+)
+
+NETWORKS: tuple[Row, ...] = (
+    (g.gelu, ("i64[3]",), DTypeError, "gelu: takes floats, not int64"),
+    (lambda x: g.gelu(x, "erf"), (F,), ArgumentError, "gelu: approximate='erf'"),
+    (lambda x: x.softmax(0), ("i64[3]",), DTypeError, "softmax: takes floats, not int64"),
+    (lambda x: x.softmax(2), (F,), ArgumentError, "softmax: dimension 2 is out of range for a tensor of 2 dimensions"),
+    (lambda x: g.hardtanh(x, 1, 0), (F,), ArgumentError, "hardtanh: min_val 1 is above max_val 0"),
+    (lambda x: g.softshrink(x, -1.0), (F,), ArgumentError, "softshrink: lambd -1.0 is below 0"),
+    (lambda x: g.celu(x, 0), (F,), ArgumentError, "celu: alpha is 0"),
+    (g.prelu, (F, "f32[3]"), ShapeError, "prelu: a weight of shape [3] for an input of [3,4]"),
+    (lambda x: g.glu(x, 0), (F,), ShapeError, "glu: the size 3 of dimension 0 has no halves"),
+    (
+        lambda x: g.layer_norm(x, 3),
+        (F,),
+        ShapeError,
+        "layer_norm: normalized_shape [3] is not the end of the input's shape [3,4]",
+    ),
+    (lambda x: g.layer_norm(x, ()), (F,), ShapeError, "layer_norm: normalized_shape []"),
+    (lambda x, w: g.layer_norm(x, 4, w), (F, "f32[3]"), ShapeError, "layer_norm: a weight of shape [3], not [4]"),
+    (lambda x: g.rms_norm(x, 3), (F,), ShapeError, "rms_norm: normalized_shape [3] is not the end"),
+    (lambda x: g.group_norm(x, 3), (IMAGE,), ShapeError, "group_norm: 4 channels in 3 groups"),
+    (lambda x: g.group_norm(x, 1), ("f32[3]",), ShapeError, "group_norm: the shape [3] has no dimension of channels"),
+    (lambda x: g.batch_norm(x, None, None), (IMAGE,), ArgumentError, "batch_norm: no running_mean and running_var"),
+    (
+        lambda x, w: g.batch_norm(x, w, w),
+        (IMAGE, "f32[3]"),
+        ShapeError,
+        "batch_norm: a running_mean of shape [3], not [4]",
+    ),
+    (g.instance_norm, (F,), ShapeError, "instance_norm: the shape [3,4] has nothing to normalize over"),
+    (lambda x: g.dropout(x, 1.5), (F,), ArgumentError, "dropout: p=1.5 is no probability"),
+    (g.dropout, (F,), ArgumentError, "dropout: no key is given, and a graph has no random numbers of its own"),
+    (lambda x: g.dropout(x, key=x), (F,), DTypeError, "dropout: takes integers as the key, not float32"),
+    (lambda x: g.dropout(x, key=0.5), (F,), ArgumentError, "dropout: the key is a float"),
+    (lambda x: g.rand(3), (F,), ArgumentError, "rand: no key is given"),
+    (lambda x: g.rand(3, key=1, dtype="int64"), (F,), DTypeError, "rand: no random numbers of int64"),
+    (lambda x: g.randint(3, key=1), (F,), ArgumentError, "randint: no size is given"),
+    (lambda x: g.randint(3, 3, (2,), key=1), (F,), ArgumentError, "randint: nothing is from 3 to before 3"),
+    (lambda x: g.normal(0.0, 1.0, key=1), (F,), ArgumentError, "normal: neither a tensor nor a size is given"),
+    (g.conv2d, (F, "f32[4,4,3,3]"), ShapeError, "conv2d: an input of shape [3,4]"),
+    (g.conv2d, (IMAGE, "f32[4,3,3,3]"), ShapeError, "conv2d: the input's channels and the weight's differ, 4 and 3"),
+    (g.conv2d, (IMAGE, "f32[4,4,3]"), ShapeError, "conv2d: a weight of shape [4,4,3] for an input of [2,4,8,8]"),
+    (g.conv2d, (IMAGE, "f64[4,4,3,3]"), DTypeError, "conv2d: the dtypes float32 and float64 differ"),
+    (g.conv2d, (IMAGE, "f32[4,4,9,9]"), ShapeError, "conv2d: a window that spans 9 elements doesn't fit into 8"),
+    (g.conv2d, (IMAGE, "f32[5,4,3,3]", "f32[4]"), ShapeError, "conv2d: a bias of shape [4] for 5 output channels"),
+    (
+        lambda x, w: g.conv2d(x, w, groups=2),
+        (IMAGE, "f32[5,2,3,3]"),
+        ShapeError,
+        "conv2d: 5 output channels in 2 groups",
+    ),
+    (lambda x, w: g.conv2d(x, w, groups=0), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: groups=0"),
+    (lambda x, w: g.conv2d(x, w, stride=0), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: stride=0"),
+    (lambda x, w: g.conv2d(x, w, stride=(1, 2, 3)), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: stride=(1, 2, 3)"),
+    (lambda x, w: g.conv2d(x, w, padding="full"), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: padding='full'"),
+    (
+        lambda x, w: g.conv2d(x, w, stride=2, padding="same"),
+        (IMAGE, "f32[4,4,3,3]"),
+        ArgumentError,
+        'conv2d: padding="same" with a stride of (2, 2)',
+    ),
+    (
+        lambda x, w: g.conv1d(x, w, padding="same"),
+        ("f32[2,3,8]", "f32[4,3,k]"),
+        ArgumentError,
+        'conv1d: padding="same" with a kernel of symbolic size',
+    ),
+    (
+        lambda x, w: g.conv_transpose2d(x, w, output_padding=1),
+        (IMAGE, "f32[4,3,3,3]"),
+        ArgumentError,
+        "conv_transpose2d: output_padding=1 with stride=1 and dilation=1",
+    ),
+    (
+        lambda x, w: g.conv_transpose2d(x, w, groups=3),
+        (IMAGE, "f32[4,3,3,3]"),
+        ShapeError,
+        "conv_transpose2d: 4 input channels in 3 groups",
+    ),
+    (
+        lambda x, w: g.conv_transpose1d(x, w, padding=3),
+        ("f32[1,2,2]", "f32[2,3,2]"),
+        ShapeError,
+        "conv_transpose1d: padding=3 cuts off more than the 3 elements",
+    ),
+    (lambda x: g.unfold(x, 9), (IMAGE,), ShapeError, "unfold: a window that spans 9 elements doesn't fit into 8"),
+    (
+        lambda x: g.fold(x, 4, 2),
+        ("f32[2,9,9]",),
+        ShapeError,
+        "fold: the rows of columns and 2 channels of 4 differ, 9 and 8",
+    ),
+    (
+        lambda x: g.fold(x, 4, 2),
+        ("f32[2,8,8]",),
+        ShapeError,
+        "fold: the numbers of windows, given and in the output, differ, 8 and 9",
+    ),
+    (lambda x: g.fold(x, 4, 2), ("f32[2]",), ShapeError, "fold: an input of shape [2]"),
+    (
+        lambda x: g.max_pool2d(x, 9),
+        (IMAGE,),
+        ShapeError,
+        "max_pool2d: a window that spans 9 elements doesn't fit into 8",
+    ),
+    (lambda x: g.max_pool2d(x, 2, padding=2), (IMAGE,), ArgumentError, "max_pool2d: padding=2 with kernel_size=2"),
+    (lambda x: g.max_pool2d(x, 0), (IMAGE,), ArgumentError, "max_pool2d: kernel_size=0"),
+    (lambda x: g.max_pool2d(x, 2), ("bool[1,1,4,4]",), DTypeError, "max_pool2d: takes integers or floats, not bool"),
+    (lambda x: g.avg_pool2d(x, 2), ("i64[1,1,4,4]",), DTypeError, "avg_pool2d: takes floats, not int64"),
+    (lambda x: g.avg_pool2d(x, 2, divisor_override=0), (IMAGE,), ArgumentError, "avg_pool2d: divisor_override is 0"),
+    (lambda x: g.lp_pool1d(x, 0, 2), ("f32[1,1,4]",), ArgumentError, "lp_pool1d: norm_type is 0"),
+    (lambda x: g.adaptive_avg_pool2d(x, 0), (IMAGE,), ArgumentError, "adaptive_avg_pool2d: output_size=0"),
+    (
+        lambda x: g.adaptive_avg_pool1d(x, 2),
+        ("f32[1,1,n]",),
+        ShapeError,
+        "adaptive_avg_pool1d: whether 2 cells divide the symbolic size n is not known",
+    ),
+    (lambda x: g.pad(x, (1,)), (F,), ArgumentError, "pad: 1 edges for 2 dimensions"),
+    (
+        lambda x: g.pad(x, (4, 0), "reflect"),
+        (F,),
+        ShapeError,
+        "pad: 4 elements can't be put beside the 4 of dimension 1",
+    ),
+    (lambda x: g.pad(x, (1, 0), "mirror"), (F,), ArgumentError, "pad: mode='mirror'"),
+    (lambda x: g.pad(x, (1, 0), "reflect", 1.0), (F,), ArgumentError, "pad: a value with mode='reflect'"),
+    (lambda x: g.pad(x, (1, 0), "replicate"), ("f32[0]",), ShapeError, "pad: dimension 0 of [0] is empty"),
+    (
+        lambda x: g.pad(x, (x.shape[0], 0), "replicate"),
+        ("f32[n]",),
+        ArgumentError,
+        "pad: symbolic edges with mode='replicate'",
+    ),
+    (g.interpolate, (IMAGE,), ArgumentError, "interpolate: give either size or scale_factor"),
+    (lambda x: g.interpolate(x, 2), (F,), ShapeError, "interpolate: an input of shape [3,4]"),
+    (
+        lambda x: g.interpolate(x, 2, mode="cubic"),
+        (IMAGE,),
+        ArgumentError,
+        "interpolate: mode='cubic' for 2 spatial dimensions",
+    ),
+    (
+        lambda x: g.interpolate(x, 2, align_corners=True),
+        (IMAGE,),
+        ArgumentError,
+        "interpolate: align_corners with mode='nearest'",
+    ),
+    (lambda x: g.interpolate(x, (2, 0)), (IMAGE,), ArgumentError, "interpolate: size=(2, 0)"),
+    (lambda x: g.interpolate(x, scale_factor=-1.0), (IMAGE,), ArgumentError, "interpolate: scale_factor=-1.0"),
+    (
+        lambda x: g.interpolate(x, scale_factor=0.01),
+        (IMAGE,),
+        ShapeError,
+        "interpolate: scale_factor=0.01 leaves nothing of [2,4,8,8]",
+    ),
+    (lambda x: g.interpolate(x, 2), ("f32[1,1,n]",), ShapeError, "interpolate: the size n of dimension 2 is symbolic"),
+)
+
+LOSSES: tuple[Row, ...] = (
+    (g.mse_loss, (F, "f32[3,1]"), ShapeError, "mse_loss: an input of shape [3,4] and a target of [3,1]"),
+    (lambda x: g.mse_loss(x, x, "avg"), (F,), ArgumentError, "mse_loss: reduction='avg'"),
+    (g.mse_loss, ("i64[3]", "i64[3]"), DTypeError, "mse_loss: takes floats, not int64"),
+    (lambda x: g.smooth_l1_loss(x, x, beta=-1), (F,), ArgumentError, "smooth_l1_loss: beta -1 is below 0"),
+    (lambda x: g.huber_loss(x, x, delta=0), (F,), ArgumentError, "huber_loss: delta 0 is not above 0"),
+    (g.gaussian_nll_loss, (F, F, "f32[5,3,4]"), ShapeError, "gaussian_nll_loss: a variance of shape [5,3,4]"),
+    (
+        g.cosine_embedding_loss,
+        (F, F, F),
+        ShapeError,
+        "cosine_embedding_loss: inputs of shapes [3,4] and [3,4] with a target of [3,4]",
+    ),
+    (g.cross_entropy, (F, "i64[4]"), ShapeError, "cross_entropy: a target of shape [4] for an input of [3,4]"),
+    (g.cross_entropy, (F, "f32[3]"), ShapeError, "cross_entropy: probabilities of shape [3] for an input of [3,4]"),
+    (g.cross_entropy, (F, "bool[3]"), DTypeError, "cross_entropy: a target of bool"),
+    (g.cross_entropy, (F, "i64[3]", "f32[3]"), ShapeError, "cross_entropy: a weight of shape [3] for 4 classes"),
+    (g.cross_entropy, ("f32[]", "i64[]"), ShapeError, "cross_entropy: the input has no dimension of classes"),
+    (
+        lambda x, t: g.cross_entropy(x, t, label_smoothing=2.0),
+        (F, "i64[3]"),
+        ArgumentError,
+        "cross_entropy: label_smoothing=2.0",
+    ),
+    (g.nll_loss, (F, "f32[3]"), DTypeError, "nll_loss: a target of float32"),
+)
+
+ELEMENTS: tuple[Row, ...] = (
+    (g.add, (F, "f32[3,3]"), ShapeError, "add: the shapes [3,4] and [3,3] don't broadcast: 4 and 3 in dimension -1"),
+    (
+        g.add,
+        (F, "f32[3,n]"),
+        ShapeError,
+        "add: the shapes [3,4] and [3,n] are not known to broadcast: 4 and n in dimension -1",
+    ),
+    (lambda x: x + "a", (F,), ArgumentError, "a str is no tensor or number"),
+    (lambda x: x + 300, ("u8[3]",), DTypeError, "add: 300 is no uint8"),
+    (lambda x: g.div(x, x, rounding_mode="up"), (F,), ArgumentError, "div: rounding_mode='up'"),
+    (lambda x: x**-1, ("i64[3]",), ArgumentError, "pow: an integer to a negative power is no integer"),
+    (lambda x: x.clamp(), (F,), ArgumentError, "clamp: neither min nor max is given"),
+    (g.isclose, (F, "f64[3,4]"), DTypeError, "isclose: the dtypes float32 and float64 differ"),
+    (lambda x: x.diff(-1), (F,), ArgumentError, "diff: n=-1"),
+    (g.diff, ("f32[]",), ShapeError, "diff: a 0-d tensor has no neighbours"),
+    (g.trapezoid, ("f32[]",), ShapeError, "trapezoid: a 0-d tensor has nothing to integrate"),
+    (g.trapezoid, (F, "f32[3]"), ShapeError, "trapezoid: places of shape [3] for 4 samples"),
+    (g.view_as_complex, (F,), ShapeError, "view_as_complex: the last dimension must have 2 elements"),
+    (g.view_as_real, (F,), DTypeError, "view_as_real: takes complex numbers, not float32"),
+    (g.mean, ("i64[3]",), DTypeError, "mean: the mean of int64 numbers is no int64"),
+    (g.argmax, ("bool[3]",), DTypeError, "argmax: not for bools"),
+    (lambda x: x.sum((0, 0)), (F,), ArgumentError, "sum: a dimension appears twice in dim=(0, 0)"),
+    (lambda x: x.sum(1.0), (F,), ArgumentError, "sum: dim must be an int, not a float"),
+    (lambda x: x.norm("nuc"), (F,), ArgumentError, "norm: p='nuc'"),
+    (lambda x: x.amax(), ("f32[0]",), ShapeError, "max: axis 0 of the shape [0] is empty"),
+)
+
+SHAPES: tuple[Row, ...] = (
+    (lambda x: x.reshape(5, -1), (F,), ShapeError, "reshape: 12 elements of the shape [3,4] don't fill [5,-1]"),
+    (lambda x: x.reshape(-1, -1), (F,), ArgumentError, "reshape: the shape [-1,-1] has more than one -1"),
+    (lambda x: x.reshape(5, 2), (F,), ShapeError, "reshape: [3,4] has 12 elements and [5,2] has 10"),
+    (lambda x: x.reshape(1.5), (F,), ArgumentError, "reshape: 1.5 is no size"),
+    (lambda x: x.flatten(1, 0), (F,), ArgumentError, "flatten: start_dim 1 comes after end_dim 0"),
+    (lambda x: x.permute(0, 0), (F,), ArgumentError, "permute: (0, 0) does not name each of 2 dimensions once"),
+    (lambda x: g.movedim(x, (0, 1), 0), (F,), ArgumentError, "movedim: (0, 1) and 0 don't pair dimensions"),
+    (g.t, (IMAGE,), ShapeError, "t: takes at most 2 dimensions, not 4"),
+    (lambda x: x.mT, ("f32[3]",), ShapeError, "mT: takes matrices, not the shape [3]"),
+    (lambda x: x.expand(3, 5), (F,), ShapeError, "expand: the size 4 of dimension 1 can't become 5"),
+    (lambda x: x.expand(4), (F,), ShapeError, "expand: the shape [4] has fewer dimensions than [3,4]"),
+    (lambda x: x.repeat(2), (F,), ShapeError, "repeat: 1 counts for 2 dimensions"),
+    (lambda x: g.cat([]), (F,), ArgumentError, "cat: no tensors are given"),
+    (lambda x: g.cat([x, x[:, 1:]]), (F,), ShapeError, "concat: the sizes of axis 1 differ, 4 and 3"),
+    (lambda x: g.stack([]), (F,), ArgumentError, "stack: no tensors are given"),
+    (lambda x: g.stack([x, x[0]]), (F,), ShapeError, "stack: the shapes [3,4] and [4] differ"),
+    (lambda x: x.select(0, 3), (F,), ArgumentError, "select: index 3 is out of range for dimension 0 of size 3"),
+    (lambda x: x.select(0, 0), ("f32[]",), ShapeError, "select: a 0-d tensor has no dimension to select from"),
+    (lambda x: x.split(0), (F,), ArgumentError, "split: parts of size 0"),
+    (lambda x: x.split([1, 1]), (F,), ShapeError, "split: the sizes [1, 1] add up to 2, not to 3"),
+    (lambda x: x.split(2), ("f32[n]",), ShapeError, "split: how many parts there are depends on the symbolic size n"),
+    (lambda x: x.chunk(0), (F,), ArgumentError, "chunk: 0 parts"),
+    (lambda x: x.unbind(), ("f32[]",), ShapeError, "unbind: a 0-d tensor has no dimension to take apart"),
+    (lambda x: x.diagonal(0, 1, 1), (F,), ArgumentError, "diagonal: dim1 and dim2 are both 1"),
+    (lambda x: g.arange(0, 1, 0), (F,), ArgumentError, "arange: the step is 0"),
+    (lambda x: g.arange(0.5, x.shape[0]), ("f32[n]",), ArgumentError, "arange: a float beside a symbolic size"),
+    (lambda x: g.arange(0, 9, x.shape[0]), ("f32[n]",), ArgumentError, "arange: the step is the symbolic size n"),
+    (lambda x: g.arange(3, dtype="bool"), (F,), ArgumentError, "arange: no range of bool"),
+    (lambda x: g.linspace(0, 1, -1), (F,), ArgumentError, "linspace: -1 steps"),
+    (lambda x: g.full((2,), x), (F,), ShapeError, "full: a fill_value of shape [3,4]"),
+    (lambda x: g.zeros(2, dtype="float31"), (F,), DTypeError, "'float31' is no dtype graphc computes with"),
+    (lambda x: g.meshgrid(x), (F,), ShapeError, "meshgrid: takes vectors, not the shape [3,4]"),
+    (lambda x: g.meshgrid(x[0], indexing="yx"), (F,), ArgumentError, "meshgrid: indexing='yx'"),
+    (lambda x: g.block_diag(), (F,), ArgumentError, "block_diag: no tensors are given"),
+    (g.block_diag, (IMAGE,), ShapeError, "block_diag: takes tensors of at most 2 dimensions"),
+)
+
+ROWS = (*CONTRACTIONS, *SUBSCRIPTS, *NETWORKS, *LOSSES, *ELEMENTS, *SHAPES)
+
+
+@pytest.mark.parametrize(("build", "specs", "kind", "message"), ROWS, ids=[row[3][:60] for row in ROWS])
+def test_refused(build: Callable[..., Any], specs: tuple[str, ...], kind: type[GraphcError], message: str) -> None:
+    def users_function(*x: Any) -> Any:
+        return build(*x)
+
+    with pytest.raises(kind) as caught:
+        g.symbolic_trace(users_function, *specs)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith(message), lines[0]
+    assert "test_errors.py" in lines[1]
+    assert len(lines) == 3, "every error says the way out"
+
+
+def test_the_sign_of_a_slices_end_is_the_users_to_declare() -> None:
+    graph = g.symbolic_trace(lambda x: x[x.shape[0] - 2 :], "f32[n] where n in 2..64")
+    assert str(graph.outputs[0].type) == "f32[2]"
+
+
+OUT_OF_RANGE: tuple[tuple[str, Callable[..., Any], tuple[int, ...], Any], ...] = (
+    ("subscript", lambda x, i: x[i], (3,), 3),
+    ("two subscripts", lambda x, i: x[i, i], (3, 4), 3),
+    ("gather", lambda x, i: x.gather(1, i[None]), (3, 4), 4),
+    ("take", lambda x, i: g.take(x, i), (3, 4), -13),
+    ("scatter", lambda x, i: x.scatter(0, i, 0.0), (3,), -4),
+    ("index_add", lambda x, i: x.index_add(0, i, x[:1]), (3,), 3),
+    ("embedding", lambda x, i: g.embedding(i, x), (3, 4), 3),
+    ("one_hot", lambda x, i: g.one_hot(i, 3), (3,), -1),
+    ("cross_entropy", lambda x, i: g.cross_entropy(x[:1], i), (1, 4), 4),
+    ("cross_entropy below", lambda x, i: g.cross_entropy(x[:1], i), (1, 4), -1),
+)
+
+
+@pytest.mark.parametrize(("name", "build", "shape", "index"), OUT_OF_RANGE, ids=[row[0] for row in OUT_OF_RANGE])
+def test_an_index_out_of_range_is_reported_by_the_run(
+    name: str, build: Callable[..., Any], shape: tuple[int, ...], index: int
+) -> None:
+    arrays = np.zeros(shape, np.float32), np.array([index])
+    for run in (interpret, native):
+        with pytest.raises(IndexOutOfRange) as caught:
+            run(build, *arrays)
+        assert "test_errors.py" in str(caught.value)

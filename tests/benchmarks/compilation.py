@@ -16,6 +16,7 @@ import numpy as np
 
 import graphc
 from graphc.frontend.executable import Executable, make_program, optimize
+from graphc.kernel.text import print_kernel
 from tests.benchmarks.case import STEP, digits, step_inputs
 
 ROWS, COLUMNS = 4096, 1024
@@ -62,7 +63,8 @@ def seconds(kind: str, nodes: int) -> dict[str, float]:
     executable(x, x)
     times.append(time.perf_counter())
     stages = {name: b - a for name, a, b in zip(("trace", "passes", "program", "code"), times, times[1:])}
-    return {"total": times[-1] - times[0], **stages, "nodes": len(graph.nodes), "kernels": len(executable.kernels)}
+    texts = {print_kernel(launch.kernel) for launch in program.launches}  # code is made for each text once
+    return {"total": times[-1] - times[0], **stages, "nodes": len(graph.nodes), "kernels": len(texts)}
 
 
 def facts() -> dict[str, dict[str, int]]:

@@ -8,7 +8,8 @@ cost, else it starts a group of its own and its value goes through memory. What 
 node: an *access* gives for each of its dimensions the loop axis that indexes it, or the set of axes that the index
 depends on. The axes of a group are the dimensions of its root (the domain) and one for each dimension that is reduced.
 
-- Elementwise and movement nodes join; those many instructions long only where they are computed once per element.
+- Elementwise and movement nodes join; those many instructions long only where they are computed once per element, and
+  none that would be computed many times over. A `concat` of many parts is a root, written part by part.
 - A reduction joins where its value is needed once for each point of some leading loops (`outer`): softmax and layer
   norm thus become one kernel, outer loops over rows, and the row's reductions before the loop over its columns.
 - A contraction joins as the anchor of an elementwise group, its epilogue; what moves its operands joins its panels.
@@ -19,8 +20,9 @@ A group only takes a node whose other readers stand below it (`height`), so no c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from graphc.ir.dim import bounds, product
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
@@ -28,11 +30,19 @@ from graphc.ir.location import Location
 from graphc.ir.op import Flags
 from graphc.ir.type import TensorType, TupleType
 from graphc.ops import creation, movement
-from graphc.passes.access import Access, Axis, dependencies, is_kept, reads
+from graphc.passes.access import Access, Axis, dependencies, is_kept, operand_accesses
+from graphc.passes.lower_parts import has_many_parts
 from graphc.passes.pipeline import register
 
 SERIAL_LIMIT = 16384
 """Elements that a kernel without a parallel loop may take for the sake of fusion."""
+PATH_LIMIT = 8
+"""Ways in which one kernel may evaluate a node: sums of a value and the same shifted double them each time."""
+DEPTH_LIMIT = 24
+"""How deep lowering rules may call each other; each takes some fourteen frames of Python's stack."""
+
+Path: TypeAlias = "tuple[Access, int]"
+"""A way in which a node is evaluated: its access, and a number that tells apart what the access doesn't."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,10 +53,16 @@ class Group:
     height: int
     """Longest path from here to an output, in groups: what this group reads from stands higher."""
     accesses: dict[Node, tuple[Access, ...]] = field(default_factory=dict)
+    paths: dict[Node, tuple[Path, ...]] = field(default_factory=dict)
+    """The ways in which each node is evaluated; those by the same indices under the same condition are one."""
+    depth: dict[Node, int] = field(default_factory=dict)
+    """Lowering rules that call each other before the node is reached; along elementwise nodes none do."""
     outer: tuple[Axis, ...] | None = None
     """Axes of the loops in front of which reductions run; None while there are none."""
     anchor: Node | None = None
     """The node that has no pull-style lowering: at most one."""
+    _reads: dict[Node, dict[Node, dict[Path, None]]] = field(default_factory=dict)
+    _marks: dict[tuple[Node, int, Path], int] = field(default_factory=dict)
 
     @property
     def root(self) -> Node:
@@ -57,6 +73,50 @@ class Group:
     def domain(self) -> tuple[Axis, ...]:
         """The axes of the root."""
         return tuple(Axis(self.root, i) for i in range(len(self.root.shape)))
+
+    def add(self, node: Node, paths: tuple[Path, ...], depth: int = 0) -> None:
+        """Take in a node that is read in these ways."""
+        self.paths[node] = paths
+        self.accesses[node] = accesses_of(paths)
+        self.depth[node] = depth
+
+    def reads(self, user: Node) -> dict[Node, dict[Path, None]]:
+        """How a member reads each of its operands."""
+        found = self._reads.get(user)
+        if found is None:
+            found = self._reads[user] = {}
+            is_row = is_kept(user, self.accesses[user], self.root, self.outer)
+            for access, mark in ((self.domain, 0),) if is_row else self.paths[user]:
+                for i, (operand, wanted) in enumerate(zip(user.inputs, operand_accesses(user, access), strict=True)):
+                    path = (wanted, self._mark(user, i, wanted, (access, mark)))
+                    found.setdefault(operand, {})[path] = None
+        return found
+
+    def forget_reads(self) -> None:
+        """Find reads anew: what is kept for a row depends on the outer axes."""
+        self._reads.clear()
+
+    def _mark(self, user: Node, position: int, wanted: Access, path: Path) -> int:
+        """0 where the access says all about the indices, else a number for this way to the operand."""
+        if user.op.has(Flags.ELEMENTWISE):
+            return path[1]
+        is_exact = all(isinstance(index, Axis) or not index for index in wanted)
+        if path[1] == 0 and is_exact and user.op not in (movement.pad, movement.concat):
+            return 0
+        return self._marks.setdefault((user, position, path), len(self._marks) + 1)
+
+
+@dataclass(slots=True)
+class Request:
+    """How a group reads a node: the ways, in order, and how deep its lowering rule would be called."""
+
+    paths: dict[Path, None] = field(default_factory=dict)
+    depth: int = 0
+
+
+def accesses_of(paths: Iterable[Path]) -> tuple[Access, ...]:
+    """The distinct accesses of paths, in order."""
+    return tuple(dict.fromkeys(access for access, _ in paths))
 
 
 @register("fuse")
@@ -112,7 +172,7 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
             must_write = True
         if must_write:
             group = Group([node], 1 + max((g.height for g in candidates), default=0))
-            group.accesses[node] = (group.domain,)
+            group.add(node, ((group.domain, 0),))
             _take(node, group)
             groups.append(group)
             joined = [group, *joined]
@@ -120,16 +180,16 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
     return groups
 
 
-def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> dict[Group, tuple[Access, ...]]:
-    """For each group that reads the node, how: the distinct accesses in order."""
-    requests: dict[Group, dict[Access, None]] = {}
+def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> dict[Group, Request]:
+    """What each group that reads the node wants of it."""
+    requests: dict[Group, Request] = {}
     for user in dict.fromkeys(graph.users[node]):
+        step = 0 if user.op.has(Flags.ELEMENTWISE) else 2 if user.op.has(Flags.REDUCTION) else 1
         for group in members[user]:
-            found = requests.setdefault(group, {})
-            for operand, wanted in reads(user, group.accesses[user], group.root, group.outer):
-                if operand is node:
-                    found[wanted] = None
-    return {group: tuple(found) for group, found in requests.items()}
+            request = requests.setdefault(group, Request())
+            request.paths.update(group.reads(user)[node])
+            request.depth = max(request.depth, group.depth[user] + step)
+    return requests
 
 
 def _is_repeatable(node: Node) -> bool:
@@ -141,8 +201,10 @@ def _is_repeatable(node: Node) -> bool:
     return node.tensor.size == 1 and node.op.has(Flags.ELEMENTWISE)
 
 
-def _join(node: Node, group: Group, accesses: tuple[Access, ...], limit: int, is_written: bool) -> bool:
-    if len(group.accesses) >= limit or not accesses:
+def _join(node: Node, group: Group, request: Request, limit: int, is_written: bool) -> bool:
+    paths = tuple(request.paths)
+    accesses = accesses_of(paths)
+    if not paths or len(group.accesses) >= limit or len(paths) > PATH_LIMIT or request.depth > DEPTH_LIMIT:
         return False
     if is_written and not _is_writable(node, group, accesses):
         return False
@@ -150,14 +212,14 @@ def _join(node: Node, group: Group, accesses: tuple[Access, ...], limit: int, is
         if not node.op.has(Flags.CONTRACTION) or not _can_anchor(group, accesses, node):
             return False
     elif has_reduction(node):
-        if not _can_reduce(node, group, accesses):
+        if len(paths) > 1 or not _can_reduce(node, group, accesses):
             return False
     elif node.op.has(Flags.EXPENSIVE):
-        if not _is_computed_once(node, group, accesses):
+        if not _is_computed_once(node, group, paths):
             return False
-    elif len(accesses) > 3:
+    elif len(accesses) > 3 or has_many_parts(node):
         return False
-    group.accesses[node] = accesses
+    group.add(node, paths, request.depth)
     _take(node, group)
     if is_written:
         group.outputs.append(node)
@@ -170,6 +232,7 @@ def _take(node: Node, group: Group) -> None:
         group.anchor = node
     elif has_reduction(node):
         group.outer = tuple(sorted(dependencies(group.accesses[node][0]), key=lambda axis: axis.index))
+        group.forget_reads()
 
 
 def has_reduction(node: Node) -> bool:
@@ -202,8 +265,9 @@ def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
 
 
 def _fills(node: Node, access: Access) -> bool:
-    """Whether every dimension that isn't 1 has an axis of its own."""
-    return all(isinstance(axis, Axis) or size == 1 for axis, size in zip(access, node.shape, strict=True))
+    """Whether every dimension has an axis of its own, or is of size 1 and always accessed at its one index."""
+    pairs = zip(access, node.shape, strict=True)
+    return all(isinstance(index, Axis) or (size == 1 and not index) for index, size in pairs)
 
 
 def _spans(node: Node, access: Access) -> bool:
@@ -245,9 +309,10 @@ def _is_computed_once_per(outer: tuple[Axis, ...], group: Group, member: Node) -
     return all(dependencies(access) >= set(outer) for access in group.accesses[member])
 
 
-def _is_computed_once(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
+def _is_computed_once(node: Node, group: Group, paths: tuple[Path, ...]) -> bool:
     """Whether each element is computed about once: no loop runs over it that its index doesn't depend on."""
-    if len(accesses) > 1 and not is_kept(node, accesses, group.root, group.outer):
+    accesses = accesses_of(paths)
+    if len(paths) > 1 and not is_kept(node, accesses, group.root, group.outer):
         return False
     sizes = dict(zip(group.domain, group.root.shape, strict=True))
     domain = {axis for axis in group.domain if sizes[axis] != 1}

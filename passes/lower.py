@@ -31,6 +31,7 @@ from graphc.ops.indices import linear_index, split_index
 from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
 from graphc.passes.lower_opaque import lower_scan, lower_scatter
+from graphc.passes.lower_parts import has_many_parts, lower_parts
 from graphc.passes.two_stage import Partial, split_long_reduction
 
 
@@ -137,6 +138,8 @@ class GroupLowering:
     def lower(self) -> list[KernelCall]:
         """The kernels of the group."""
         anchor = next((node for node in self.body.nodes if node.op.has(Flags.OPAQUE)), None)
+        if anchor is None and has_many_parts(self.body.outputs[0]):
+            return lower_parts(self)
         if anchor is None:
             self._lower_loops()
             return self._finish_split()

@@ -4,9 +4,9 @@
     arrays = structured_arguments(graph, seed=7)
 
 Beside what `tests.random_graphs` has: every dtype, norms over any axes, contractions with batch and permuted axes,
-windows, folds, scatters, scans, long axes, and outputs that are inputs, constants, views or repeated. Sizes run from 0
-to some thousands. Ops that jump (comparisons, argmax, rounding) only see values that every implementation computes to the
-bit, so that the others can be compared to a tolerance.
+windows, folds, scatters, scans, long axes, and outputs that are inputs, constants, views or repeated. Sizes run from
+0 to some thousands. Ops that jump (comparisons, argmax, rounding) only see values that every implementation computes
+to the bit, so that the others can be compared to a tolerance.
 """
 
 from __future__ import annotations

@@ -63,6 +63,11 @@ def _views() -> Iterator[Case]:
     yield _move("flip", lambda x: x.flip(0, -1), lambda x: np.flip(x, (0, -1)), x)
     yield _move("diagonal", lambda x: x.diagonal(1, 1, 2), lambda x: np.diagonal(x, 1, 1, 2), x)
     yield _move("diagonal", lambda x: x.diagonal(-1), lambda x: np.diagonal(x, -1), m)
+    yield _move("diag", g.diag, np.diag, m)
+    for offset in (0, 2, -1):
+        yield _move("diag", lambda x, o=offset: g.diag(x, o), lambda x, o=offset: np.diag(x, o), draw(3))
+    yield _move("fliplr", g.fliplr, np.fliplr, x)
+    yield _move("flipud", g.flipud, np.flipud, x)
     yield _move("contiguous", lambda x: x.contiguous() * 1, lambda x: x, m)
     yield _move("clone", lambda x: x.clone() * 1, lambda x: x, m)
     yield _move("detach", g.detach, lambda x: x, m)
@@ -187,13 +192,28 @@ def _reductions() -> Iterator[Case]:
     for name in ("any", "all"):
         yield Case(name, lambda x, n=name: getattr(x, n)(dim=1), lambda x, n=name: getattr(np, n)(x, 1), (bits(3, 3),))
         yield Case(name, getattr(g, name), getattr(np, name), (n,))
+        yield Case(
+            f"a{'max' if name == 'any' else 'min'}",
+            lambda x, n=name: x.amax() if n == "any" else x.amin(),
+            getattr(np, name),
+            (bits(3),),
+        )
+    yield Case("aminmax", lambda x: tuple(g.aminmax(x, dim=1)), lambda x: [x.min(1), x.max(1)], (x,), gradient=True)
+    yield Case("trace", g.trace, np.trace, (x[0],), gradient=True)
+    holes = np.where(x > 1, np.nan, x)
+    yield Case("nansum", lambda x: g.nansum(x, 1), lambda x: np.nansum(x, 1), (holes,))
+    yield Case("nansum", g.nansum, np.nansum, (n,))
+    yield Case("nanmean", lambda x: g.nanmean(x, (0, 2)), lambda x: np.nanmean(x, (0, 2)), (holes,))
+    yield Case(
+        "std_mean", lambda x: g.std_mean(x, dim=1), lambda x: [np.std(x, 1, ddof=1), x.mean(1)], (x,), gradient=True
+    )
     yield Case("count_nonzero", g.count_nonzero, np.count_nonzero, (n,))
     yield Case("cumsum", lambda x: x.cumsum(1), lambda x: np.cumsum(x, 1), (x,), gradient=True)
     yield Case("cumsum", lambda x: x.cumsum(0), lambda x: np.cumsum(x, 0), (bits(5),))
     yield Case("logsumexp", lambda x: x.logsumexp(1), lambda x: scipy.special.logsumexp(x, 1), (x,), gradient=True)
     far = np.array([[1e4, -1e4], [-np.inf, -np.inf], [np.inf, 0.0]])
     yield Case("logsumexp", lambda x: x.logsumexp(1), lambda x: np.array([1e4, -np.inf, np.inf]), (far,))
-    for p in (1, 2, 3.0, np.inf, -np.inf):
+    for p in (1, 2, 3.0, -1.0, np.inf, -np.inf):
         yield Case(
             "norm",
             lambda x, p=p: x.norm(p, dim=1),

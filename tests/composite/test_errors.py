@@ -193,6 +193,10 @@ SUBSCRIPTS: tuple[Row, ...] = (
     (lambda x: x.roll((1, 2), 0), (F,), ArgumentError, "roll: 2 shifts for 1 dimensions"),
     (lambda x: x.roll(1, 0), ("f32[n]",), ShapeError, "roll: by 1 along the symbolic size n"),
     (g.tril, ("f32[3]",), ShapeError, "tril: takes matrices, not the shape [3]"),
+    (g.trace, ("f32[3]",), ShapeError, "trace: takes a matrix, not the shape [3]"),
+    (g.diag, ("f32[3,3,3]",), ShapeError, "diag: takes a vector or a matrix, not the shape [3,3,3]"),
+    (g.fliplr, ("f32[3]",), ShapeError, "fliplr: the shape [3] has no columns"),
+    (g.flipud, ("f32[]",), ShapeError, "flipud: a 0-d tensor has no rows"),
 )
 
 NETWORKS: tuple[Row, ...] = (

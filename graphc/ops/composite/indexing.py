@@ -13,13 +13,14 @@ from graphc.ir.dtype import bool_, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
-from graphc.ops import build, creation, indexing
+from graphc.ops import build, creation, indexing, movement, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, equal_sizes, shape_text, takes
 from graphc.ops.composite.arithmetic import mul
 from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim, widened
 from graphc.ops.composite.reductions import flat_positions, take_along
 from graphc.ops.composite.shapes import cat, cut
+from graphc.ops.composite.shapes import diagonal as part_on_diagonal
 from graphc.ops.composite.subscript import merged, pick
 from graphc.ops.function import function
 
@@ -315,7 +316,7 @@ def _rolled(x: Node, shift: int, axis: int) -> Node:
     return x if first == 0 else cat([cut(x, axis, first, size), cut(x, axis, 0, first)], axis)
 
 
-# Triangles
+# Triangles and diagonals
 
 
 def _triangle(name: str, x: Node, diagonal: int, is_lower: bool) -> Node:
@@ -338,3 +339,45 @@ def tril(input: Node, diagonal: int = 0) -> Node:
 def triu(input: Node, diagonal: int = 0) -> Node:
     """Matrices with 0 below a diagonal."""
     return _triangle("triu", input, diagonal, False)
+
+
+@function(method=True)
+def trace(input: Node) -> Node:
+    """The sum of the elements on the diagonal of a matrix; of integers and bools an int64."""
+    if len(input.shape) != 2:
+        raise ShapeError(f"trace: takes a matrix, not the shape {shape_text(input.shape)}", hint="sum x.diagonal()")
+    return reduction.sum_(part_on_diagonal(input), axes=(0,))
+
+
+@function(method=True)
+def diag(input: Node, diagonal: int = 0) -> Node:
+    """The diagonal of a matrix; of a vector the matrix that has it as its diagonal, and 0 elsewhere."""
+    if len(input.shape) == 2:
+        return part_on_diagonal(input, diagonal)
+    if len(input.shape) != 1:
+        raise ShapeError(
+            f"diag: takes a vector or a matrix, not the shape {shape_text(input.shape)}", hint="use diagonal"
+        )
+    size = input.shape[0] + abs(diagonal)
+    low = max(-diagonal, 0)
+    lined = movement.pad(input, build.zero(input.tensor.dtype), low=(low,), high=(abs(diagonal) - low,), interior=(0,))
+    column = build.repeat_along(lined, (1,), (size, size))
+    row, place = (creation.iota(shape=column.shape, axis=axis, dtype=i64) for axis in (0, 1))
+    is_on = ew.eq(ew.add(row, build.full_like(row, diagonal)), place)
+    return ew.select(is_on, column, build.zeros_like(column))
+
+
+@function()
+def fliplr(input: Node) -> Node:
+    """Columns (dimension 1) in reverse order."""
+    if len(input.shape) < 2:
+        raise ShapeError(f"fliplr: the shape {shape_text(input.shape)} has no columns", hint="use flip")
+    return movement.flip(input, axes=(1,))
+
+
+@function()
+def flipud(input: Node) -> Node:
+    """Rows (dimension 0) in reverse order."""
+    if not input.shape:
+        raise ShapeError("flipud: a 0-d tensor has no rows", hint="unsqueeze it first")
+    return movement.flip(input, axes=(0,))

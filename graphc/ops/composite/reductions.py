@@ -13,7 +13,7 @@ from graphc.ir.op import Op
 from graphc.ops import build, creation, indexing, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import div, maximum, minimum, sub, truth
-from graphc.ops.composite.operand import floating, normal_dim, normal_dims
+from graphc.ops.composite.operand import detached, floating, normal_dim, normal_dims, only_floats, widened
 from graphc.ops.function import function
 
 Dims: TypeAlias = "int | tuple[int, ...] | list[int] | None"
@@ -77,7 +77,27 @@ def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType |
             hint="convert them first, e.g. x.mean(dtype='float32')",
         )
     dims = normal_dims("mean", dim, len(x.shape))
-    return div(reduced(reduction.sum_, x, dims, keepdim), count(x, dims, real_of(x.tensor.dtype)))
+    total = reduced(reduction.sum_, widened(x), dims, keepdim)
+    return build.cast_to(div(total, count(x, dims, real_of(total.tensor.dtype))), x.tensor.dtype)
+
+
+@function(method=True)
+def nansum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
+    """The sum over `dim` with nan taken for 0."""
+    x = _converted(input, dtype)
+    kept = ew.select(ew.is_nan(x), build.zeros_like(x), x) if x.tensor.dtype.is_floating_point else x
+    return reduced(reduction.sum_, kept, normal_dims("nansum", dim, len(x.shape)), keepdim)
+
+
+@function(method=True)
+def nanmean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
+    """The mean over `dim` of what isn't nan."""
+    x = only_floats("nanmean", _converted(input, dtype))
+    wide = widened(x)
+    is_number = ew.logical_not(ew.is_nan(wide))
+    dims = normal_dims("nanmean", dim, len(x.shape))
+    number = build.cast_to(reduced(reduction.sum_, is_number, dims, keepdim), wide.tensor.dtype)
+    return build.cast_to(div(nansum(wide, dims, keepdim), number), x.tensor.dtype)
 
 
 @function(method=True)
@@ -87,12 +107,14 @@ def var(
     """The variance over `dim`: squared distances from the mean, divided by their number less `correction` (1)."""
     dims = normal_dims("var", dim, len(input.shape))
     less = correction if correction is not None else int(unbiased)
-    x = floating(input)
+    given = floating(input)
+    x = widened(given)
     centered = sub(x, mean(x, dims, True))
     squares = ew.mul(centered, centered) if not x.tensor.dtype.is_complex else _squared_modulus(centered)
     total = reduced(reduction.sum_, squares, dims, keepdim)
     real = total.tensor.dtype
-    return div(total, ew.maximum(sub(count(x, dims, real), less), build.constant(0, real)))
+    result = div(total, ew.maximum(sub(count(x, dims, real), less), build.constant(0, real)))
+    return build.cast_to(result, real_of(given.tensor.dtype))
 
 
 def _squared_modulus(x: Node) -> Node:
@@ -116,15 +138,40 @@ def var_mean(
 
 
 @function(method=True)
+def std_mean(
+    input: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
+) -> tuple[Node, Node]:
+    """(standard deviation, mean) over `dim`."""
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(floating(input), dim, keepdim)
+
+
+@function(method=True)
 def amax(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
     """The largest element over `dim` (all dimensions by default); nan if there is one."""
+    if input.tensor.dtype is bool_:
+        return any_(input, dim, keepdim)
     return reduced(reduction.max_, input, normal_dims("amax", dim, len(input.shape)), keepdim)
 
 
 @function(method=True)
 def amin(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
     """The smallest element over `dim` (all dimensions by default); nan if there is one."""
+    if input.tensor.dtype is bool_:
+        return all_(input, dim, keepdim)
     return reduced(reduction.min_, input, normal_dims("amin", dim, len(input.shape)), keepdim)
+
+
+class LeastAndGreatest(NamedTuple):
+    """Both ends of what a dimension holds."""
+
+    min: Node
+    max: Node
+
+
+@function(method=True)
+def aminmax(input: Node, *, dim: int | None = None, keepdim: bool = False) -> LeastAndGreatest:
+    """(least, greatest) over `dim` (all dimensions by default)."""
+    return LeastAndGreatest(amin(input, dim, keepdim), amax(input, dim, keepdim))
 
 
 @function(method=True)
@@ -232,31 +279,38 @@ def cumsum(input: Node, dim: int, *, dtype: DType | str | None = None) -> Node:
     if x.tensor.dtype.kind < Kind.FLOAT and dtype is None:
         x = build.cast_to(x, i64)
     axis = normal_dim("cumsum", dim, len(x.shape))
-    return reduction.cumsum(x, axis=axis) if x.shape else x
+    return build.cast_to(reduction.cumsum(widened(x), axis=axis), x.tensor.dtype) if x.shape else x
 
 
 @function(method=True)
 def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
     """log(sum(exp(input))) over `dim`, without overflow."""
-    x = floating(input)
+    given = floating(input)
+    x = widened(given)
     dims = normal_dims("logsumexp", dim, len(x.shape))
     if not x.shape:
-        return x
-    most = reduced(reduction.max_, x, dims, True)
+        return given
+    most = detached(reduced(reduction.max_, x, dims, True))
     finite = ew.select(ew.is_finite(most), most, build.zeros_like(most))
     total = ew.log(reduced(reduction.sum_, ew.exp(sub(x, finite)), dims, True))
-    result = ew.add(total, finite)
+    result = build.cast_to(ew.add(total, finite), given.tensor.dtype)
     return result if keepdim else build.reshape_to(result, tuple(s for a, s in enumerate(x.shape) if a not in dims))
 
 
 @function(method=True)
 def norm(input: Node, p: float | str | None = 2.0, dim: Dims = None, keepdim: bool = False) -> Node:
     """The p-norm of the elements over `dim` (all by default); p may be inf, -inf, 0 (how many are not 0) or "fro"."""
-    x = ew.abs_(floating(input))
+    given = floating(input)
+    x = ew.abs_(widened(given))
     dims = normal_dims("norm", dim, len(x.shape))
     power = 2.0 if p in (None, "fro") else p
     if not isinstance(power, int | float):
         raise ArgumentError(f"norm: p={p!r}", hint='use a number, inf or "fro"')
+    return build.cast_to(_norm(x, float(power), dims, keepdim), real_of(given.tensor.dtype))
+
+
+def _norm(x: Node, power: float, dims: tuple[int, ...], keepdim: bool) -> Node:
+    """The norm of sizes, that is of numbers from 0 on."""
     if power == math.inf:
         return reduced(reduction.max_, x, dims, keepdim)
     if power == -math.inf:
@@ -265,14 +319,11 @@ def norm(input: Node, p: float | str | None = 2.0, dim: Dims = None, keepdim: bo
         return build.cast_to(reduced(reduction.sum_, truth(x), dims, keepdim), x.tensor.dtype)
     if power == 1:
         return reduced(reduction.sum_, x, dims, keepdim)
-    if power == 2:
-        return _root(reduced(reduction.sum_, ew.mul(x, x), dims, keepdim))
-    total = reduced(reduction.sum_, ew.pow_(x, build.full_like(x, power)), dims, keepdim)
-    return ew.pow_(total, build.full_like(total, 1.0 / power))
-
-
-def _root(x: Node) -> Node:
-    """The square root, with a gradient of 0 at 0: the one of least size that a norm has there."""
-    zero = build.zeros_like(x)
-    is_zero = ew.eq(x, zero)
-    return ew.select(is_zero, zero, ew.sqrt(ew.select(is_zero, build.ones_like(x), x)))
+    powers = ew.mul(x, x) if power == 2 else ew.pow_(x, build.full_like(x, power))
+    total = reduced(reduction.sum_, powers, dims, keepdim)
+    # A gradient of 0 at 0: the one of least size that a norm has there.
+    zero = build.zeros_like(total)
+    is_zero = ew.eq(total, zero)
+    safe = ew.select(is_zero, build.ones_like(total), total)
+    root = ew.sqrt(safe) if power == 2 else ew.pow_(safe, build.full_like(safe, 1.0 / power))
+    return ew.select(is_zero, zero if power > 0 else build.full_like(total, math.inf), root)

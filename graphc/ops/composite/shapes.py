@@ -269,7 +269,7 @@ def stack(tensors: Sequence[Node], dim: int = 0) -> Node:
     return cat([build.insert_axes(x, (axis,)) for x in tensors], axis)
 
 
-def cut(x: Node, axis: int, start: Size, stop: Size, step: int = 1) -> Node:
+def cut(x: Node, axis: int, start: Size, stop: Size, step: Size = 1) -> Node:
     """Elements start, start + step ... below stop along one axis."""
     rank = len(x.shape)
     return movement.slice_(
@@ -371,8 +371,11 @@ def diagonal(input: Node, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node
         raise ArgumentError(f"diagonal: dim1 and dim2 are both {dim1}", hint="name two dimensions")
     order = tuple(axis for axis in range(rank) if axis not in (a, b))
     x = build.permute_to(input, (*order, a, b))
-    rows, columns = _known("diagonal", x.shape[-2]), _known("diagonal", x.shape[-1])
-    count = builtins.max(0, builtins.min(rows + builtins.min(offset, 0), columns - builtins.max(offset, 0)))
+    rows, columns = x.shape[-2], x.shape[-1]
+    count: Size = rows
+    if rows != columns or offset:
+        tall, wide = _known("diagonal", rows), _known("diagonal", columns)
+        count = builtins.max(0, builtins.min(tall + builtins.min(offset, 0), wide - builtins.max(offset, 0)))
     flat = build.reshape_to(x, (*x.shape[:-2], rows * columns))
     first = builtins.max(offset, 0) - builtins.min(offset, 0) * columns
     axis = len(flat.shape) - 1

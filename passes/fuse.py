@@ -173,7 +173,7 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
         if must_write:
             group = Group([node], 1 + max((g.height for g in candidates), default=0))
             group.add(node, ((group.domain, 0),))
-            _take(node, group)
+            _take(node, group, has_reduction(node))
             groups.append(group)
             joined = [group, *joined]
         members[node] = joined
@@ -208,6 +208,7 @@ def _join(node: Node, group: Group, request: Request, limit: int, is_written: bo
         return False
     if is_written and not _is_writable(node, group, accesses):
         return False
+    is_row_value = has_reduction(node)
     if node.op.has(Flags.OPAQUE):
         if not node.op.has(Flags.CONTRACTION) or not _can_anchor(group, accesses, node):
             return False
@@ -216,21 +217,23 @@ def _join(node: Node, group: Group, request: Request, limit: int, is_written: bo
             return False
     elif node.op.has(Flags.EXPENSIVE):
         if not _is_computed_once(node, group, paths):
-            return False
+            if group.outer is not None or len(paths) > 1 or not _can_reduce(node, group, accesses):
+                return False
+            is_row_value = True  # such as the logarithm of a row's sum
     elif len(accesses) > 3 or has_many_parts(node):
         return False
     group.add(node, paths, request.depth)
-    _take(node, group)
+    _take(node, group, is_row_value)
     if is_written:
         group.outputs.append(node)
     return True
 
 
-def _take(node: Node, group: Group) -> None:
-    """Note what a new member means for the group."""
+def _take(node: Node, group: Group, is_row_value: bool) -> None:
+    """Note what a new member means for the group; a row value is to be computed in front of the loop over its row."""
     if node.op.has(Flags.OPAQUE):
         group.anchor = node
-    elif has_reduction(node):
+    elif is_row_value:
         group.outer = tuple(sorted(dependencies(group.accesses[node][0]), key=lambda axis: axis.index))
         group.forget_reads()
 

@@ -51,6 +51,21 @@ def test_softmax_is_one_group_with_its_reductions_per_row() -> None:
     assert node.attribute("outer") == (0,)
 
 
+def test_a_function_of_a_row_is_computed_in_front_of_the_row() -> None:
+    text = """
+    graph f(%x: f32[64,1000]) {
+      %0 = sum(%x) {axes=(1)} : f32[64]
+      %1 = log(%0) : f32[64]
+      %2 = reshape(%1) {shape=(64,1)} : f32[64,1]
+      %3 = broadcast(%2) {shape=(64,1000)} : f32[64,1000]
+      %4 = sub(%x, %3) : f32[64,1000]
+      return %4
+    }"""
+    assert bodies(text) == [["sum", "log", "sub"]]
+    (node,) = fused_nodes(text)
+    assert node.attribute("outer") == (0,)
+
+
 def test_elementwise_nodes_join_across_views() -> None:
     text = """
     graph f(%x: f32[4,6], %b: f32[6]) {

@@ -207,6 +207,8 @@ def _cast(o: Operation) -> str:
     if source.is_floating_point and out.is_floating_point:
         if source is f64 or out is f64:
             x = e.emit(f"{'fptrunc' if source is f64 else 'fpext'} {from_} {x} to {to}")
+            if source is f64:  # a copysign of the float16 would else take its sign from a conversion no machine has
+                x = e.intrinsic("arithmetic.fence", to, (to, x))
         return round_to(e, out, lanes, x)
     if source.is_floating_point:
         name = "fptosi.sat" if out.signed else "fptoui.sat"

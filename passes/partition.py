@@ -17,12 +17,12 @@ what it is made from.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal, TypeAlias
 
-from graphc.ir.dim import bounds, product, substitute
+from graphc.ir.dim import Dim, Symbol, bounds, product, substitute, symbols
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import GET, INPUT, Graph, Node, make_input, topological_order
 from graphc.ir.op import Flags
@@ -181,15 +181,22 @@ class _Cut:
         return Partition(forward, backward, tuple(entries), self._computed_twice(forward, values))
 
     def _arguments_of(self, gradients: tuple[Node, ...], others: tuple[Node, ...]) -> tuple[tuple[int, Node], ...]:
-        """The arguments that the gradients use, and those whose shapes name a size that no other input's names."""
+        """The arguments that the gradients use, and those without which a size could not be found.
+
+        Only a dimension that is a size by itself is sure to give its value: from n * m or n * n none follows.
+        """
         reached = set(topological_order(gradients))
         used = [node for node in self.arguments if node in reached]
-        known = set(Graph("", (*used, *others), ()).sizes)
+        known = _given_sizes((*used, *others))
         missing = set(symbols_of(Graph("", (*used, *others), gradients))) - known
+        if not missing <= _given_sizes(
+            self.arguments
+        ):  # the arguments themselves give it in a roundabout way: take all
+            return tuple(enumerate(self.arguments))
         return tuple(
             (i, node)
             for i, node in enumerate(self.arguments)
-            if node in reached or not missing.isdisjoint(Graph("", (node,), ()).sizes)
+            if node in reached or not missing.isdisjoint(_given_sizes((node,)))
         )
 
     def _computed_twice(self, forward: Graph, values: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -281,3 +288,9 @@ def _work(node: Node, nbytes: Mapping[Node, int]) -> float:
             return float(max(1, nbytes[node.inputs[0]]))
         case effort:
             return float(max(1, nbytes[node])) * (8 if effort is Effort.EXPENSIVE else 1)
+
+
+def _given_sizes(nodes: Iterable[Node]) -> set[Symbol]:
+    """The symbols that are a dimension of one of the nodes."""
+    sizes = (size for node in nodes for size in node.shape if isinstance(size, Dim))
+    return {symbols(size)[0] for size in sizes if size == symbols(size)[0].size}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphc.ir.dim import symbol
-from graphc.ir.dtype import f32
+from graphc.ir.dtype import f32, f64
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.interpret import evaluate_graph
@@ -21,6 +21,7 @@ from graphc.ir.verify import verify
 from graphc.ops import build
 from graphc.ops import contraction as ct
 from graphc.ops import elementwise as ew
+from graphc.ops import movement as mv
 from graphc.ops import reduction as rd
 from graphc.passes import partition as module
 from graphc.passes.autodiff import differentiate
@@ -178,6 +179,15 @@ def test_parts_of_random_graphs_compose(graph: Graph, recompute: Recompute, budg
         module.EXACT_LIMIT = limit
     if budget is not None:
         assert found.saved_bytes <= budget
+
+
+def test_a_size_that_saved_values_give_only_as_a_product_comes_with_an_argument() -> None:
+    n = symbol("n", 1, 64)
+    x = make_input("x", TensorType((n,), f64))
+    products = ew.mul(build.repeat_along(x, (1,), (n, n)), build.repeat_along(x, (0,), (n, n)))
+    square = ew.exp(mv.reshape(products, shape=(n * n,)))
+    found = cut(Graph("f", (x,), (rd.sum_(square, axes=(0,)),)), "none")
+    assert any(node.shape == (n,) for node in found.backward.inputs)
 
 
 def test_symbolic_sizes_count_as_given() -> None:

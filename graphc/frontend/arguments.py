@@ -15,6 +15,7 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from graphc.frontend.tree import describe
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import DType, c64, c128, f32, f64
 from graphc.ir.dtype import dtype as to_dtype
@@ -75,7 +76,7 @@ def as_argument(leaf: object, name: str) -> object:
     if _is_static(leaf):
         return leaf
     raise ArgumentError(
-        f"the argument {name!r} is a {type(leaf).__name__}: no array, no number, and no constant of the program",
+        f"the argument {name!r} is {describe(leaf)}: no array, no number, and no constant of the program",
         hint=_advice(leaf, name),
     )
 

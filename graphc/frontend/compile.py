@@ -24,7 +24,7 @@ from graphc.frontend.signature import Call, Signature
 from graphc.frontend.specialize import MOST_REMEMBERED, Route, Specializer
 from graphc.frontend.tensor import SymbolicTensor, constant
 from graphc.frontend.trace import TracedGraph, outputs_of, run
-from graphc.frontend.tree import Structure, flatten
+from graphc.frontend.tree import Structure, describe, flatten
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dtype import c128, f64
 from graphc.ir.errors import ArgumentError
@@ -103,7 +103,7 @@ class CompiledFunction:
     ) -> None:
         if not callable(function):
             raise ArgumentError(
-                f"compile: {_article(function)} is no function",
+                f"compile: {describe(function)} is no function",
                 hint="pass a function of tensors; to compile a graph call graph.compile()",
             )
         # Its names and docstring, but not its attributes, which may be called like ours.
@@ -221,7 +221,11 @@ class BoundFunction:
 
     def __call__(self, /, *args: object, **kwargs: object) -> Any:
         """Run on the arguments; compiles if no program serves them yet."""
-        return self.__wrapped__(*args, **kwargs)
+        try:
+            return self.__wrapped__(*args, **kwargs)
+        except Exception as error:
+            hide_frames(error)  # those of this call; the others are hidden
+            raise
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
@@ -255,7 +259,3 @@ def _plain_key(args: tuple[object, ...]) -> Hashable:
 
 def _decline(*args: object) -> None:
     """What serves plain arrays before there is a program."""
-
-
-def _article(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

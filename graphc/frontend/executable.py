@@ -9,6 +9,7 @@ the command line and people can look at it.
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
@@ -19,14 +20,15 @@ from graphc.frontend.arguments import as_argument
 from graphc.frontend.scope import current_scope
 from graphc.frontend.tensor import SymbolicTensor, constant, node_of
 from graphc.frontend.trace import structures
-from graphc.frontend.tree import flatten
+from graphc.frontend.tree import describe
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import evaluate
 from graphc.ir.dtype import DType, Kind
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange
+from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, MemoryExceeded
 from graphc.ir.graph import Graph, Node, set_compiler
 from graphc.ir.sizes import bind_sizes, check_arguments
+from graphc.ir.type import TupleType
 
 if TYPE_CHECKING:
     from graphc.kernel.ir import Kernel
@@ -60,6 +62,10 @@ def make_program(fused: Graph) -> Program:
     from graphc.frontend import stages  # late, as in pipeline_of
 
     return stages.make_program(fused)
+
+
+MOST_BYTES = 1 << 47
+"""Of one tensor: what a process can address on today's machines."""
 
 
 class Executable:
@@ -103,6 +109,7 @@ class Executable:
         instruments: Sequence[Instrument] = (),
     ) -> Executable:
         """Run the passes, generate code and load it."""
+        _check_sizes(graph)
         fused = optimize(graph, numerics=numerics, passes=passes, instruments=instruments)
         return cls(graph, fused, make_program(fused))
 
@@ -156,12 +163,9 @@ class Executable:
         leaves: list[object] = []
         for name, entry, value in zip(self._parameters, self._arguments.entries, given, strict=True):
             if not entry.take(value, leaves):
-                _, structure = flatten(value)
-                problem = entry.difference(structure, name)
-                if problem is None or entry.count != structure.count:  # a fixed value, which has no structure
-                    problem = problem or f"{name} is not {entry.describe()}"
                 raise ArgumentError(
-                    f"{self.graph.name} is called with other containers than it was made for: {problem}",
+                    f"{self.graph.name} is called with other containers than it was made for: "
+                    f"{entry.problem(value, name)}",
                     hint="call it with the containers and values that it was traced with, or compile the function",
                 )
         return leaves
@@ -223,6 +227,19 @@ class Executable:
         raise AssertionError(f"the program ended with the unknown code {code}")
 
 
+def _check_sizes(graph: Graph) -> None:
+    """Raise MemoryExceeded for a tensor that no machine can address, even if no kernel would have to store it."""
+    for type in dict.fromkeys(node.type for node in graph.nodes):
+        for tensor in type.elements if isinstance(type, TupleType) else (type,):
+            if isinstance(tensor.nbytes, int) and tensor.nbytes > MOST_BYTES:
+                node = next(node for node in graph.nodes if node.type == type)
+                raise MemoryExceeded(
+                    f"{node.op.name}: a {tensor} has {tensor.nbytes} bytes, more than a machine can address",
+                    location=node.location,
+                    hint="use smaller sizes",
+                )
+
+
 def _name(node: Node) -> str:
     return str(node.attribute("name"))
 
@@ -234,7 +251,7 @@ def _as_array(value: object, node: Node) -> AnyArray:
     found = as_argument(value, _name(node))
     if not isinstance(found, np.ndarray):
         raise ArgumentError(
-            f"the argument {_name(node)!r} is {_article(value)}, and a compiled graph computes with arrays",
+            f"the argument {_name(node)!r} is {describe(value)}, and a compiled graph computes with arrays",
             hint=f"pass an array {node.type}",
         )
     return found
@@ -244,7 +261,7 @@ def _number(value: complex, node: Node) -> AnyArray:
     wanted, name = node.tensor.dtype, _name(node)
     if to_dtype(type(value) if type(value) in (bool, int, float, complex) else float).kind > wanted.kind:
         raise DTypeError(
-            f"the argument {name!r} is the {type(value).__name__} {value!r}, expected {wanted.name} ({node.type})",
+            f"the argument {name!r} is {reprlib.repr(value)}, expected {wanted.name} ({node.type})",
             hint="convert it first" if wanted.kind is not Kind.BOOL else "pass True or False",
         )
     try:
@@ -252,7 +269,7 @@ def _number(value: complex, node: Node) -> AnyArray:
             return np.asarray(value, wanted.numpy)
     except OverflowError:
         raise DTypeError(
-            f"the argument {name!r} is {value}, which is no {wanted.name}", hint="use a smaller number"
+            f"the argument {name!r} is {reprlib.repr(value)}, which is no {wanted.name}", hint="use a smaller number"
         ) from None
 
 
@@ -260,10 +277,6 @@ def _laid_out(array: AnyArray, wanted: DType) -> AnyArray:
     """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
     ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
     return ready.reshape(array.shape)  # numpy makes one dimension of none
-
-
-def _article(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"
 
 
 @hide_internal_frames

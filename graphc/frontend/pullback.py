@@ -22,7 +22,7 @@ from graphc.frontend.specialize import Specializer
 from graphc.frontend.tensor import SymbolicTensor, to_node
 from graphc.frontend.trace import TracedGraph, outputs_of, run
 from graphc.frontend.transform import FreshArguments, not_differentiable
-from graphc.frontend.tree import Structure, flatten
+from graphc.frontend.tree import Structure, describe, flatten
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
@@ -50,7 +50,7 @@ def vjp(function: Callable[..., object], *primals: object) -> tuple[object, Call
     """
     if not callable(function):
         raise ArgumentError(
-            f"vjp: a {type(function).__name__} is no function",
+            f"vjp: {describe(function)} is no function",
             hint="pass the function, then its arguments: vjp(f, x, y)",
         )
     leaves, structure = flatten(primals)
@@ -115,8 +115,8 @@ class _Pair:
                 location=graph.inputs[0].location if graph.inputs else None,
                 hint="return a float tensor",
             )
-        self._parts = partition(differentiate(graph), len(graph.inputs), len(graph.outputs))
-        self._forward = Executable.build(self._parts.forward)
+        self.parts = partition(differentiate(graph), len(graph.inputs), len(graph.outputs))
+        self._forward = Executable.build(self.parts.forward)
         self._backward: Executable | None = None
         self._lock = threading.Lock()
 
@@ -125,7 +125,7 @@ class _Pair:
         outputs = self._forward.call_flat(arrays)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         count = len(self._outputs)
-        saved = [self._keep(each, arrays, outputs) for each in self._parts.saved]
+        saved = [self._keep(each, arrays, outputs) for each in self.parts.saved]
 
         @hide_internal_frames
         def pullback(cotangent: object) -> tuple[object, ...]:
@@ -152,7 +152,7 @@ class _Pair:
     def _executable(self) -> Executable:
         with self._lock:
             if self._backward is None:
-                self._backward = Executable.build(self._parts.backward)
+                self._backward = Executable.build(self.parts.backward)
             return self._backward
 
 
@@ -160,10 +160,8 @@ def _take(results: Structure, cotangent: object) -> list[object]:
     """The leaves of a cotangent, which must have the containers of the value."""
     leaves: list[object] = []
     if not results.take(cotangent, leaves):
-        _, structure = flatten(cotangent)
-        problem = results.difference(structure, "the cotangent")
         raise ArgumentError(
-            f"vjp: the cotangent has other containers than the value: {problem}",
+            f"vjp: the cotangent has other containers than the value: {results.problem(cotangent, 'it')}",
             hint="give one cotangent for each result, in the same containers",
         )
     return leaves
@@ -205,8 +203,9 @@ def _cotangent_array(value: object, output: Node) -> object:
         return value
     if _is_number(value, output):
         return np.asarray(value, output.tensor.dtype.numpy)
-    found = as_argument(value, "cotangent")
-    array = found if isinstance(found, np.ndarray) else np.asarray(found)
+    array = as_argument(value, "cotangent")
+    if not isinstance(array, np.ndarray):
+        raise ArgumentError(f"vjp: a cotangent is {describe(value)}", hint=f"pass an array {output.type}")
     _check(TensorType(array.shape, to_dtype(array.dtype)), output)
     return array
 

@@ -88,7 +88,13 @@ class Signature:
         try:
             return signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise ArgumentError(f"{self.name}: {error}", hint=f"it is {self.name}{signature}") from None
+            raise ArgumentError(f"{self.name}: {error}", hint=f"it is {self.name}{short_text(signature)}") from None
+
+
+def short_text(signature: inspect.Signature) -> str:
+    """The parameters without their annotations."""
+    parameters = [each.replace(annotation=inspect.Parameter.empty) for each in signature.parameters.values()]
+    return str(signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty))
 
 
 def name_of(function: Callable[..., object]) -> str:

@@ -143,24 +143,32 @@ class Specializer(Generic[Made]):
         if not self._made:
             return "first call"
         parameters = self.signature.parameters(call)
-        reasons = [self._changes(old, parameters, structure, kinds, names) for old in reversed(self._made.values())]
-        fewest = min(len(each) for each in reasons)
-        return "; ".join(next(each for each in reasons if len(each) == fewest))
+        changes = (_changes(old, parameters, structure, kinds, names) for old in reversed(self._made.values()))
+        return "; ".join(min(changes, key=lambda change: change.rank).texts)
 
-    def _changes(
-        self,
-        old: Specialization[Made],
-        parameters: tuple[str, ...],
-        structure: Structure,
-        kinds: tuple[Kind, ...],
-        names: tuple[str, ...],
-    ) -> list[str]:
-        if old.graph.parameters != parameters:
-            given, before = (", ".join(each) or "none" for each in (parameters, old.graph.parameters))
-            return [f"the arguments given were {before} and are {given}"] * max(1, len(names))
-        if old.structure != structure:
-            pairs = zip(parameters, old.structure.entries, structure.entries, strict=True)
-            return [text for name, a, b in pairs if (text := a.difference(b, name)) is not None]
-        return [
-            f"{n} was {was} and is {now}" for n, was, now in zip(names, old.kinds, kinds, strict=True) if was != now
-        ]
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What is different about a call, and how much that is: number, containers or values of arguments; how many."""
+
+    rank: tuple[int, int]
+    texts: list[str]
+
+
+def _changes(
+    old: Specialization[Any],
+    parameters: tuple[str, ...],
+    structure: Structure,
+    kinds: tuple[Kind, ...],
+    names: tuple[str, ...],
+) -> _Change:
+    if old.graph.parameters != parameters:
+        was, now = (", ".join(each) or "none" for each in (old.graph.parameters, parameters))
+        return _Change((2, 1), [f"the arguments given were {was} and are {now}"])
+    if old.structure != structure:
+        pairs = zip(parameters, old.structure.entries, structure.entries, strict=True)
+        texts = [text for name, a, b in pairs if (text := a.difference(b, name)) is not None]
+        return _Change((1, len(texts)), texts)
+    triples = zip(names, old.kinds, kinds, strict=True)
+    texts = [f"{name} was {was} and is {now}" for name, was, now in triples if was != now]
+    return _Change((0, len(texts)), texts)

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 
 from graphc.frontend.executable import Executable, Numerics, check_options
 from graphc.frontend.scope import current_scope
+from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import SymbolicTensor, node_of, to_node
 from graphc.frontend.trace import TracedGraph
-from graphc.frontend.tree import OPEN, Structure, flatten, sequence
+from graphc.frontend.tree import OPEN, Structure, describe, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
-from graphc.ir.dim import MAX_SIZE, Dim, Size, Symbol, symbol, symbols
+from graphc.ir.dim import MAX_SIZE, Dim, Size, symbol
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, ShapeError
@@ -34,7 +35,7 @@ _numbers = itertools.count()
 
 @hide_internal_frames
 def placeholder(
-    shape: Sequence[int | str | Dim | None], dtype: str | DType = "float32", name: str | None = None
+    shape: Sequence[int | str | SymbolicSize | None], dtype: str | DType = "float32", name: str | None = None
 ) -> SymbolicTensor:
     """A symbolic tensor that stands for an argument.
 
@@ -52,10 +53,10 @@ def placeholder(
         )
     label = name if name is not None else f"placeholder_{next(_numbers)}"
     if not isinstance(label, str):
-        raise ArgumentError(f"placeholder: the name is {_article(label)}", hint='give a string, e.g. name="x"')
+        raise ArgumentError(f"placeholder: the name is {describe(label)}", hint='give a string, e.g. name="x"')
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         raise ArgumentError(
-            f"placeholder: the shape is {_article(shape)}", hint="give a tuple of sizes, e.g. (None, 784)"
+            f"placeholder: the shape is {describe(shape)}", hint="give a tuple of sizes, e.g. (None, 784)"
         )
     sizes = tuple(_size(size, f"{label}_{axis}") for axis, size in enumerate(shape))
     return SymbolicTensor(make_input(label, TensorType(sizes, to_dtype(dtype))))
@@ -83,7 +84,7 @@ def function(
     """
     check_options(numerics, passes)
     if not isinstance(inputs, list | tuple):
-        raise ArgumentError(f"function: the inputs are {_article(inputs)}", hint="give a list of placeholders")
+        raise ArgumentError(f"function: the inputs are {describe(inputs)}", hint="give a list of placeholders")
     nodes: list[Node] = []
     entries: list[Structure] = []
     parameters: list[str] = []
@@ -106,7 +107,6 @@ def function(
         )
     results = structure.fixed(kept)
     graph = TracedGraph(name, tuple(nodes), returned, sequence(entries), tuple(parameters), results)
-    _check_sizes(graph)
     verify(graph)
     return Executable.build(graph, numerics=numerics, passes=passes)
 
@@ -128,7 +128,7 @@ def gradients(output: SymbolicTensor, inputs: Sequence[SymbolicTensor]) -> list[
             hint="reduce it, e.g. with .sum() or .mean()",
         )
     if not isinstance(inputs, list | tuple) or not all(isinstance(each, SymbolicTensor) for each in inputs):
-        raise ArgumentError(f"gradients: the inputs are {_article(inputs)}", hint="give a list of symbolic tensors")
+        raise ArgumentError(f"gradients: the inputs are {describe(inputs)}", hint="give a list of symbolic tensors")
     wanted = [to_node(each) for each in inputs]
     found = vjp((node,), wanted, (build.ones_like(node),))
     return [SymbolicTensor(build.zeros_like(x) if g is None else g) for x, g in zip(wanted, found, strict=True)]
@@ -157,17 +157,6 @@ def _check_names(nodes: Sequence[Node]) -> None:
         raise ArgumentError("function: an input is listed twice")
 
 
-def _check_sizes(graph: TracedGraph) -> None:
-    """Raise ArgumentError if no argument tells a size, or two mean different sizes by one name."""
-    known: dict[str, Symbol] = {}
-    for node in graph.inputs:
-        for each in (each for size in node.shape for each in symbols(size)):
-            if known.setdefault(each.name, each) != each:
-                raise ArgumentError(
-                    f"function: the size {each.name!r} has two ranges", location=node.location, hint="use two names"
-                )
-
-
 def _label(node: Node) -> str:
     return str(node.attribute("name"))
 
@@ -181,6 +170,8 @@ def _size(size: object, label: str) -> Size:
             return symbol(size)
         case bool() | str() | float():
             pass
+        case SymbolicSize():
+            return size.dim
         case Dim():
             return size
         case _ if hasattr(size, "__index__") and not isinstance(size, SymbolicTensor):
@@ -188,11 +179,7 @@ def _size(size: object, label: str) -> Size:
             if 0 <= number <= MAX_SIZE:
                 return number
             if number > 0:
-                raise ShapeError(f"placeholder: the size {number} is more than {MAX_SIZE}, the most there is")
+                raise ShapeError(f"placeholder: the size {number} is too large", hint=f"sizes go up to {MAX_SIZE}")
         case _:
             pass
     raise ArgumentError(f"placeholder: {size!r} is no size", hint="use an int of 0 or more, a name, or None")
-
-
-def _article(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

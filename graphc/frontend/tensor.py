@@ -7,6 +7,7 @@ an error that names the line and what to use instead.
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,13 +16,16 @@ from typing import NoReturn
 import numpy as np
 
 from graphc.frontend.scope import Scope, current_scope
+from graphc.frontend.signature import short_text
+from graphc.frontend.size import SymbolicSize, of_user
+from graphc.frontend.tree import describe
 from graphc.ir.attribute import Array
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dim import Dim
 from graphc.ir.dtype import DType, dtype, i64
-from graphc.ir.errors import ArgumentError, DTypeError, TraceError
+from graphc.ir.errors import ArgumentError, DTypeError, TraceError, UnknownAttribute
 from graphc.ir.graph import Node
-from graphc.ir.type import Shape, TensorType
+from graphc.ir.type import TensorType
 from graphc.ops import build, creation
 from graphc.ops.function import Function, functions
 
@@ -41,9 +45,9 @@ class SymbolicTensor:
         self.scope = current_scope()
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> tuple[int | SymbolicSize, ...]:
         """Sizes of the dimensions: ints, or expressions of named sizes."""
-        return self.node.shape
+        return tuple(map(of_user, self.node.shape))
 
     @property
     def dtype(self) -> DType:
@@ -87,6 +91,11 @@ class SymbolicTensor:
                 "compute with all of it at once, or give that dimension a number",
             )
         return iter([self[i] for i in range(self.shape[0])])  # type: ignore[index]  # __getitem__ is of the table
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):  # numpy and others ask whether there is such a method
+            raise AttributeError(f"a symbolic tensor has no {name}")
+        self._refuse_attribute(name)
 
     __hash__ = object.__hash__
 
@@ -163,6 +172,12 @@ class SymbolicTensor:
     ) -> NoReturn:
         self._refuse_numpy(function.__name__)
 
+    @hide_internal_frames
+    def _refuse_attribute(self, name: str) -> NoReturn:
+        close = difflib.get_close_matches(name, [entry.name for entry in functions().values() if entry.is_method], n=1)
+        hint = _NUMPY_METHODS.get(name) or (f"did you mean {close[0]}?" if close else None)
+        raise UnknownAttribute(f"a symbolic tensor has no {name!r}", hint=hint)
+
     def _refuse_numpy(self, name: str) -> NoReturn:
         ours = _NUMPY_NAMES.get(name, name)
         entry = functions().get(ours)
@@ -205,9 +220,17 @@ _REFLECTED = {
 }
 """numpy's functions behind its operators, and the method of ours that does the same from the right."""
 
+_OPERATORS = {*_REFLECTED.values(), *(name.replace("__r", "__", 1) for name in _REFLECTED.values()), "__truediv__"}
+
+_NUMPY_METHODS = {
+    "astype": "convert with x.to('float32')",
+    "copy": "a traced tensor never changes: use it as it is",
+    "backward": "use graphc.grad of the function, or graphc.gradients of the tensor",
+}
+"""What to use for a method that is not here."""
+
 _NUMPY_NAMES = {
     "absolute": "abs",
-    "amax": "amax",
     "concatenate": "cat",
     "expand_dims": "unsqueeze",
     "negative": "neg",
@@ -236,12 +259,12 @@ def to_node(value: object) -> Node:
         return node_of(value)
     if isinstance(value, Node):
         return value
-    if isinstance(value, Dim):
-        return build.size_of(value, i64)
+    if isinstance(value, SymbolicSize):
+        return build.size_of(value.dim, i64)
     if isinstance(value, np.ndarray | np.generic | int | float | complex | bool):
         return constant(value)
     raise ArgumentError(
-        f"a {type(value).__name__} can't be part of a graph",
+        f"{describe(value)} can't be part of a graph",
         hint="use symbolic tensors, numpy arrays or numbers",
     )
 
@@ -266,9 +289,11 @@ def _check_number(value: object) -> None:
 
 
 def wrap(result: object) -> object:
-    """Nodes as symbolic tensors, also inside tuples, named tuples and lists."""
+    """Nodes as symbolic tensors and sizes as the user sees them, also inside tuples, named tuples and lists."""
     if isinstance(result, Node):
         return SymbolicTensor(result)
+    if isinstance(result, Dim):
+        return SymbolicSize(result)
     if isinstance(result, tuple) and hasattr(result, "_fields"):
         make: Callable[..., object] = type(result)
         return make(*map(wrap, result))
@@ -281,6 +306,8 @@ def unwrap(argument: object) -> object:
     """Symbolic tensors and arrays as nodes, also inside tuples, lists and slices."""
     if isinstance(argument, SymbolicTensor):
         return node_of(argument)
+    if isinstance(argument, SymbolicSize):
+        return argument.dim
     if isinstance(argument, np.ndarray):
         return to_node(argument)
     if isinstance(argument, np.generic):
@@ -308,6 +335,8 @@ def has_symbolic(*values: object) -> bool:
 
 def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
     """Build what a table entry stands for."""
+    if entry.name in _OPERATORS:  # where a size is an operand like any number
+        args = tuple(SymbolicTensor(to_node(each)) if isinstance(each, SymbolicSize) else each for each in args)
     try:
         result = entry.build(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()})
     except TypeError:
@@ -324,7 +353,7 @@ def _explain_call(entry: Function, args: tuple[object, ...], kwargs: dict[str, o
     except TypeError as misfit:
         raise TraceError(
             f"{entry.name}: {misfit}",
-            hint=f"its parameters are {signature.replace(return_annotation=inspect.Signature.empty)}",
+            hint=f"its parameters are {short_text(signature)}",
         ) from None
 
 

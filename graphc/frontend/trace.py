@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 from graphc.frontend.scope import Scope
 from graphc.frontend.signature import Call, Signature, apply
+from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import SymbolicTensor, to_node
-from graphc.frontend.tree import LEAF, OPEN, Structure, flatten, sequence
+from graphc.frontend.tree import LEAF, OPEN, Structure, describe, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
-from graphc.ir.dim import Dim
 from graphc.ir.errors import ArgumentError, TraceError
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.spec import parse_specs
@@ -52,7 +52,7 @@ def symbolic_trace(function: Callable[..., object], *specs: object) -> TracedGra
     """
     if not callable(function):
         raise ArgumentError(
-            f"symbolic_trace: a {type(function).__name__} is no function",
+            f"symbolic_trace: {describe(function)} is no function",
             hint='pass a function and a spec for each argument, e.g. symbolic_trace(f, "f32[64,10]")',
         )
     leaves, structure = flatten(specs)
@@ -156,14 +156,18 @@ def _type_of(leaf: object) -> object:
 
 
 def _output(value: object, path: str, signature: Signature) -> Node:
-    if isinstance(value, SymbolicTensor | Dim) or hasattr(value, "dtype") or isinstance(value, int | float | complex):
+    if (
+        isinstance(value, SymbolicTensor | SymbolicSize)
+        or hasattr(value, "dtype")
+        or isinstance(value, int | float | complex)
+    ):
         return to_node(value)
     if hasattr(value, "__next__"):
         hint = "a generator would run after the trace is over: return a list or tuple"
     else:
         hint = "return tensors, numbers or arrays, in lists, tuples or dicts"
     raise ArgumentError(
-        f"{signature.name} returns a {type(value).__name__}" + (f" at {path}" if path != "result" else ""),
+        f"{signature.name} returns {describe(value)}" + (f" at {path}" if path != "result" else ""),
         location=signature.location,
         hint=hint,
     )

@@ -17,7 +17,7 @@ from graphc.frontend.scope import Scope
 from graphc.frontend.signature import Call, Signature
 from graphc.frontend.tensor import SymbolicTensor, to_node
 from graphc.frontend.trace import outputs_of, run
-from graphc.frontend.tree import OPEN, Structure, flatten, sequence
+from graphc.frontend.tree import OPEN, Structure, describe, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dtype import DType
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -165,7 +165,7 @@ def _lift(symbolic: Callable[..., object], prefix: str, function: Callable[..., 
 def _check(what: str, function: object, argnums: object) -> None:
     if not callable(function):
         raise ArgumentError(
-            f"{what}: {'None' if function is None else f'a {type(function).__name__}'} is no function",
+            f"{what}: {describe(function)} is no function",
             hint="pass a function that returns a scalar; for symbolic tensors there is graphc.gradients",
         )
     numbers = argnums if isinstance(argnums, tuple | list) else (argnums,)

@@ -13,6 +13,7 @@ structure may also hold values that are fixed: they are no leaves, and come back
 
 from __future__ import annotations
 
+import reprlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -91,9 +92,8 @@ class Structure:
         if self.keys != other.keys:
             if not issubclass(self.kind, dict):
                 return f"{name} has {len(other.keys)} entries in place of {len(self.keys)}"
-            missing = [key for key in self.keys if key not in other.keys]
-            added = [key for key in other.keys if key not in self.keys]
-            parts = [f"lacks the key {missing[0]!r}"] * bool(missing) + [f"has the new key {added[0]!r}"] * bool(added)
+            parts = [f"lacks the key {key!r}" for key in self.keys if key not in other.keys][:1]
+            parts += [f"has the new key {key!r}" for key in other.keys if key not in self.keys][:1]
             return f"{name} {' and '.join(parts) or 'has its keys in another order'}"
         found = (
             mine.difference(its, name + self._step(key))
@@ -113,11 +113,30 @@ class Structure:
         entries = tuple(entry._fixed(values) for entry in self.entries)
         return Structure(self.kind, self.keys, entries, sum(entry.count for entry in entries))
 
+    def problem(self, value: object, name: str) -> str | None:
+        """What keeps `take` from taking a value, in the words of who wrote `name`; None if nothing does."""
+        if self.kind is None:
+            return (
+                f"{name} is {describe(value)} in place of an array" if isinstance(value, list | tuple | dict) else None
+            )
+        if self.kind is Fixed:
+            same = type(value) is type(self.keys[0]) and value == self.keys[0]
+            return None if same else f"{name} is {reprlib.repr(value)} in place of {self.keys[0]!r}"
+        if type(value) is not self.kind:
+            return f"{name} is {describe(value)} in place of {self.describe()}"
+        _, shallow = flatten(value)
+        if shallow.keys != self.keys:
+            return self.difference(shallow, name)
+        values = value.values() if isinstance(value, dict) else value
+        assert isinstance(values, Iterable)
+        found = (entry.problem(v, name + self._step(key)) for (key, entry), v in zip(self._items(), values))
+        return next((text for text in found if text is not None), None)
+
     def describe(self) -> str:
         """A word for it."""
         if self.kind is None:
             return "a leaf"
-        return repr(self.keys[0]) if self.kind is Fixed else f"a {self.kind.__name__}"
+        return repr(self.keys[0]) if self.kind is Fixed else with_article(self.kind.__name__)
 
     def _items(self) -> Iterator[tuple[object, Structure]]:
         return zip(self.keys, self.entries)
@@ -141,6 +160,16 @@ def sequence(entries: Iterable[Structure]) -> Structure:
     """The structure of a tuple with these entries."""
     listed = tuple(entries)
     return Structure(tuple, tuple(range(len(listed))), listed, sum(entry.count for entry in listed))
+
+
+def describe(value: object) -> str:
+    """What kind of thing a value is."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def flatten(value: object) -> tuple[Leaves, Structure]:

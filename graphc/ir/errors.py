@@ -45,6 +45,10 @@ class TraceError(GraphcError, TypeError):
     """Python code that asks a traced value for what only a run can know."""
 
 
+class UnknownAttribute(GraphcError, AttributeError):
+    """A method or property that a tensor doesn't have."""
+
+
 class IndexOutOfRange(GraphcError, IndexError):
     """An index that names no element, found while a program ran."""
 

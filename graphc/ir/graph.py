@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from graphc.ir.attribute import Attribute
+from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dim import Symbol, symbols
 from graphc.ir.errors import GraphcError
 from graphc.ir.location import Location, current_location
@@ -102,6 +103,7 @@ class Graph:
                 found.update(dict.fromkeys(symbols(size)))
         return tuple(found)
 
+    @hide_internal_frames
     def compile(self, target: str = "cpu", **options: object) -> Callable[..., object]:
         """Native code for the graph: an `Executable`, called on numpy arrays. Options as in `graphc.compile`."""
         assert _compilers, "graphc.frontend.executable is not imported"

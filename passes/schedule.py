@@ -36,6 +36,9 @@ CHUNK = 4096
 """Elements that a thread takes at once from an elementwise loop."""
 COLUMN_CHUNK = 128
 """Columns that a thread reduces at once."""
+TILE = 16, 64
+"""Rows and columns that a thread copies at once where one side of a copy runs along rows, the other down columns: as
+many rows as a cache line has elements, so that each line is used up before it leaves the cache."""
 SHORT = 8
 """Iterations that fill no vector: the loop around them is the better one to run along vectors."""
 
@@ -49,6 +52,9 @@ def schedule(kernel: Kernel) -> Kernel:
 def _schedule_outermost(loop: Loop, taken: frozenset[str]) -> Loop:
     if loop.kind is not LoopKind.PARALLEL:
         return _schedule_inner(loop)
+    inner = _transposed(loop)
+    if inner is not None:
+        return _schedule_tiles(tile(loop, inner, *TILE))
     if _has_inner_loop(loop) or not _can_vectorize(loop):
         return replace(loop, body=_schedule_body(loop.body))
     chunk = COLUMN_CHUNK if _contains(loop.body, Reduce | Loop) else CHUNK
@@ -56,6 +62,29 @@ def _schedule_outermost(loop: Loop, taken: frozenset[str]) -> Loop:
         return replace(loop, kind=LoopKind.VECTOR)
     outer, inner = split(loop, chunk, taken)
     return replace(outer, body=(replace(inner, kind=LoopKind.VECTOR),))
+
+
+def _schedule_tiles(rows: Loop) -> Loop:
+    """Threads take blocks of rows; the innermost loop runs along vectors."""
+    (columns,) = rows.body
+    assert isinstance(columns, Loop)
+    return replace(rows, kind=LoopKind.PARALLEL, body=(_schedule_inner(columns),))
+
+
+def _transposed(loop: Loop) -> Loop | None:
+    """The loop inside of two that do nothing else, if it strides through memory where the outer one would not."""
+    if len(loop.body) != 1 or not isinstance(loop.body[0], Loop):
+        return None
+    (inner,) = loop.body
+    is_independent = loop.kind is inner.kind is LoopKind.PARALLEL
+    if not is_independent or not all(isinstance(s, Apply | Position | Load | Store) for s in inner.body):
+        return None
+    if any(is_at_most(each.extent, 2 * size) for each, size in zip((loop, inner), TILE)):
+        return None
+    indices = [s.index for s in inner.body if isinstance(s, Load | Store)]
+    strides = [(_stride(index, loop.symbol.name), _stride(index, inner.symbol.name)) for index in indices]
+    crosses = (along == 1 and across not in (0, 1) for along, across in strides)
+    return inner if any(crosses) else None
 
 
 def _schedule_inner(loop: Loop) -> Loop:
@@ -130,6 +159,17 @@ def split(loop: Loop, chunk: int, taken: frozenset[str] = frozenset()) -> tuple[
     body = replace_symbol(loop.body, loop.symbol, start + Dim((((inner,), 1),)))
     inner_loop = Loop(inner, inner_extent, loop.kind, body)
     return Loop(outer, quotient(loop.extent + (chunk - 1), chunk), loop.kind, (inner_loop,)), inner_loop
+
+
+def tile(outer: Loop, inner: Loop, rows: int, columns: int) -> Loop:
+    """Two loops, the inner one all that the outer one holds, as loops over blocks and in them loops within a block.
+
+    for i, for j  becomes  for io, for jo, for ii, for ji.
+    """
+    assert outer.body == (inner,), "only what is perfectly nested can change its order"
+    column_blocks, within_columns = split(inner, columns)
+    row_blocks, within_rows = split(replace(outer, body=(within_columns,)), rows)
+    return replace(row_blocks, body=(replace(column_blocks, body=(within_rows,)),))
 
 
 def replace_symbol(body: tuple[Statement, ...], old: Symbol, new: Size) -> tuple[Statement, ...]:

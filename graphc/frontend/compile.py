@@ -116,7 +116,7 @@ class CompiledFunction:
         self._specializer = Specializer(function, self._signature, sizes, self._build)
         # How the last call on plain arrays was served, in one object: other threads see all of it or nothing.
         self._quick: Quick = (_decline, None)
-        self._plain: dict[Hashable, Quick] = {}
+        self._plain: dict[Hashable, Executable] = {}
         self._last: Route | None = None
         self._bound: dict[int, tuple[weakref.ref[object], CompiledFunction]] = {}
 
@@ -167,10 +167,9 @@ class CompiledFunction:
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         key = _plain_key(args) if not kwargs and not TRACING else None
         if key is not None and key in self._plain:
-            self._quick = fast, fill = self._plain[key]
-            result = fast(*args)
-            if type(result) is tuple:
-                return result[0] if fill is None else fill(result)
+            executable = self._plain[key]
+            self._quick = executable.fast, executable.fill
+            return executable.call_flat(args)
         call = self._signature.bind(args, kwargs)
         if key is None and self._last is not None and not TRACING:
             inputs = self._last.take(call)
@@ -188,7 +187,8 @@ class CompiledFunction:
         if key is not None:
             if len(self._plain) >= MOST_REMEMBERED:
                 self._plain.clear()
-            self._quick = self._plain[key] = found.made.fast, found.made.fill
+            self._plain[key] = found.made
+            self._quick = found.made.fast, found.made.fill
         return result
 
     def _inline(self, call: Call, leaves: tuple[object, ...], structure: Structure) -> object:

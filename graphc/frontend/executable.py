@@ -10,7 +10,7 @@ the command line and people can look at it.
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 import numpy as np
@@ -64,6 +64,8 @@ def make_program(fused: Graph) -> Program:
     return stages.make_program(fused)
 
 
+MOST_REMEMBERED = 1024
+"""Shapes of arguments that are known to fit; with symbolic sizes there may be any number."""
 MOST_BYTES = 1 << 47
 """Of one tensor: what a process can address on today's machines."""
 
@@ -90,6 +92,7 @@ class Executable:
         self.program = program
         """Launches of kernels, and where their buffers lie."""
         self._arguments, self._results, self._parameters = structures(graph)
+        self._checked: dict[Hashable, dict[str, int]] = {}
         self._is_flat = all(entry.kind is None for entry in self._arguments.entries)
         self._launcher = load_program(program)
         self.fast: Callable[..., object] = self._launcher.fast
@@ -189,7 +192,13 @@ class Executable:
     def _run_slowly(self, inputs: Sequence[object]) -> object:
         """Check everything, copy what isn't laid out as kernels read it, and run."""
         arrays = self._arrays(inputs)
-        sizes = check_arguments(self.graph, arrays)
+        key = tuple([(array.dtype, array.shape) for array in arrays])
+        sizes = self._checked.get(key)
+        if sizes is None:
+            sizes = check_arguments(self.graph, arrays)
+            if len(self._checked) >= MOST_REMEMBERED:
+                self._checked.clear()
+            self._checked[key] = sizes
         ready = [_laid_out(array, node.tensor.dtype) for array, node in zip(arrays, self.graph.inputs)]
         return self._launcher.run(ready, sizes)
 
@@ -275,7 +284,14 @@ def _number(value: complex, node: Node) -> AnyArray:
 
 def _laid_out(array: AnyArray, wanted: DType) -> AnyArray:
     """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
-    ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
+    if array.dtype is wanted.numpy and array.flags.c_contiguous and array.flags.aligned:
+        return array
+    try:
+        ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
+    except MemoryError as error:
+        raise MemoryExceeded(
+            f"there is no memory to copy an argument: {error}", hint="pass a contiguous array"
+        ) from None
     return ready.reshape(array.shape)  # numpy makes one dimension of none
 
 

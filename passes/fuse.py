@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from graphc.ir.dim import bounds, product
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
@@ -226,6 +226,9 @@ def _join(node: Node, group: Group, request: Request, limit: int, is_written: bo
     _take(node, group, is_row_value)
     if is_written:
         group.outputs.append(node)
+        if group.outer is None and group.domain not in accesses:
+            group.outer = cast("tuple[Axis, ...]", accesses[0])
+            group.forget_reads()
     return True
 
 
@@ -245,12 +248,25 @@ def has_reduction(node: Node) -> bool:
 
 def _is_writable(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
     """Whether the group's loops pass each element of the node once, in a place where it can be stored."""
-    if len(accesses) != 1 or node.op.has(Flags.OPAQUE):
+    if node.op.has(Flags.OPAQUE):
+        return False
+    if group.domain in accesses:
+        return node.shape == group.root.shape
+    if len(accesses) != 1:
         return False
     (access,) = accesses
-    if access == group.domain:
-        return node.shape == group.root.shape
-    return group.anchor is None and group.outer is not None and access == group.outer != () and _spans(node, access)
+    rows = _rows(node, group, access)
+    if group.anchor is not None or not rows or access != rows or not _spans(node, access):
+        return False
+    return rows == group.outer if group.outer is not None else _can_run_by_rows(rows, group)
+
+
+def _rows(node: Node, group: Group, access: Access) -> tuple[Axis, ...] | None:
+    """The axes of the domain that access the node, in the domain's order; None if something else does."""
+    axes = [axis for axis in access if isinstance(axis, Axis)]
+    if not _fills(node, access) or len(set(axes)) != len(axes) or not set(axes) <= set(group.domain):
+        return None
+    return tuple(sorted(axes, key=lambda axis: axis.index))
 
 
 def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
@@ -287,13 +303,14 @@ def _is_in_epilogue(node: Node) -> bool:
 def _can_reduce(node: Node, group: Group, accesses: tuple[Access, ...]) -> bool:
     if group.anchor is not None or len(accesses) != 1:
         return False
-    (access,) = accesses
-    axes = [axis for axis in access if isinstance(axis, Axis)]
-    if not _fills(node, access) or len(set(axes)) != len(axes) or not set(axes) <= set(group.domain):
+    outer = _rows(node, group, accesses[0])
+    if outer is None:
         return False
-    outer = tuple(sorted(axes, key=lambda axis: axis.index))
-    if group.outer is not None:
-        return outer == group.outer
+    return outer == group.outer if group.outer is not None else _can_run_by_rows(outer, group)
+
+
+def _can_run_by_rows(outer: tuple[Axis, ...], group: Group) -> bool:
+    """Whether loops over these axes may come first, and inside of them all others."""
     sizes = dict(zip(group.domain, group.root.shape, strict=True))
     inner = [axis for axis in group.domain if axis not in outer and sizes[axis] != 1]
     if not inner:

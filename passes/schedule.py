@@ -73,9 +73,9 @@ def _schedule_tiles(rows: Loop) -> Loop:
 
 def _transposed(loop: Loop) -> Loop | None:
     """The loop inside of two that do nothing else, if it strides through memory where the outer one would not."""
-    if len(loop.body) != 1 or not isinstance(loop.body[0], Loop):
+    inner = loop.body[0] if len(loop.body) == 1 else None
+    if not isinstance(inner, Loop):
         return None
-    (inner,) = loop.body
     is_independent = loop.kind is inner.kind is LoopKind.PARALLEL
     if not is_independent or not all(isinstance(s, Apply | Position | Load | Store) for s in inner.body):
         return None

@@ -206,3 +206,35 @@ def test_a_long_chain_takes_one_visit_per_node() -> None:
     chain = "\n".join(f"  %{i + 1} = neg(%{i}) : f32[4]" for i in range(10_000))
     graph = parse_graph(f"graph f(%x: f32[4]) {{\n  %0 = neg(%x) : f32[4]\n{chain}\n  return %10000\n}}")
     assert sum(node.op is FUSED for node in fuse(graph).nodes) == -(-10_001 // 64)
+
+
+SOFTMAX_AND_GRADIENT = SOFTMAX.replace(
+    "return %8",
+    """%9 = mul(%g, %8) : f32[64,1000]
+  %10 = sum(%9) {axes=(1)} : f32[64]
+  %11 = reshape(%10) {shape=(64,1)} : f32[64,1]
+  %12 = broadcast(%11) {shape=(64,1000)} : f32[64,1000]
+  %13 = sub(%g, %12) : f32[64,1000]
+  %14 = mul(%13, %4) : f32[64,1000]
+  %15 = div(%14, %7) : f32[64,1000]
+  %16 = sum(%15) {axes=(0)} : f32[1000]
+  return %8, %15, %16""",
+).replace("%x: f32[64,1000]", "%x: f32[64,1000], %g: f32[64,1000]")
+
+
+def test_values_of_rows_that_other_groups_read_are_written_beside_the_rows() -> None:
+    assert bodies(SOFTMAX_AND_GRADIENT) == [
+        ["max", "sub", "exp", "sum", "div"],
+        ["mul", "sum", "sub", "mul", "div"],
+        ["sum"],
+    ]
+
+
+def test_a_value_kept_for_its_row_is_written_from_there() -> None:
+    text = SOFTMAX.replace("return %8", "return %8, %4, %5")
+    (node,) = fused_nodes(text)
+    assert node.attribute("outer") == (0,)
+    x = np.linspace(-3, 3, 64_000, dtype=np.float32).reshape(64, 1000)
+    graph = fuse(parse_graph(text))
+    for actual, expected in zip(evaluate_graph(graph, [x]), evaluate_graph(parse_graph(text), [x]), strict=True):
+        np.testing.assert_array_equal(actual, expected)

@@ -65,9 +65,9 @@ def _stage(graph: Graph, options: argparse.Namespace) -> str:
         )
     if options.format != "text" and name not in ("traced", "after", "all"):
         raise ArgumentError(f"--format {options.format} is for graphs; the stage {stage} is printed as text")
+    pipeline = pipeline_of(options.numerics, options.passes)
     if name == "traced":
         return graph_text(graph, options.format)
-    pipeline = pipeline_of(options.numerics, options.passes)
     names = [step.pass_.name for step in pipeline.steps]
     if name == "after" and wanted not in names:
         raise ArgumentError(f"the pipeline has no pass {wanted!r}", hint=f"its passes are {', '.join(names)}")

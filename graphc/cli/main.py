@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from graphc.cli import dump, passes, run
-from graphc.ir.errors import GraphcError
+from graphc.ir.errors import GraphcError, ParseError
 from graphc.ir.settings import settings
 
 
@@ -48,6 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def one_line(error: GraphcError) -> str:
     """What is wrong, where, and the way out, on one line."""
     parts = [error.message]
+    if isinstance(error, ParseError):  # the text with a mark below it makes no sense on one line
+        first, *shown = error.message.split("\n")
+        parts = [f"{first}: {shown[0].strip()!r}" if shown else first]
     if error.location is not None:
         parts.append(f"at {error.location.describe()}")
     if error.hint is not None:

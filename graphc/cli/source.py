@@ -104,12 +104,14 @@ def _load(path: Path, name: str) -> object:
 
 
 def _where(error: BaseException, path: Path) -> Location | None:
+    """The innermost line of the user's that the error came through."""
     if isinstance(error, SyntaxError):
         return Location(error.filename or str(path), error.lineno or 1)
     traceback = users_frames(error.__traceback__)
     found: Location | None = None
     while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == str(path):
-            found = Location(str(path), traceback.tb_lineno)
+        code = traceback.tb_frame.f_code
+        if not code.co_filename.startswith("<frozen "):
+            found = Location(code.co_filename, traceback.tb_lineno)
         traceback = traceback.tb_next
     return found

@@ -50,8 +50,8 @@ def current_location() -> Location | None:
         return _state.override
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        if not is_own(frame):
-            code = frame.f_code
+        code = frame.f_code
+        if not is_own(frame) and not code.co_filename.startswith("<frozen "):  # what starts `python -m` is frozen
             return Location(code.co_filename, frame.f_lineno, "" if code.co_name == "<module>" else code.co_name)
         frame = frame.f_back
     return None
@@ -63,7 +63,17 @@ def is_own(frame: FrameType) -> bool:
     if not isinstance(module, str):
         return False
     # An example in a docstring runs under the name of the module it explains, but it is a user's code.
-    return module.partition(".")[0] == _OWN_PACKAGE and not frame.f_code.co_filename.startswith("<doctest ")
+    if module.partition(".")[0] == _OWN_PACKAGE:
+        return not frame.f_code.co_filename.startswith("<doctest ")
+    return module == "__main__" and _is_our_command(frame)
+
+
+def _is_our_command(frame: FrameType) -> bool:
+    """Whether the main module is the script `graphc` that the installer writes, or `python -m graphc`."""
+    spec = frame.f_globals.get("__spec__")
+    if getattr(spec, "name", None) == f"{_OWN_PACKAGE}.__main__":
+        return True
+    return os.path.splitext(os.path.basename(frame.f_code.co_filename))[0] == _OWN_PACKAGE and "sys" in frame.f_globals
 
 
 @contextmanager

@@ -103,7 +103,8 @@ BAD = [
     (("{model}:los", "--input", "f32[2]"), "has no los; it has loss, misfit"),
     (("{model}:number", "--input", "f32[2]"), "is a int, no function"),
     (("{model}:loss",), "needs the types of its arguments"),
-    (("{model}:loss", "--input", "f32[2"), "expected ',' or ']'"),
+    (("{model}:loss", "--input", "f32[2"), "1:6: expected ',' or ']', found the end of the text: 'f32[2'"),
+    (("{model}:loss", "--input", *SPECS, "--passes", "nosuch"), "there is no pass called 'nosuch'"),
     (("{model}:loss", "--input", "f33[2]", "f32[2]"), "f33"),
     (("{model}:misfit", "--input", "f32[2,3]"), "don't broadcast"),
     (("{model}:loss", "--input", *SPECS, "--stage", "later"), "there is no stage 'later'"),
@@ -126,6 +127,25 @@ def test_bad_arguments_get_one_line_and_status_2(
     assert done.out == ""
     assert done.err.count("\n") == 1
     assert message.format(model=model) in done.err
+
+
+def test_errors_without_a_line_of_the_users_name_none(model: Path) -> None:
+    for command in ([sys.executable, "-m", "graphc"], [str(Path(sys.executable).parent / "graphc")]):
+        done = subprocess.run(
+            [*command, "dump", f"{model.name}:loss", "--input", "f32[2]"],
+            capture_output=True,
+            text=True,
+            cwd=model.parent,
+        )
+        assert done.returncode == 2
+        assert "; at " not in done.stderr
+
+
+def test_a_constant_has_no_line_of_the_command(model: Path) -> None:
+    model.write_text("def three(x):\n    return 3\n")
+    command = [sys.executable, "-m", "graphc", "dump", f"{model.name}:three", "--input", "f32[2]"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=model.parent)
+    assert "#" not in done.stdout
 
 
 def test_a_file_that_fails_names_its_line(command: Command, tmp_path: Path) -> None:

@@ -71,10 +71,10 @@ def as_argument(leaf: object, name: str) -> object:
         return float(leaf)
     if isinstance(leaf, complex):
         return complex(leaf)
-    if hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__"):
-        return np.asarray(leaf)
     if _is_static(leaf):
         return leaf
+    if hasattr(leaf, "__array__") or hasattr(leaf, "__array_interface__"):
+        return np.asarray(leaf)
     raise ArgumentError(
         f"the argument {name!r} is {describe(leaf)}: no array, no number, and no constant of the program",
         hint=_advice(leaf, name),
@@ -117,6 +117,8 @@ def _is_static(leaf: object) -> bool:
     """Whether a value can be part of a program: it can be hashed, and doesn't look like an array or an iterator."""
     if isinstance(leaf, np.ndarray | np.generic | float | complex):
         return False
+    if isinstance(leaf, type):
+        return True  # numpy's scalar types have the attributes of their instances
     if any(hasattr(leaf, name) for name in ("__array__", "__array_interface__", "__next__")):
         return False
     if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):

@@ -125,6 +125,10 @@ class CompiledFunction:
         """The programs made so far, in order."""
         return tuple(Compilation(each.reason, each.graph, each.made) for each in self._specializer.made)
 
+    def __reduce__(self) -> str:
+        """By name, as functions are: a copy is the function itself, and another process finds it where it is."""
+        return str(getattr(self, "__qualname__", self._signature.name))
+
     def __repr__(self) -> str:
         count = len(self._specializer.made)
         return f"<compiled {self._signature.name}: {count} program{'' if count == 1 else 's'}>"

@@ -112,13 +112,15 @@ class Executable:
         instruments: Sequence[Instrument] = (),
     ) -> Executable:
         """Run the passes, generate code and load it."""
+        from graphc.frontend import stages  # late, as in pipeline_of
+
         _check_sizes(graph)
-        fused = optimize(graph, numerics=numerics, passes=passes, instruments=instruments)
-        return cls(graph, fused, make_program(fused))
+        fused, program = stages.build(graph, numerics=numerics, passes=passes, instruments=instruments)
+        return cls(graph, fused, program)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
-        """The distinct kernels, in order of their first launch."""
+        """The kernels, in order of their first launch; equal ones that came from different nodes are listed each."""
         return tuple(dict.fromkeys(launch.kernel for launch in self.program.launches))
 
     @property
@@ -132,6 +134,9 @@ class Executable:
         arrays = self._arrays(self._inputs(args, {}))
         sizes = bind_sizes(self.graph, [array.shape for array in arrays])
         return evaluate(self.program.peak_bytes, sizes)
+
+    def __deepcopy__(self, memo: object) -> Executable:
+        return self  # nothing of it changes
 
     def __repr__(self) -> str:
         types = ", ".join(f"{_name(node)}: {node.type}" for node in self.graph.inputs)

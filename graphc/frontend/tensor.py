@@ -34,7 +34,6 @@ class SymbolicTensor:
     """A tensor of a graph under construction: shape and dtype, no values."""
 
     __slots__ = ("__weakref__", "node", "scope")
-    __array_priority__ = 1000  # numpy's operators hand over to ours
 
     node: Node
     scope: Scope | None
@@ -317,20 +316,6 @@ def unwrap(argument: object) -> object:
     if isinstance(argument, slice):
         return slice(unwrap(argument.start), unwrap(argument.stop), unwrap(argument.step))
     return argument
-
-
-def has_symbolic(*values: object) -> bool:
-    """Whether a symbolic tensor is among the values or in their lists, tuples and dicts."""
-    pending = list(values)
-    while pending:
-        value = pending.pop()
-        if isinstance(value, SymbolicTensor):
-            return True
-        if isinstance(value, list | tuple):
-            pending.extend(value)
-        elif isinstance(value, dict):
-            pending.extend(value.values())
-    return False
 
 
 def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> object:

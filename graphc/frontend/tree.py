@@ -53,7 +53,7 @@ class Structure:
         values = [entry._fill(leaves) for entry in self.entries]
         if issubclass(self.kind, dict):
             return make(zip(self.keys, values, strict=True))
-        return make(*values) if hasattr(self.kind, "_fields") else make(values)
+        return getattr(self.kind, "_make", make)(values)  # a named tuple's own way, whatever its constructor takes
 
     def take(self, value: object, leaves: list[object]) -> bool:
         """Append the leaves of a value that has this structure; False, with some leaves appended, if it hasn't."""

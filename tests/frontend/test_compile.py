@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import logging
+import pickle
 import weakref
 from collections import Counter, OrderedDict, defaultdict, namedtuple
 from collections.abc import Callable
@@ -53,6 +55,11 @@ def same(actual: object, expected: object) -> None:
 def double(x: Any, factor: float = 2.0, *, plus: int = 0) -> Any:
     """Twice as much."""
     return x * factor + plus
+
+
+@graphc.compile
+def compiled_double(x: Any) -> Any:
+    return x * 2
 
 
 class Model:
@@ -316,6 +323,31 @@ def test_the_reason_for_compiling_again_names_the_argument(
         f(second, X)
     assert reasons(f) == ["first call", reason]
     assert caplog.messages == [f"function is compiled again: {reason}"]
+
+
+def test_any_value_with_a_hash_is_part_of_the_program() -> None:
+    class Setting:
+        factor = 3
+
+    f = graphc.compile(lambda x, what: x.to(what) if isinstance(what, type | graphc.float32.__class__) else what(x))
+    same(f(X, np.float64), X.astype(np.float64))
+    same(f(X, graphc.float64), X.astype(np.float64))
+    same(f(X, graphc.neg), -X)
+    same(f(X, graphc.neg), -X)
+    assert programs(f) == 3
+    g = graphc.compile(lambda x, setting: x * setting.factor)
+    one, two = Setting(), Setting()
+    for setting in (one, two, one, two):
+        same(g(X, setting), X * 3)
+    assert programs(g) == 2
+
+
+def test_copies_of_a_compiled_function_are_itself() -> None:
+    assert copy.deepcopy({"f": compiled_double})["f"] is compiled_double
+    assert copy.copy(compiled_double) is compiled_double
+    assert pickle.loads(pickle.dumps(compiled_double)) is compiled_double
+    executable = graphc.symbolic_trace(double, "f32[2]").compile()
+    assert copy.deepcopy([executable])[0] is executable
 
 
 def test_the_reason_is_what_differs_from_the_nearest_program() -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from graphc.ir.dim import MAX_SIZE, evaluate
 from graphc.ir.dtype import DType, Kind
-from graphc.ir.errors import GraphcError, VerifyError
+from graphc.ir.errors import ArgumentError, GraphcError, VerifyError
 from graphc.ir.graph import Graph
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.settings import settings
@@ -45,23 +45,32 @@ class Verify:
 
 
 class Dump:
-    """Writes each graph to a numbered file in a folder, the one before the first pass as number 00."""
+    """Writes each stage to a numbered file in a folder, the graph before the first pass as number 00."""
 
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
         self._stem: str | None = None
+        self._count = 0
 
     def __call__(self, applied: Applied) -> None:
-        if self._stem is None:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._stem = self._free_stem(applied.before.name)
         if applied.number == 1:
-            self._write(0, "traced", applied.before)
-        self._write(applied.number, applied.step.pass_.name, applied.after)
+            self.write("traced.gir", applied.before.name, print_graph(applied.before))
+        self.write(f"{applied.step.pass_.name}.gir", applied.before.name, print_graph(applied.after))
 
-    def _write(self, number: int, stage: str, graph: Graph) -> None:
-        path = self._folder / f"{self._stem}.{number:02d}.{stage}.gir"
-        path.write_text(print_graph(graph), encoding="utf-8")
+    def write(self, stage: str, name: str, text: str) -> None:
+        """Write one more stage of the graph `name`; raises ArgumentError where the folder can't be written."""
+        try:
+            if self._stem is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._stem = self._free_stem(name)
+            path = self._folder / f"{self._stem}.{self._count:02d}.{stage}"
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ArgumentError(
+                f"a stage can't be written to the folder {str(self._folder)!r}: {error.strerror}",
+                hint="name a folder that can be written, e.g. by GRAPHC_DUMP=dumps",
+            ) from None
+        self._count += 1
 
     def _free_stem(self, name: str) -> str:
         """The graph's name, numbered where an earlier run of a pipeline left files under it."""

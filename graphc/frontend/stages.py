@@ -49,7 +49,7 @@ def build(
 
 @contextmanager
 def paused_collector() -> Iterator[None]:
-    """Without Python's cyclic collector, which walks all nodes again and again while they are made and finds nothing."""
+    """Without Python's cyclic collector, which would walk all nodes again and again, and find nothing."""
     if not gc.isenabled():
         yield
         return

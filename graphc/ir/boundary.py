@@ -53,8 +53,15 @@ def hide_frames(error: Exception) -> None:
     """
     if isinstance(error, GraphcError) and error.location is None and not isinstance(error, VerifyError):
         error.location = current_location()
-    if _is_users_mistake(error) and not settings().traceback:
+    if _is_users_mistake(error) and not _shows_all():
         _strip(error)
+
+
+def _shows_all() -> bool:
+    try:
+        return settings().traceback
+    except GraphcError:  # a setting is malformed: that is the error under way
+        return False
 
 
 def users_frames(traceback: TracebackType | None) -> TracebackType | None:

@@ -192,3 +192,15 @@ def test_what_python_prints_for_a_script_shows_no_file_of_graphc(tmp_path: Path,
     assert 'train.py", line 5, in load' in done.stderr
     assert "ParseError: 1:12: expected ':', found 'f32'" in done.stderr
     assert (os.path.dirname(graphc.__file__) in done.stderr) == is_full
+
+
+def test_a_malformed_setting_is_named_without_our_frames(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("import graphc, numpy\ngraphc.compile(lambda x: x + 1)(numpy.ones(3))\n")
+    environment = {**os.environ, "GRAPHC_NUM_THREADS": "abc"}
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 1
+    assert "GRAPHC_NUM_THREADS is 'abc'" in done.stderr
+    assert [line for line in done.stderr.splitlines() if line.startswith("  File")] == [
+        f'  File "{script}", line 2, in <module>'
+    ]

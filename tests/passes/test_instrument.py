@@ -14,7 +14,7 @@ import pytest
 from graphc.ir import settings
 from graphc.ir.dim import symbol
 from graphc.ir.dtype import f32, f64, i64
-from graphc.ir.errors import VerifyError
+from graphc.ir.errors import ArgumentError, VerifyError
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.location import Location, using
 from graphc.ir.parse import parse_graph
@@ -101,6 +101,22 @@ def test_dump_leaves_numbered_files_that_parse_back(tmp_path: Path) -> None:
     assert texts[0] == texts[1] == print_graph(graph)
     assert texts[2] == print_graph(result)
     assert print_graph(parse_graph(texts[2])) == texts[2]
+
+
+def test_a_compilation_dumps_its_kernels_and_program_too(tmp_path: Path) -> None:
+    with settings.override(dump=str(tmp_path), verify=True):
+        sine().compile()
+    names = sorted(path.name.partition(".")[2] for path in tmp_path.iterdir())
+    assert names[0] == "00.traced.gir"
+    assert [name.partition(".")[2] for name in names[-3:]] == ["fuse.gir", "kernel.txt", "program.txt"]
+    (kernel,) = tmp_path.glob("*.kernel.txt")
+    assert "kernel" in kernel.read_text()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ArgumentError, match=r"can't be written to the folder '.*file/inside'"):
+        parse_pipeline("cse").run(sine(), (Dump(tmp_path / "file" / "inside"),))
 
 
 def test_time_and_count_have_a_line_per_pass() -> None:

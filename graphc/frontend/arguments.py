@@ -125,7 +125,7 @@ def _is_static(leaf: object) -> bool:
         return False
     try:
         hash(leaf)
-    except TypeError:
+    except Exception:  # a class may refuse in its own way
         return False
     return True
 

@@ -149,11 +149,15 @@ class CompiledFunction:
         key, bound = id(instance), self._bound
 
         def forget(reference: object) -> None:
-            bound.pop(key, None)
+            if key in bound and bound[key][0] is reference:
+                del bound[key]
 
         reference = weakref.ref(instance, forget)
         method = _WeakMethod(self.function, instance, reference)
-        return bound.setdefault(key, (reference, CompiledFunction(method, self._sizes, self._numerics, self._passes)))
+        compiled = CompiledFunction(method, self._sizes, self._numerics, self._passes)
+        found = bound.setdefault(key, (reference, compiled))  # another thread may have been quicker
+        assert found[0]() is instance, "the entry of an object goes with it"
+        return found
 
     def __call__(self, /, *args: object, **kwargs: object) -> Any:
         """Run on the arguments; compiles if no program serves them yet."""
@@ -170,8 +174,8 @@ class CompiledFunction:
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         key = _plain_key(args) if not kwargs and not TRACING else None
-        if key is not None and key in self._plain:
-            executable = self._plain[key]
+        executable = self._plain.get(key) if key is not None else None
+        if executable is not None:
             self._quick = executable.fast, executable.fill
             return executable.call_flat(args)
         call = self._signature.bind(args, kwargs)

@@ -28,6 +28,14 @@ class Call:
     keywords: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A `Call` with positions for values."""
+
+    values: tuple[int, ...]
+    keywords: tuple[str, ...]
+
+
 def apply(function: Callable[..., object], values: tuple[object, ...], keywords: tuple[str, ...]) -> object:
     """Call the function with the values of a `Call`."""
     if not keywords:
@@ -42,6 +50,7 @@ class Signature:
     def __init__(self, function: Callable[..., object]) -> None:
         self.name = name_of(function)
         self.location = definition_of(function)
+        self._orders: dict[tuple[int, tuple[str, ...]], Order] = {}
         try:
             self.signature: inspect.Signature | None = inspect.signature(function)
         except (TypeError, ValueError):
@@ -51,13 +60,24 @@ class Signature:
         """The call in its one form; raises ArgumentError where the function can't be called like this."""
         if not kwargs:
             return Call(args)
+        # Which value goes where depends on the names alone, and asking `inspect` takes longer than a small program.
+        form = len(args), tuple(kwargs)
+        order = self._orders.get(form)
+        if order is None:
+            order = self._orders[form] = self._order(*form)
+        given = (*args, *kwargs.values())
+        return Call(tuple([given[position] for position in order.values]), order.keywords)
+
+    def _order(self, count: int, names: tuple[str, ...]) -> Order:
+        """The call of `count` positional arguments and these keywords, with the position of each in place of it."""
+        args, kwargs = tuple(range(count)), {name: position for position, name in enumerate(names, count)}
         if self.signature is None:
-            return Call((*args, *(kwargs[name] for name in sorted(kwargs))), tuple(sorted(kwargs)))
+            return Order((*args, *(kwargs[name] for name in sorted(kwargs))), tuple(sorted(kwargs)))
         bound = self._bound(self.signature, args, kwargs)
         positional, named = bound.args, bound.kwargs
-        names = [name for name in self.signature.parameters if name in named]
-        names += sorted(name for name in named if name not in names)
-        return Call((*positional, *(named[name] for name in names)), tuple(names))
+        keywords = [name for name in self.signature.parameters if name in named]
+        keywords += sorted(name for name in named if name not in keywords)
+        return Order((*positional, *(named[name] for name in keywords)), tuple(keywords))
 
     def check(self, call: Call) -> None:
         """Raise ArgumentError where the function can't be called with so many arguments."""

@@ -15,8 +15,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from graphc.frontend.entry import annotations_of, explain, renamed, signature_of
 from graphc.frontend.scope import Scope, current_scope
-from graphc.frontend.signature import short_text
 from graphc.frontend.size import SymbolicSize, of_user
 from graphc.frontend.tree import describe
 from graphc.ir.attribute import Array
@@ -322,24 +322,36 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
     """Build what a table entry stands for."""
     if entry.name in _OPERATORS:  # where a size is an operand like any number
         args = tuple(SymbolicTensor(to_node(each)) if isinstance(each, SymbolicSize) else each for each in args)
+    if "axis" in kwargs or "keepdims" in kwargs:
+        kwargs = renamed(entry, kwargs)
+    nodes = tuple([unwrap(each) for each in args])
+    named = {name: unwrap(value) for name, value in kwargs.items()}
     try:
-        result = entry.build(*map(unwrap, args), **{name: unwrap(value) for name, value in kwargs.items()})
-    except TypeError:
-        _explain_call(entry, args, kwargs)
-        raise
+        result = entry.build(*nodes, **named)
+    except Exception as error:
+        cause = explain(entry, error, nodes, named)
+        if cause is None:
+            raise
+        raise cause from None
     return wrap(result)
 
 
-def _explain_call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    """Raise TraceError if the arguments don't fit the entry's parameters: then a TypeError is the caller's mistake."""
-    signature = inspect.signature(entry.build)
-    try:
-        signature.bind(*args, **kwargs)
-    except TypeError as misfit:
-        raise TraceError(
-            f"{entry.name}: {misfit}",
-            hint=f"its parameters are {short_text(signature)}",
-        ) from None
+def _refuse_arrays(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    """Raise ArgumentError for a call on arrays where no graph is being built, which would give no numbers."""
+    pending = [*args, *kwargs.values()]
+    is_of_arrays = False
+    while pending:
+        value = pending.pop()
+        if isinstance(value, SymbolicTensor | SymbolicSize | Node):
+            return
+        if isinstance(value, list | tuple):
+            pending.extend(value)
+        is_of_arrays = is_of_arrays or isinstance(value, np.ndarray)
+    if is_of_arrays:
+        raise ArgumentError(
+            f"{entry.name}: called on arrays outside a compiled function",
+            hint="call it in a function that goes through graphc.compile, or on tensors made with graphc.placeholder",
+        )
 
 
 def free_function(entry: Function) -> Callable[..., object]:
@@ -348,10 +360,13 @@ def free_function(entry: Function) -> Callable[..., object]:
     @functools.wraps(entry.build)
     @hide_internal_frames
     def symbolic(*args: object, **kwargs: object) -> object:
+        if current_scope() is None:
+            _refuse_arrays(entry, args, kwargs)
         return call(entry, args, kwargs)
 
     symbolic.__name__ = symbolic.__qualname__ = entry.name
     symbolic.__module__ = "graphc"
+    _describe(symbolic, signature_of(entry))
     return symbolic
 
 
@@ -363,7 +378,14 @@ def _method(entry: Function) -> Callable[..., object]:
 
     method.__name__ = entry.name
     method.__qualname__ = f"SymbolicTensor.{entry.name}"
+    _describe(method, signature_of(entry))
     return method
+
+
+def _describe(function: Callable[..., object], signature: inspect.Signature) -> None:
+    """Let `help` and editors show the signature in the user's words."""
+    function.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature asks for it
+    function.__annotations__ = annotations_of(signature)
 
 
 PROPERTIES = ("T", "mT", "H", "real", "imag")

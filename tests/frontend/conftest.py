@@ -1,4 +1,4 @@
-"""What the tests of the interface share: scripts in a process of their own, and a disk cache that is empty."""
+"""What the tests of the interface share: scripts in a process of their own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,11 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-
-from graphc.ir.settings import override
-from graphc.runtime import cache
 
 
 class Done(NamedTuple):
@@ -42,13 +39,3 @@ def run_script(tmp_path: Path) -> RunScript:
         return Done(done.returncode, done.stdout, done.stderr)
 
     return run
-
-
-@pytest.fixture
-def cache_folder(tmp_path: Path) -> Iterator[Path]:
-    """An empty disk cache, and a memory table that knows nothing, for one test."""
-    folder = tmp_path / "cache"
-    with override(cache_dir=str(folder)):
-        cache.forget()
-        yield folder
-    cache.forget()

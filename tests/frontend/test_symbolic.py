@@ -75,7 +75,6 @@ def test_functions_and_transformations_work_on_placeholders() -> None:
 
 def test_names_are_made_where_none_is_given() -> None:
     a, b = graphc.placeholder((None,)), graphc.placeholder((None,))
-    assert a.shape != (3,) if isinstance(a.shape[0], int) else True
     f = graphc.function([a, b], [a.sum() + b.sum()])
     assert f(np.ones(2, np.float32), np.ones(3, np.float32))[0] == 5
 

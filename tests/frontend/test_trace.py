@@ -98,7 +98,7 @@ def test_a_tensor_that_outlives_its_trace_is_named_where_it_is_used() -> None:
         "after it": lambda: kept[0] + 1,
         "in numpy": lambda: X + kept[0],
         "in a function of symbols": lambda: graphc.function([graphc.placeholder((2,))], kept[0]),
-        "in a gradient": lambda: graphc.gradients(kept[0].node and kept[0], []),
+        "in a gradient": lambda: graphc.gradients(kept[0], []),
     }
     for use in users.values():
         with pytest.raises(

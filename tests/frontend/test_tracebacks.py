@@ -178,7 +178,6 @@ DEEPER = {"in_a_method": "return x @ x  # misfit"}
 """The line at fault, where that is not in the function of the case."""
 
 
-@pytest.mark.filterwarnings("ignore:.*:UserWarning")
 @pytest.mark.parametrize("name", KINDS)
 def test_only_the_users_frames_show(name: str) -> None:
     kind = KINDS[name]

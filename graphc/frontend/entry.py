@@ -107,7 +107,7 @@ def explain(
         parameter = signature.parameters[name]
         takes = _Takes(str(parameter.annotation), may_be_number)
         is_many = parameter.kind is parameter.VAR_POSITIONAL
-        labels = [f"{name}[{i}]" for i in range(len(value))] if is_many else [f"the {name}"]
+        labels = [f"{name}[{i}]" for i in range(len(value))] if is_many else [takes.label(name)]
         for label, each in zip(labels, value if is_many else (value,), strict=True):
             found = takes.problem(label, each)
             if found is not None:
@@ -125,9 +125,13 @@ class _Takes:
         self._none = "None" in words
         self._number = may_be_number or not {"Operand", "Number", "int", "float"}.isdisjoint(words)
 
+    def label(self, name: str) -> str:
+        """How to speak of the argument."""
+        return f"the argument {name!r}" if self._many else f"the {name}"
+
     def problem(self, label: str, value: object) -> tuple[str, str] | None:
         """What is wrong with the value, and the way out."""
-        if not self._one and not self._many or value is None and self._none or self._one and self._is_tensor(value):
+        if not (self._one or self._many) or (value is None and self._none) or (self._one and self._is_tensor(value)):
             return None
         if not self._many:
             return f"{label} is {_kind(value)}, no tensor", _way_to_tensor(value)

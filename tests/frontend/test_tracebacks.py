@@ -51,7 +51,7 @@ def in_an_attribute() -> object:
 
 
 def in_wrong_keywords() -> object:
-    return graphc.compile(lambda x: x.sum(axis=1))(X)
+    return graphc.compile(lambda x: x.sum(dims=1))(X)
 
 
 def in_the_users_code() -> object:

@@ -440,13 +440,13 @@ for _name, _target in (
     _conversion(_name, to_dtype(_target))
 
 
-@function(method=True, free=False)
+@function(method=True)
 def real(input: Node) -> Node:
     """The real part; a real tensor itself."""
     return ew.real(input) if input.tensor.dtype.is_complex else input
 
 
-@function(method=True, free=False)
+@function(method=True)
 def imag(input: Node) -> Node:
     """The imaginary part of a complex tensor."""
     return ew.imag(input)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import types
 import weakref
 from collections.abc import Callable, Hashable
@@ -20,14 +21,14 @@ import numpy as np
 from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
 from graphc.frontend.executable import Executable, Numerics, check_options
 from graphc.frontend.scope import TRACING, current_scope
-from graphc.frontend.signature import Call, Signature
+from graphc.frontend.signature import Call, Signature, name_of
 from graphc.frontend.specialize import MOST_REMEMBERED, Route, Specializer
 from graphc.frontend.tensor import SymbolicTensor, constant
 from graphc.frontend.trace import TracedGraph, outputs_of, run
-from graphc.frontend.tree import Structure, describe, flatten
+from graphc.frontend.tree import Structure, flatten
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dtype import c128, f64
-from graphc.ir.errors import ArgumentError
+from graphc.ir.errors import ArgumentError, describe
 from graphc.ir.type import TensorType
 
 Quick: TypeAlias = "tuple[Callable[..., object], Callable[[tuple[object, ...]], object] | None]"
@@ -69,7 +70,8 @@ def compile(
     `dynamic={"x": 0}`, `{"x": (0, 1)}` or `{"x": {0: "n"}, "y": {0: "n"}}` marks sizes that may change without another
     program; those of one name must be equal. The mark of an argument goes for all arrays in it. `dynamic=True` marks
     every size above 1 (sizes equal in one call are one size). `numerics="fast"` allows rewrites that change the last
-    bits. `passes` is a pipeline's text (see `graphc passes`).
+    bits. `passes` is a pipeline's text (see `graphc passes`); `fuse` is added at its end where it lacks that, since
+    kernels are made of fused nodes.
 
     Arrays that the function finds elsewhere, in globals or attributes, are constants of the program: it keeps the
     values that they had when it was traced.
@@ -125,9 +127,32 @@ class CompiledFunction:
         """The programs made so far, in order."""
         return tuple(Compilation(each.reason, each.graph, each.made) for each in self._specializer.made)
 
-    def __reduce__(self) -> str:
-        """By name, as functions are: a copy is the function itself, and another process finds it where it is."""
-        return str(getattr(self, "__qualname__", self._signature.name))
+    def __copy__(self) -> CompiledFunction:
+        return self  # as functions are
+
+    def __deepcopy__(self, memo: object) -> CompiledFunction:
+        return self
+
+    @hide_internal_frames
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """By name where it is found under one, as a decorated function is; else by the function, to compile it again.
+
+        Programs are not pickled: they belong to this process.
+        """
+        name = str(getattr(self, "__qualname__", self._signature.name))
+        if _is_found(self, name, self.__module__):
+            return name
+        function = self.function
+        inner = name_of(function)
+        if isinstance(function, types.FunctionType) and not _is_found(
+            function, function.__qualname__, function.__module__
+        ):
+            raise ArgumentError(
+                f"{self!r} can't be pickled: another process couldn't find the function {inner!r} by its name",
+                location=self._signature.location,
+                hint="define it at the top level of a module, or compile it in that process",
+            )
+        return CompiledFunction, (function, self._sizes, self._numerics, self._passes)
 
     def __repr__(self) -> str:
         count = len(self._specializer.made)
@@ -135,7 +160,8 @@ class CompiledFunction:
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         """As a method: programs belong to the instance, and go with it."""
-        if instance is None or not hasattr(self.function, "__get__"):
+        is_method = hasattr(self.function, "__get__") and not isinstance(self.function, staticmethod)
+        if instance is None or not is_method:
             return self
         found = self._bound.get(id(instance))
         if found is None or found[0]() is not instance:
@@ -238,6 +264,9 @@ class BoundFunction:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__wrapped__, name)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, (self.__self__, name_of(self.__wrapped__.function))  # as Python's own methods
+
     def __repr__(self) -> str:
         return repr(self.__wrapped__)
 
@@ -253,6 +282,14 @@ class _WeakMethod:
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self._function(self._reference(), *args, **kwargs)
+
+
+def _is_found(value: object, name: str, module: str) -> bool:
+    """Whether the module has the value under this dotted name."""
+    found: object = sys.modules.get(module)
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is value
 
 
 def _plain_key(args: tuple[object, ...]) -> Hashable:

@@ -79,6 +79,16 @@ class Model:
     def negative(x: Any) -> Any:
         return -x
 
+    @graphc.compile
+    @staticmethod
+    def twice(x: Any) -> Any:
+        return x * 2
+
+    @classmethod
+    @graphc.compile
+    def named(cls, x: Any) -> Any:
+        return x + len(cls.__name__)
+
     def __call__(self, x: Any) -> Any:
         return x + self.weight
 
@@ -143,10 +153,14 @@ def test_methods_have_programs_of_their_own_and_take_none_to_the_grave() -> None
     same(b.total(X), X.sum(0) * 3)
     same(b.total(X[:1]), X[0] * 3)
     assert programs(b.total) == 1
-    same(Model.negative(X), -X)
+    either: Any
+    for either in (Model, b):
+        same(either.negative(X), -X)
+        same(either.twice(X), X * 2)
+        same(either.named(X), X + 5)
     same(Model.forward(a, X), X * 2)  # by the class, as of any function
     gone = weakref.ref(b)
-    del b
+    del b, either
     gc.collect()
     assert gone() is None
 

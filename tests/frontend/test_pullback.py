@@ -15,6 +15,9 @@ import graphc
 from graphc import vjp
 from graphc.frontend.pullback import _specializers
 from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, ShapeError
+from graphc.passes.autodiff import differentiate
+from graphc.passes.instrument import random_arguments
+from tests.random_graphs import random_graph
 
 X = np.arange(1.0, 7).reshape(2, 3)
 Y = X[::-1] * 2
@@ -192,3 +195,25 @@ def test_what_has_no_pullback(call: Callable[[], object], error: type[GraphcErro
     assert info.value.location is not None
     assert info.value.location.file == __file__
     assert info.value.hint
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_forward_and_backward_give_the_bits_of_one_joint_graph(seed: int) -> None:
+    graph = random_graph(seed, nodes=20, differentiable=True)
+    arrays = random_arguments(graph, seed=seed)
+    floats = [i for i, node in enumerate(graph.inputs) if node.tensor.dtype.is_differentiable]
+    executable = graph.compile()
+
+    def of_floats(*given: Any) -> Any:
+        arguments: list[Any] = list(arrays)
+        for i, x in zip(floats, given, strict=True):
+            arguments[i] = x
+        result = executable(*arguments)
+        return result if isinstance(result, tuple) else (result,)
+
+    values, pullback = vjp(of_floats, *(arrays[i] for i in floats))
+    cotangents = tuple(np.ones_like(value) for value in values)
+    wanted = [c for c, node in zip(cotangents, graph.outputs) if node.tensor.dtype.is_differentiable]
+    joint: Any = differentiate(graph, floats).compile()(*arrays, *wanted)
+    for have, want in zip((*values, *pullback(cotangents)), joint, strict=True):
+        np.testing.assert_array_equal(have, want, strict=True)

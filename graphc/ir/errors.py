@@ -66,3 +66,13 @@ class VerifyError(GraphcError):
 
 class MemoryExceeded(GraphcError, MemoryError):
     """Sizes that overflow the address space or exhaust the memory."""
+
+
+def describe(value: object) -> str:
+    """What kind of thing a value is."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def with_article(noun: str) -> str:
+    """A noun with "a" or "an"."""
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

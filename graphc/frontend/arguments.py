@@ -15,11 +15,10 @@ from typing import Any, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from graphc.frontend.tree import describe
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import DType, c64, c128, f32, f64
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError
+from graphc.ir.errors import ArgumentError, DTypeError, describe
 from graphc.ir.scan import is_symbol_name
 from graphc.ir.type import TensorType
 
@@ -151,8 +150,12 @@ def _dtype_of(leaf: AnyArray | np.generic, name: str) -> DType:
             "c": f"convert it: {name}.astype('complex128')",
             "M": f"convert it to numbers: {name}.astype('int64')",
             "m": f"convert it to numbers: {name}.astype('int64')",
-            "V": "pass each field as an array",
+            "V": f"convert it: {name}.astype('float32')",  # the kind of 8-bit floats too
         }
+        if leaf.dtype.names is not None:
+            hints = {"V": "pass each field as an array"}
+        elif leaf.dtype.type is np.void:
+            hints = {"V": f"raw bytes have no numbers: {name}.view('float32') if they are such"}
         raise DTypeError(
             f"the argument {name!r} has dtype {leaf.dtype}, which graphc doesn't compute with",
             hint=hints.get(kind, error.hint),

@@ -143,12 +143,12 @@ class CompiledFunction:
         if _is_found(self, name, self.__module__):
             return name
         function = self.function
-        inner = name_of(function)
         if isinstance(function, types.FunctionType) and not _is_found(
             function, function.__qualname__, function.__module__
         ):
             raise ArgumentError(
-                f"{self!r} can't be pickled: another process couldn't find the function {inner!r} by its name",
+                f"{self!r} can't be pickled: another process couldn't find the function by the name "
+                f"{function.__qualname__!r}",
                 location=self._signature.location,
                 hint="define it at the top level of a module, or compile it in that process",
             )

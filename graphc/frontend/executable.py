@@ -20,12 +20,11 @@ from graphc.frontend.arguments import as_argument
 from graphc.frontend.scope import current_scope
 from graphc.frontend.tensor import SymbolicTensor, constant, node_of
 from graphc.frontend.trace import structures
-from graphc.frontend.tree import describe
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import evaluate
-from graphc.ir.dtype import DType, Kind
+from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, MemoryExceeded
+from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, MemoryExceeded, describe
 from graphc.ir.graph import Graph, Node, set_compiler
 from graphc.ir.sizes import bind_sizes, check_arguments
 from graphc.ir.type import TupleType
@@ -135,8 +134,19 @@ class Executable:
         sizes = bind_sizes(self.graph, [array.shape for array in arrays])
         return evaluate(self.program.peak_bytes, sizes)
 
-    def __deepcopy__(self, memo: object) -> Executable:
+    def __copy__(self) -> Executable:
         return self  # nothing of it changes
+
+    def __deepcopy__(self, memo: object) -> Executable:
+        return self
+
+    @hide_internal_frames
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise ArgumentError(
+            f"the executable {self.graph.name} can't be pickled: its machine code belongs to this process",
+            hint="pickle the function and compile it there, which is quick with the disk cache; "
+            "str(executable.graph) keeps the graph",
+        )
 
     def __repr__(self) -> str:
         types = ", ".join(f"{_name(node)}: {node.type}" for node in self.graph.inputs)
@@ -204,7 +214,7 @@ class Executable:
             if len(self._checked) >= MOST_REMEMBERED:
                 self._checked.clear()
             self._checked[key] = sizes
-        ready = [_laid_out(array, node.tensor.dtype) for array, node in zip(arrays, self.graph.inputs)]
+        ready = [_laid_out(array, node) for array, node in zip(arrays, self.graph.inputs)]
         return self._launcher.run(ready, sizes)
 
     def _arrays(self, inputs: Sequence[object]) -> list[AnyArray]:
@@ -287,15 +297,18 @@ def _number(value: complex, node: Node) -> AnyArray:
         ) from None
 
 
-def _laid_out(array: AnyArray, wanted: DType) -> AnyArray:
+def _laid_out(array: AnyArray, node: Node) -> AnyArray:
     """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
+    wanted = node.tensor.dtype
     if array.dtype is wanted.numpy and array.flags.c_contiguous and array.flags.aligned:
         return array
     try:
         ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
-    except MemoryError as error:
+    except MemoryError:
         raise MemoryExceeded(
-            f"there is no memory to copy an argument: {error}", hint="pass a contiguous array"
+            f"the argument {_name(node)!r} of shape {array.shape} has to be copied, and there is no memory for its "
+            f"{array.size * wanted.numpy.itemsize} bytes",
+            hint="pass a C-contiguous array, which is read where it is, or a smaller one and expand it in the function",
         ) from None
     return ready.reshape(array.shape)  # numpy makes one dimension of none
 
@@ -328,7 +341,7 @@ def check_options(numerics: object, passes: object) -> None:
     if passes is not None:
         if not isinstance(passes, str):
             raise ArgumentError(
-                f"compile: passes is a {type(passes).__name__}", hint='give the text of a pipeline, e.g. "cse,fuse"'
+                f"compile: passes is {describe(passes)}", hint='give the text of a pipeline, e.g. "cse,fuse"'
             )
         pipeline_of("strict", passes)
 

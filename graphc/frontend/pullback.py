@@ -22,11 +22,11 @@ from graphc.frontend.specialize import Specializer
 from graphc.frontend.tensor import SymbolicTensor, to_node
 from graphc.frontend.trace import TracedGraph, outputs_of, run
 from graphc.frontend.transform import FreshArguments, not_differentiable
-from graphc.frontend.tree import Structure, describe, flatten
+from graphc.frontend.tree import Structure, flatten
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import TensorType
 from graphc.ops import build

@@ -18,12 +18,12 @@ from graphc.frontend.scope import current_scope
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import SymbolicTensor, node_of, to_node
 from graphc.frontend.trace import TracedGraph
-from graphc.frontend.tree import OPEN, Structure, describe, flatten, sequence
+from graphc.frontend.tree import OPEN, Structure, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dim import MAX_SIZE, Dim, Size, symbol
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.errors import ArgumentError, ShapeError, describe
 from graphc.ir.graph import INPUT, Node, make_input, topological_order
 from graphc.ir.scan import is_symbol_name
 from graphc.ir.type import TensorType
@@ -154,7 +154,12 @@ def _check_names(nodes: Sequence[Node]) -> None:
                 hint="give placeholders names of their own",
             )
     if len(set(nodes)) != len(nodes):
-        raise ArgumentError("function: an input is listed twice")
+        twice = next(node for node in nodes if nodes.count(node) > 1)
+        raise ArgumentError(
+            f"function: an input is listed twice, {_label(twice)!r}",
+            location=twice.location,
+            hint="list it once: the function takes one argument for each input",
+        )
 
 
 def _label(node: Node) -> str:

@@ -18,12 +18,11 @@ import numpy as np
 from graphc.frontend.entry import annotations_of, explain, renamed, signature_of
 from graphc.frontend.scope import Scope, current_scope
 from graphc.frontend.size import SymbolicSize, of_user
-from graphc.frontend.tree import describe
 from graphc.ir.attribute import Array
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dim import Dim
 from graphc.ir.dtype import DType, dtype, i64
-from graphc.ir.errors import ArgumentError, DTypeError, TraceError, UnknownAttribute
+from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, TraceError, UnknownAttribute, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import TensorType
 from graphc.ops import build, creation
@@ -275,8 +274,15 @@ def constant(value: object, wanted: DType | None = None) -> Node:
         _check_number(value)
         wanted = dtype(complex) if isinstance(value, complex) else dtype(float) if isinstance(value, float) else None
     wanted = wanted or dtype(array.dtype)
-    with np.errstate(over="ignore"):
-        return creation.constant(value=Array(array.astype(wanted.numpy)))
+    try:
+        with np.errstate(over="ignore"):
+            return creation.constant(value=Array(array.astype(wanted.numpy)))
+    except MemoryError:
+        raise MemoryExceeded(
+            f"an array of shape {array.shape} becomes a constant, and there is no memory for its "
+            f"{array.size * wanted.numpy.itemsize} bytes",
+            hint="use a smaller one and expand it in the function, or pass it as an argument",
+        ) from None
 
 
 def _check_number(value: object) -> None:

@@ -16,9 +16,9 @@ from graphc.frontend.scope import Scope
 from graphc.frontend.signature import Call, Signature, apply
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import SymbolicTensor, to_node
-from graphc.frontend.tree import LEAF, OPEN, Structure, describe, flatten, sequence
+from graphc.frontend.tree import LEAF, OPEN, Structure, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
-from graphc.ir.errors import ArgumentError, TraceError
+from graphc.ir.errors import ArgumentError, TraceError, describe
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.spec import parse_specs
 from graphc.ir.type import TensorType

@@ -17,10 +17,10 @@ from graphc.frontend.scope import Scope
 from graphc.frontend.signature import Call, Signature
 from graphc.frontend.tensor import SymbolicTensor, to_node
 from graphc.frontend.trace import outputs_of, run
-from graphc.frontend.tree import OPEN, Structure, describe, flatten, sequence
+from graphc.frontend.tree import OPEN, Structure, flatten, sequence
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dtype import DType
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node, make_input
 from graphc.ops import build
 

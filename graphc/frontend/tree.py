@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from graphc.ir.errors import ArgumentError
+from graphc.ir.errors import ArgumentError, describe, with_article
 
 MAX_DEPTH = 200
 """Nesting beyond this is taken for a container that holds itself."""
@@ -160,16 +160,6 @@ def sequence(entries: Iterable[Structure]) -> Structure:
     """The structure of a tuple with these entries."""
     listed = tuple(entries)
     return Structure(tuple, tuple(range(len(listed))), listed, sum(entry.count for entry in listed))
-
-
-def describe(value: object) -> str:
-    """What kind of thing a value is."""
-    return "None" if value is None else with_article(type(value).__name__)
-
-
-def with_article(noun: str) -> str:
-    """A noun with "a" or "an"."""
-    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"
 
 
 def flatten(value: object) -> tuple[Leaves, Structure]:

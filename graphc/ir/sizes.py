@@ -21,7 +21,7 @@ from graphc.ir.type import TensorType, TupleType, Type
 def bind_sizes(graph: Graph, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
     """The value of every symbol in the inputs' shapes; raises ShapeError if the shapes don't fit the inputs."""
     if len(shapes) != len(graph.inputs):
-        raise ArgumentError(f"{graph.name} takes {_count(len(graph.inputs), 'argument')}, {len(shapes)} given")
+        raise _wrong_count(graph, len(shapes))
     values: dict[str, int] = {}
     origin: dict[str, _Axis] = {}
     unsolved: list[_Axis] = []
@@ -29,7 +29,8 @@ def bind_sizes(graph: Graph, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
         if len(shape) != node.tensor.rank:
             raise ShapeError(
                 f"argument {_name(node)} has {_count(len(shape), 'dimension')}, shape {tuple(shape)}; "
-                f"its type {node.type} has {node.tensor.rank}"
+                f"its type {node.type} has {node.tensor.rank}",
+                hint=f"reshape it, or compile for an input of {_count(len(shape), 'dimension')}",
             )
         for i, (size, given) in enumerate(zip(node.shape, shape)):
             axis = _Axis(node, i, size, int(given))
@@ -54,7 +55,7 @@ def bind_sizes(graph: Graph, shapes: Sequence[Sequence[int]]) -> dict[str, int]:
 def check_arguments(graph: Graph, arrays: Sequence[object]) -> dict[str, int]:
     """Check the arrays' number, dtypes, ranks and sizes; returns the value of every symbol."""
     if len(arrays) != len(graph.inputs):
-        raise ArgumentError(f"{graph.name} takes {_count(len(graph.inputs), 'argument')}, {len(arrays)} given")
+        raise _wrong_count(graph, len(arrays))
     shapes: list[tuple[int, ...]] = []
     for node, array in zip(graph.inputs, arrays):
         if not isinstance(array, np.ndarray | np.generic):
@@ -130,12 +131,18 @@ class _Axis:
         value, left = divmod(self.given - rest, slope)
         name = unknown[0].name
         if left:
-            raise ShapeError(f"{self.place} is {self.given}, which is {self.size} for no whole {name}")
+            raise ShapeError(
+                f"{self.place} is {self.given}, which is {self.size} for no whole {name}",
+                hint=f"pass a size that is {self.size}, or compile for an input whose size has a name of its own",
+            )
         least, most = unknown[0].lower, bounds(unknown[0].upper)[1]
         if not least <= value <= most:
             so = f", so {name} is {value}" if isinstance(self.size, Dim) and value != self.given else ""
             allowed = f"at least {least}" if most == MAX_SIZE else f"within {least}..{most}"
-            raise ShapeError(f"{self.place} is {self.given}{so}; {name} is {allowed}")
+            raise ShapeError(
+                f"{self.place} is {self.given}{so}; {name} is {allowed}",
+                hint=f"pass an array within these bounds, or compile with wider ones for {name}",
+            )
         values[name] = value
         origin[name] = self
         return True
@@ -149,8 +156,14 @@ class _Axis:
         if isinstance(self.size, Dim):
             because = " and ".join(f"{s.name} is {values[s.name]} by {origin[s.name].place}" for s in names)
             stated = f"{expected}" if self.is_plain else f"{self.size} = {expected}"
-            raise ShapeError(f"{self.place} is {self.given}, expected {stated}, as {because}")
-        raise ShapeError(f"{self.place} is {self.given}, expected {expected} (its type is {self.node.type})")
+            raise ShapeError(
+                f"{self.place} is {self.given}, expected {stated}, as {because}",
+                hint="pass arrays whose sizes agree, or compile with different names for sizes that needn't",
+            )
+        raise ShapeError(
+            f"{self.place} is {self.given}, expected {expected} (its type is {self.node.type})",
+            hint="pass an array of that size, or compile for an input whose size has a name, e.g. 'f32[n]'",
+        )
 
     def _evaluate(self, size: Size, values: Mapping[str, int]) -> int:
         try:
@@ -214,6 +227,13 @@ class _Fix:
 
 def _name(node: Node) -> str:
     return str(node.attribute("name"))
+
+
+def _wrong_count(graph: Graph, given: int) -> ArgumentError:
+    return ArgumentError(
+        f"{graph.name} takes {_count(len(graph.inputs), 'argument')}, {given} given",
+        hint=f"they are {', '.join(map(_name, graph.inputs)) or 'none'}",
+    )
 
 
 def _count(number: int, what: str) -> str:

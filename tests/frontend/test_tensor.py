@@ -49,7 +49,7 @@ REFUSED: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda x: x.softmx(dim=1), "a symbolic tensor has no 'softmx'", "did you mean softmax?"),
     (lambda x: graphc.softmax(x), "softmax: missing a required argument: 'dim'", "(input, dim"),
     (lambda x: x + "a", "a str is no tensor or number", "Python numbers"),
-    (lambda x: x + None, "a NoneType is no tensor or number", "Python numbers"),
+    (lambda x: x + None, "None is no tensor or number", "Python numbers"),
     (lambda x: x + np.array(["a"]), "is no dtype graphc computes with", "use one of"),
     (lambda x: x + np.ones(4), "the shapes [2,3] and [4] don't broadcast", "reshape"),
     (lambda x: x @ x, "the inner sizes of [2,3] @ [2,3] differ, 3 and 2", "shapes"),

@@ -52,11 +52,18 @@ def _last(name: str, x: Node, normalized_shape: Size | Sequence[Size], weight: N
     if not shape or x.shape[len(x.shape) - len(shape) :] != shape:
         raise ShapeError(
             f"{name}: normalized_shape {shape_text(shape)} is not the end of the input's shape {shape_text(x.shape)}",
-            hint="give the last sizes of the input, at least one",
+            hint=_way_to_last(x, shape),
         )
     _check_parameter(name, "weight", weight, shape)
     _check_parameter(name, "bias", bias, shape)
     return shape
+
+
+def _way_to_last(x: Node, shape: Shape) -> str:
+    last = x.shape[len(x.shape) - len(shape) :]
+    if shape and len(last) == len(shape) and any(not isinstance(size, int) for size in last):
+        return f"give x.shape[{-len(shape)}:], or mark as dynamic only the sizes that change"
+    return "give the last sizes of the input, at least one"
 
 
 @function()

@@ -20,7 +20,7 @@ from graphc.ir.dtype import (
     i64,
     promote_categories,
 )
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
 from graphc.ops import build
@@ -54,7 +54,7 @@ def number_dtype(x: object) -> DType:
             return c64
         case _:
             raise ArgumentError(
-                f"a {type(x).__name__} is no tensor or number", hint="pass tensors, numpy arrays or Python numbers"
+                f"{describe(x)} is no tensor or number", hint="pass tensors, numpy arrays or Python numbers"
             )
 
 
@@ -128,7 +128,7 @@ def normal_dim(name: str, dim: object, rank: int) -> int:
     """A dimension counted from the front; negative ones count from the end. Of a 0-d tensor, 0 and -1 are allowed."""
     if not isinstance(dim, int) or isinstance(dim, bool):
         raise ArgumentError(
-            f"{name}: dim must be an int, not a {type(dim).__name__}",
+            f"{name}: dim must be an int, not {describe(dim)}",
             hint="dimensions are ints, counted from 0, or from -1 backwards",
         )
     reach = max(rank, 1)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from graphc.ir.dim import Size
 from graphc.ir.dtype import DType, bf16, f16, f32, f64, i64, u32, u64
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError
+from graphc.ir.errors import ArgumentError, DTypeError, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
 from graphc.ops import build, creation
@@ -43,7 +43,7 @@ def _key(name: str, key: Key | None) -> Node:
         takes(name, key.tensor, INTEGER, "the key")
         return build.cast_to(build.reshape_to(key, scalar_operand(name, "the key", key.tensor).shape), u64)
     if isinstance(key, bool) or not isinstance(key, int):
-        raise ArgumentError(f"{name}: the key is a {type(key).__name__}", hint="use an int or an integer tensor")
+        raise ArgumentError(f"{name}: the key is {describe(key)}", hint="use an int or an integer tensor")
     return build.constant(key % 2**64, u64)
 
 

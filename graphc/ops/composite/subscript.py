@@ -15,7 +15,7 @@ import numpy as np
 from graphc.ir.attribute import Array
 from graphc.ir.dim import Dim, Size, bounds, is_at_least, maximum, minimum, product
 from graphc.ir.dtype import bool_, i64
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, TraceError
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, TraceError, describe
 from graphc.ir.graph import Node
 from graphc.ops import build, creation, indexing, movement
 from graphc.ops import elementwise as ew
@@ -151,7 +151,7 @@ def _item(given: object) -> object:
             return _constant(given)
         case _:
             raise ArgumentError(
-                f"index: a {type(given).__name__} in the brackets",
+                f"index: {describe(given)} in the brackets",
                 hint="use ints, slices, None, ... or tensors of integers",
             )
 

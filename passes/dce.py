@@ -46,6 +46,9 @@ def _kept_results(graph: Graph, node: Node) -> tuple[int, ...]:
         read.add(index)
     if node in graph.outputs or len(body.outputs) == 1:
         return tuple(range(len(body.outputs)))
+    shapes = [body.outputs[index].shape for index in sorted(read)]
+    if shapes and shapes[0] != body.outputs[0].shape and len(set(shapes)) > 1:
+        read.add(0)  # the first output gives the loops: one of other shape can't stand in for it
     return tuple(sorted(read))
 
 
@@ -60,7 +63,12 @@ def _prune(node: Node, inputs: tuple[Node, ...], kept: tuple[int, ...]) -> Node:
         return with_inputs(node, inputs)
     pruned = Graph(body.name, tuple(smaller.inputs[position] for position in used), smaller.outputs)
     with using(node.location):
-        return FUSED(*(inputs[position] for position in used), body=pruned)
+        outer = node.attribute("outer")
+        if outer is not None and pruned.outputs[0].shape != body.outputs[0].shape:
+            outer = tuple(
+                range(len(pruned.outputs[0].shape))
+            )  # of the outputs, what isn't of the domain is of its rows
+        return FUSED(*(inputs[position] for position in used), body=pruned, outer=outer)
 
 
 def _take(node: Node, source: Node, kept: tuple[int, ...]) -> Node:

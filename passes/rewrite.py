@@ -127,7 +127,8 @@ class Rewriter:
             assert isinstance(body, Graph)
             rewritten = rewrite(body, self._rules, inside_fused=True, limit=self._limit)
             if rewritten is not body:
-                return Node(FUSED, new.inputs, (("body", rewritten),), new.type, new.location)
+                attributes = tuple((name, rewritten if value is body else value) for name, value in new.attributes)
+                return Node(FUSED, new.inputs, attributes, new.type, new.location)
         return new
 
     def _intern(self, node: Node) -> Node:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from graphc.ir.graph import Graph
+from graphc.ir.text import print_graph
+from graphc.ir.verify import verify
 from graphc.passes.cse import merge_common_subexpressions
 from graphc.passes.dce import drop_dead_code
-from tests.passes.text import assert_becomes, assert_stays
+from graphc.passes.fuse import fuse
+from graphc.passes.instrument import random_arguments
+from tests.passes.text import assert_becomes, assert_stays, graph_of
 
 
 def test_equal_nodes_merge_to_the_first() -> None:
@@ -117,3 +125,29 @@ def test_a_graph_whose_results_are_all_read_stays() -> None:
 
 def test_unused_inputs_of_the_graph_stay() -> None:
     assert_stays(drop_dead_code, "graph f(%x: f32[4], %y: f32[4]) {\n return %y\n}")
+
+
+ROWS = """graph f(%x: f32[8,5]) {
+  %0 = max(%x) {axes=(1)} : f32[8]
+  %1 = reshape(%0) {shape=(8,1)} : f32[8,1]
+  %2 = broadcast(%1) {shape=(8,5)} : f32[8,5]
+  %3 = sub(%x, %2) : f32[8,5]
+  %4 = neg(%3) : f32[8,5]
+  return %4, %3, %0
+}"""
+
+
+@pytest.mark.parametrize("kept", [(0,), (1,), (2,), (1, 2), (2, 1), (0, 2)])
+def test_a_fused_node_that_loses_results_still_computes_the_others(kept: tuple[int, ...]) -> None:
+    fused = fuse(graph_of(ROWS))
+    assert sum(node.op.name == "fused" for node in fused.nodes) == 1
+    some = Graph(fused.name, fused.inputs, tuple(fused.outputs[index] for index in kept))
+    pruned = drop_dead_code(some)
+    verify(pruned)
+    (x,) = random_arguments(fused, 1)
+    row = x.max(axis=1)
+    expected = (row[:, None] - x, x - row[:, None], row)
+    result = graph_of(print_graph(pruned)).compile(passes="fuse")(x)
+    results = result if isinstance(result, tuple) else (result,)
+    for actual, index in zip(results, kept, strict=True):
+        np.testing.assert_array_equal(actual, expected[index])

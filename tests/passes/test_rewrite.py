@@ -10,8 +10,10 @@ from graphc.ir.graph import FUSED, GET, Graph, Node, make_input
 from graphc.ir.location import Location, using
 from graphc.ir.text import print_graph
 from graphc.ir.type import TensorType
+from graphc.ir.verify import verify
 from graphc.ops import elementwise as ew
 from graphc.ops import reduction as rd
+from graphc.passes.fuse import fuse
 from graphc.passes.rewrite import RuleSet, inline, inline_fused, replace_nodes, rewrite
 from tests.passes.text import assert_becomes, assert_stays, graph_of
 
@@ -214,3 +216,27 @@ def test_replacing_a_node_rebuilds_only_what_uses_it() -> None:
     first, second = replace_nodes((kept, ew.add(changed, kept)), {changed: y})
     assert first is kept
     assert second.inputs == (y, kept)
+
+
+def test_rewriting_inside_a_fused_node_keeps_how_it_loops() -> None:
+    fused = fuse(
+        graph_of("""graph f(%x: f32[8,5]) {
+      %0 = sum(%x) {axes=(1)} : f32[8]
+      %1 = reshape(%0) {shape=(8,1)} : f32[8,1]
+      %2 = broadcast(%1) {shape=(8,5)} : f32[8,5]
+      %3 = neg(%x) : f32[8,5]
+      %4 = mul(%3, %2) : f32[8,5]
+      return %4
+    }""")
+    )
+    rules = RuleSet()
+
+    @rules.rule("neg")
+    def absolute(node: Node) -> Node:
+        return ew.abs_(node.inputs[0])
+
+    changed = rewrite(fused, rules, inside_fused=True)
+    verify(changed)
+    (node,) = [node for node in changed.nodes if node.op is FUSED]
+    assert node.attribute("outer") == (0,)
+    assert "abs" in print_graph(changed)

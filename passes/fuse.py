@@ -212,7 +212,7 @@ def _join(node: Node, group: Group, request: Request, limit: int, is_written: bo
     if node.op.has(Flags.OPAQUE):
         if not node.op.has(Flags.CONTRACTION) or not _can_anchor(group, accesses, node):
             return False
-    elif has_reduction(node):
+    elif is_row_value:
         if len(paths) > 1 or not _can_reduce(node, group, accesses):
             return False
     elif node.op.has(Flags.EXPENSIVE):
@@ -273,14 +273,11 @@ def _can_anchor(group: Group, accesses: tuple[Access, ...], node: Node) -> bool:
     """Whether the group is an epilogue: elementwise on the contraction's result, its dimensions in any order."""
     if group.anchor is not None or group.outer is not None or len(accesses) != 1:
         return False
-    (access,) = accesses
-    axes = [axis for axis in access if isinstance(axis, Axis)]
+    rows = _rows(node, group, accesses[0])
     needed = {axis for axis, size in zip(group.domain, group.root.shape, strict=True) if size != 1}
     if not all(_is_in_epilogue(member) for member in group.accesses):
         return False
-    if len(set(axes)) != len(axes) or not needed <= set(axes) <= set(group.domain):
-        return False
-    return _fills(node, access) and _spans(node, access)
+    return rows is not None and needed <= set(rows) and _spans(node, accesses[0])
 
 
 def _fills(node: Node, access: Access) -> bool:
@@ -389,8 +386,3 @@ def _name(group: Group) -> str:
             parts[node.op.name] = None
     parts[group.root.op.name] = None
     return "_".join(list(parts)[-4:])
-
-
-def count_kernels(graph: Graph) -> int:
-    """Kernels that a fused graph launches, counted before `lower` (which may split one for the sake of threads)."""
-    return sum(node.op is FUSED for node in graph.nodes)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Dim, Size, is_at_most, quotient
+from graphc.ir.dim import Size, is_at_most, quotient
 from graphc.ir.graph import INPUT, Node
 from graphc.kernel.ir import Buffer, Contract, Load, Loop, Reduce, Statement, Store, nested_bodies
 from graphc.kernel.program import ConstantData, Input, Launch, Memory, Output, Program, Temporary
@@ -56,7 +56,7 @@ def plan_memory(lowered: Lowered) -> Program:
         for buffer, source in zip(call.kernel.buffers, call.sources, strict=True):
             if source not in memories:
                 memories[source] = Temporary(places[source].offset, places[source].size, buffer.dtype)
-        sizes: tuple[Size, ...] = tuple(Dim((((each,), 1),)) for each in call.kernel.sizes)
+        sizes: tuple[Size, ...] = tuple(each.size for each in call.kernel.sizes)
         launches.append(Launch(call.kernel, tuple(memories[s] for s in call.sources), sizes, call.location))
     return Program(
         graph.name,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from graphc.ir.dim import Dim, Size, Symbol, bounds, is_at_most, linear, minimum, quotient, substitute
+from graphc.ir.dim import Size, Symbol, bounds, is_at_most, linear, minimum, quotient, substitute
 from graphc.kernel.ir import (
     Allocate,
     Apply,
@@ -152,11 +152,11 @@ def split(loop: Loop, chunk: int, taken: frozenset[str] = frozenset()) -> tuple[
     while {f"{name}o", f"{name}i"} & taken:
         name += "_"
     outer = Symbol(f"{name}o", 0, quotient(loop.extent + (chunk - 1), chunk) - 1)
-    start = Dim((((outer,), 1),)) * chunk
+    start = outer.size * chunk
     extent = chunk if bounds(loop.extent)[0] == bounds(loop.extent)[1] and bounds(loop.extent)[0] % chunk == 0 else None
     inner_extent = extent if extent is not None else minimum(chunk, loop.extent - start)
     inner = Symbol(f"{name}i", 0, inner_extent - 1)
-    body = replace_symbol(loop.body, loop.symbol, start + Dim((((inner,), 1),)))
+    body = replace_symbol(loop.body, loop.symbol, start + inner.size)
     inner_loop = Loop(inner, inner_extent, loop.kind, body)
     return Loop(outer, quotient(loop.extent + (chunk - 1), chunk), loop.kind, (inner_loop,)), inner_loop
 

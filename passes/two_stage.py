@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.ir.dim import Dim
 from graphc.kernel.ir import (
     Buffer,
     Kernel,
@@ -43,19 +42,15 @@ def split_long_reduction(kernel: Kernel) -> Partial | None:
     outer = long[0]
     before = kernel.body[: kernel.body.index(outer)]
     buffer = Buffer("partial", outer.element.dtype, outer.extent)
-    store = Store(buffer, _as_index(outer), outer.element)
+    store = Store(buffer, outer.symbol.size, outer.element)
     blocks = Loop(outer.symbol, outer.extent, LoopKind.PARALLEL, (*outer.body, store))
     first = _kernel(kernel, (*before, blocks), buffer, frozenset((buffer,)))
     element = Value("partial", outer.element.dtype)
     combine = Reduce(
-        outer.out, outer.combiner, outer.symbol, outer.extent, (Load(element, buffer, _as_index(outer)),), element
+        outer.out, outer.combiner, outer.symbol, outer.extent, (Load(element, buffer, outer.symbol.size),), element
     )
     body = tuple(combine if s is outer else s for s in kernel.body)
     return Partial(first, _kernel(kernel, body, buffer, kernel.writes), buffer)
-
-
-def _as_index(reduce: Reduce) -> Dim:
-    return Dim((((reduce.symbol,), 1),))
 
 
 def _kernel(kernel: Kernel, body: tuple[Statement, ...], extra: Buffer, writes: frozenset[Buffer]) -> Kernel:

@@ -10,7 +10,7 @@ from pathlib import Path
 from graphc.cli.formats import graph_text, json_value
 from graphc.cli.source import add_source, load_graph
 from graphc.codegen.cpu import emit_kernel
-from graphc.codegen.program import KERNEL, emit_program, program_kernels
+from graphc.codegen.program import KERNEL, emit_program
 from graphc.frontend.executable import make_program, pipeline_of
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import Graph
@@ -94,11 +94,10 @@ def _stage(graph: Graph, options: argparse.Namespace) -> str:
 def _code(program: Program, stage: str, cpu: str | None) -> str:
     if stage == "program":
         return print_program(program)
-    kernels = program_kernels(program)
     if stage == "kernel":
-        return "\n\n".join(map(print_kernel, kernels))
+        return "\n\n".join(map(print_kernel, program.kernels))
     target: Target = native_target() if cpu is None else named_target(cpu)
-    texts = [emit_kernel(kernel, target, f"{KERNEL}_{i}_{kernel.name}") for i, kernel in enumerate(kernels)]
+    texts = [emit_kernel(kernel, target, f"{KERNEL}_{i}_{kernel.name}") for i, kernel in enumerate(program.kernels)]
     texts.append(emit_program(program, target))
     if stage == "llvm":
         return "\n\n".join(texts)

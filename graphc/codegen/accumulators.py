@@ -9,7 +9,6 @@ from graphc.codegen.combine import Combiner, Parts
 from graphc.codegen.emitter import Emitter, vector_type
 from graphc.codegen.index import index, index_lanes
 from graphc.codegen.memory import pack, unpack
-from graphc.ir.dim import Dim
 from graphc.ir.dtype import bool_
 from graphc.kernel.ir import LANES, Reduce
 
@@ -59,7 +58,7 @@ class Accumulators:
 
 def place_of(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int) -> str:
     """The reduced symbol as a number, in the lanes of the current context or the same in all."""
-    symbol = Dim((((reduce.symbol,), 1),))
+    symbol = reduce.symbol.size
     if e.symbols[reduce.symbol.name].varying:
         name, bits = index_lanes(e, symbol)
         return name if bits == combiner.index_bits else _convert(e, name, bits, combiner.index_bits, lanes)

@@ -9,7 +9,7 @@ and cached alone.
 The block is an array of 8-byte slots:
 
     the address of each input, each output, each constant, in the program's order;
-    the address of an array with the address of each of `program_kernels`;
+    the address of an array with the address of each of `Program.kernels`;
     the number of threads for which the arena has workspace;
     the value of each size, in the program's order;
     the address of the arena, aligned to 64 bytes: `arena_size` bytes (may be 0 where those are none).
@@ -41,11 +41,6 @@ _STATUS, _WORKSPACE, _ZERO = range(3)
 """Computed values that every program has."""
 
 
-def program_kernels(program: Program) -> tuple[Kernel, ...]:
-    """The kernels of the program, each once, in the order in which the entry's table has their addresses."""
-    return tuple(dict.fromkeys(launch.kernel for launch in program.launches))
-
-
 def block_slots(program: Program) -> int:
     """How many slots the entry's block has."""
     return _kernels_slot(program) + 2 + len(program.sizes) + 1
@@ -71,7 +66,7 @@ def _kernels_slot(program: Program) -> int:
 
 
 def _workspace(program: Program, target: Target) -> int:
-    return max((workspace_bytes(kernel, target) for kernel in program_kernels(program)), default=0)
+    return max((workspace_bytes(kernel, target) for kernel in program.kernels), default=0)
 
 
 def _workspace_offset(program: Program) -> Size:
@@ -101,7 +96,7 @@ class _Table:
         memories: tuple[Memory, ...] = (*program.inputs, *program.outputs, *program.constants)
         self.slots = {memory: slot for slot, memory in enumerate(memories)}
         self.size_slots = {size.name: slot for slot, size in enumerate(program.sizes, len(memories) + 2)}
-        self.kernels = {kernel: place for place, kernel in enumerate(program_kernels(program))}
+        self.kernels = {kernel: place for place, kernel in enumerate(program.kernels)}
 
     @property
     def arena_slot(self) -> int:

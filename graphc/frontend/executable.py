@@ -120,7 +120,7 @@ class Executable:
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels, in order of their first launch; equal ones that came from different nodes are listed each."""
-        return tuple(dict.fromkeys(launch.kernel for launch in self.program.launches))
+        return self.program.kernels
 
     @property
     def input_names(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from graphc.codegen.cpu import emit_kernel
-from graphc.codegen.program import ENTRY, KERNEL, arena_size, emit_program, program_kernels
+from graphc.codegen.program import ENTRY, KERNEL, arena_size, emit_program
 from graphc.kernel.program import Program
 from graphc.kernel.text import kernel_key
 from graphc.runtime import pool
@@ -24,7 +24,7 @@ def load_program(program: Program) -> Launcher:
     pool.start()
     target = host_target()
     addresses: list[int] = []
-    for kernel in program_kernels(program):
+    for kernel in program.kernels:
         code = compiled(kernel_key(kernel), partial(emit_kernel, kernel, target, KERNEL), (KERNEL,), target)
         addresses.append(code[KERNEL])
     text = emit_program(program, target)

@@ -41,8 +41,7 @@ def build(
         program = make_program(fused)
     for instrument in chosen:
         if isinstance(instrument, Dump):
-            kernels = dict.fromkeys(launch.kernel for launch in program.launches)
-            instrument.write("kernel.txt", graph.name, "\n".join(map(print_kernel, kernels)))
+            instrument.write("kernel.txt", graph.name, "\n".join(map(print_kernel, program.kernels)))
             instrument.write("program.txt", graph.name, print_program(program))
     return fused, program
 

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from graphc.ir.dim import Dim, Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
+from graphc.ir.dim import Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
 from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i64, real_of
 from graphc.ir.lowering import Scalar
 from graphc.kernel.formula.complex import complex_apply
@@ -225,8 +225,8 @@ class KernelBuilder:
     def _reduce_part(
         self, combiner: str, extent: Size, element: Callable[[Size], Scalar], part: Callable[[Scalar], Scalar]
     ) -> tuple[Value, Scalar]:
-        index, body = self._open(extent, "r", even_if_single=True)
-        whole = element(_size_of(index))
+        index, body = self._open(extent, "r")
+        whole = element(index.size)
         operand = _real(part(whole))
         self._use(body, operand)
         self._close(body)
@@ -328,7 +328,7 @@ class KernelBuilder:
             yield 0
             return
         index, body = self._open(extent, "i")
-        yield _size_of(index)
+        yield index.size
         self._close(body)
         parent = self._bodies[-1]
         self._use(parent, sizes=(extent,))
@@ -348,13 +348,13 @@ class KernelBuilder:
     ) -> None:
         """A contraction here: `left(m, k)` times `right(k, n)` summed over k, then `epilogue(m, n, acc)`."""
         m, n, k = (self._fresh_symbol(name, extent) for name, extent in (("m", rows), ("n", columns), ("k", depth)))
-        left_panel, _ = self._section((m, k), lambda: _real(left(_size_of(m), _size_of(k))))
-        right_panel, _ = self._section((k, n), lambda: _real(right(_size_of(k), _size_of(n))))
+        left_panel, _ = self._section((m, k), lambda: _real(left(m.size, k.size)))
+        right_panel, _ = self._section((k, n), lambda: _real(right(k.size, n.size)))
         acc = self._value(acc_dtype)
 
         def write() -> Operand:
             self._home[acc] = self._bodies[-1]
-            epilogue(_size_of(m), _size_of(n), acc)
+            epilogue(m.size, n.size, acc)
             return acc
 
         tail, _ = self._section((m, n), write)
@@ -460,7 +460,7 @@ class KernelBuilder:
             self._count += 1
         return f"{prefix}{self._count}"
 
-    def _open(self, extent: Size, prefix: str, even_if_single: bool = False) -> tuple[Symbol, _Body]:
+    def _open(self, extent: Size, prefix: str) -> tuple[Symbol, _Body]:
         index = self._fresh_symbol(prefix, extent)
         body = _Body(len(self._bodies), may_be_empty=not is_at_least(extent, 1))
         self._bodies.append(body)
@@ -532,7 +532,3 @@ def _real(x: Scalar) -> Operand:
 def _scalar(x: Scalar) -> AnyScalar:
     assert isinstance(x, Value | Literal | Pair), f"{x!r} is no scalar of this builder"
     return x
-
-
-def _size_of(index: Symbol) -> Size:
-    return Dim((((index,), 1),))

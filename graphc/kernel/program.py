@@ -86,6 +86,11 @@ class Program:
     checks: tuple[CheckSite, ...] = ()
 
     @property
+    def kernels(self) -> tuple[Kernel, ...]:
+        """The kernels, each once, in the order of their first launch."""
+        return tuple(dict.fromkeys(launch.kernel for launch in self.launches))
+
+    @property
     def peak_bytes(self) -> Size:
         """Bytes that a run takes beyond its arguments: arena and results."""
         total = self.arena_bytes

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graphc.codegen.cpu import emit_kernel
-from graphc.codegen.program import ENTRY, KERNEL, arena_size, block_slots, emit_program, program_kernels
+from graphc.codegen.program import ENTRY, KERNEL, arena_size, block_slots, emit_program
 from graphc.codegen.work import most_threads
 from graphc.ir.attribute import Array as Constant
 from graphc.ir.dim import Size, Symbol, evaluate, symbol, symbols
@@ -58,7 +58,7 @@ def run(program: Program, inputs: Sequence[Array], sizes: Mapping[str, int], thr
     pool.start()
     kernels = [
         load(compile_object(emit_kernel(kernel, target, KERNEL), target), (KERNEL,))[KERNEL]
-        for kernel in program_kernels(program)
+        for kernel in program.kernels
     ]
     entry = load(compile_object(emit_program(program, target), target), (ENTRY,))[ENTRY]
     results = [np.zeros([evaluate(s, sizes) for s in o.type.shape], o.type.dtype.numpy) for o in program.outputs]
@@ -99,7 +99,7 @@ def test_launches_run_in_order_through_the_arena(n: int, is_known: bool) -> None
 
 def test_each_kernel_is_in_the_table_once() -> None:
     program = chain(("neg", "abs", "neg", "abs", "neg"), N, (SIZE,))
-    assert [kernel.name for kernel in program_kernels(program)] == ["neg", "abs"]
+    assert [kernel.name for kernel in program.kernels] == ["neg", "abs"]
 
 
 def test_five_hundred_launches_make_little_more_code_than_five() -> None:

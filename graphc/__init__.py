@@ -17,13 +17,12 @@ from graphc.frontend.executable import Executable
 from graphc.frontend.pullback import vjp
 from graphc.frontend.symbolic import function, gradients, placeholder
 from graphc.frontend.tensor import SymbolicTensor
-from graphc.frontend.tensor import free_function as _free_function
+from graphc.frontend.tensor import free_functions as _free_functions
 from graphc.frontend.trace import symbolic_trace
 from graphc.frontend.transform import grad, value_and_grad
 from graphc.ir import dtype as _dtype
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
-from graphc.ops.function import functions as _functions
 from graphc.runtime.pool import get_num_threads, set_num_threads
 
 bool, bfloat16, float16, float32, float64 = _dtype.bool_, _dtype.bf16, _dtype.f16, _dtype.f32, _dtype.f64
@@ -31,7 +30,7 @@ int8, int16, int32, int64 = _dtype.i8, _dtype.i16, _dtype.i32, _dtype.i64
 uint8, uint16, uint32, uint64 = _dtype.u8, _dtype.u16, _dtype.u32, _dtype.u64
 complex64, complex128 = _dtype.c64, _dtype.c128
 
-_table = {name: _free_function(entry) for name, entry in _functions().items() if entry.is_function}
+_table = _free_functions()
 globals().update(_table)
 
 __all__ = [

@@ -370,10 +370,21 @@ def free_function(entry: Function) -> Callable[..., object]:
             _refuse_arrays(entry, args, kwargs)
         return call(entry, args, kwargs)
 
-    symbolic.__name__ = symbolic.__qualname__ = entry.name
-    symbolic.__module__ = "graphc"
+    namespace, _, short = entry.name.rpartition(".")
+    symbolic.__name__ = symbolic.__qualname__ = short
+    symbolic.__module__ = f"graphc.{namespace}" if namespace else "graphc"
     _describe(symbolic, signature_of(entry))
     return symbolic
+
+
+def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
+    """The functions of the table that stand in `graphc` or in one of its namespaces, such as "linalg", by short name."""
+    found: dict[str, Callable[..., object]] = {}
+    for name, entry in functions().items():
+        where, _, short = name.rpartition(".")
+        if where == namespace and entry.is_function:
+            found[short] = free_function(entry)
+    return found
 
 
 def _method(entry: Function) -> Callable[..., object]:

@@ -18,10 +18,14 @@ class GraphcError(Exception):
         self.message = message
         self.location = location
         self.hint = hint
+        self.is_brief = False
+        """Whether `str` gives the message alone: an eager call was at fault, whose line stands in the traceback."""
         super().__init__(message)
 
     def __str__(self) -> str:
         lines = [self.message]
+        if self.is_brief:
+            return self.message
         if self.location is not None:
             lines.append(f"  at {self.location.describe()}")
         if self.hint is not None:
@@ -29,16 +33,27 @@ class GraphcError(Exception):
         return "\n".join(lines)
 
 
-class ShapeError(GraphcError, ValueError):
+# PyTorch has RuntimeError for most of these, where Python would have ValueError or TypeError: who expects either gets it.
+
+
+class ShapeError(GraphcError, RuntimeError, ValueError):
     """Sizes that don't fit each other or the operation."""
 
 
-class DTypeError(GraphcError, TypeError):
+class DTypeError(GraphcError, RuntimeError, TypeError):
     """Dtypes that don't fit the operation."""
 
 
-class ArgumentError(GraphcError, ValueError):
+class ArgumentError(GraphcError, RuntimeError, ValueError):
     """An argument outside what the operation takes."""
+
+
+class DimensionError(ArgumentError, IndexError):
+    """A dimension that a tensor doesn't have."""
+
+
+class SignatureError(GraphcError, TypeError):
+    """Arguments of other Python types than the function takes."""
 
 
 class TraceError(GraphcError, TypeError):

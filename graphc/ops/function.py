@@ -25,7 +25,7 @@ class Function:
     name: str
     build: Callable[..., object]
     is_function: bool
-    """`graphc.name(x, ...)`."""
+    """`graphc.name(x, ...)`; a name with a dot stands in that namespace."""
     is_method: bool
     """`x.name(...)`."""
 
@@ -33,13 +33,20 @@ class Function:
 _FUNCTIONS: dict[str, Function] = {}
 
 
-def function(*, method: bool = False, free: bool = True, names: tuple[str, ...] = ()) -> Callable[[Build], Build]:
-    """Enter a builder into the table under its own name (without a trailing underscore) and under `names`."""
+def function(
+    *, method: bool = False, free: bool = True, names: tuple[str, ...] = (), namespace: str = ""
+) -> Callable[[Build], Build]:
+    """Enter a builder into the table under its own name (without a trailing underscore) and under `names`.
+
+    With a namespace ("linalg") its own name is in there: the function is `graphc.linalg.name`. `names` are whole names:
+    "linalg.det" is in a namespace, "det" is in graphc itself. Only names outside namespaces can be methods.
+    """
 
     def enter(build: Build) -> Build:
-        for name in (build.__name__.rstrip("_") if not build.__name__.startswith("__") else build.__name__, *names):
+        own = build.__name__ if build.__name__.startswith("__") else build.__name__.rstrip("_")
+        for name in (f"{namespace}.{own}" if namespace else own, *names):
             assert name not in _FUNCTIONS, f"{name} is in the table already"
-            _FUNCTIONS[name] = Function(name, build, free, method)
+            _FUNCTIONS[name] = Function(name, build, free, method and "." not in name)
         return build
 
     return enter

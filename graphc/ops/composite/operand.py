@@ -20,7 +20,7 @@ from graphc.ir.dtype import (
     i64,
     promote_categories,
 )
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
+from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
 from graphc.ops import build
@@ -133,9 +133,9 @@ def normal_dim(name: str, dim: object, rank: int) -> int:
         )
     reach = max(rank, 1)
     if not -reach <= dim < reach:
-        raise ArgumentError(
-            f"{name}: dimension {dim} is out of range for a tensor of {rank} dimensions",
-            hint=f"use {-reach} to {reach - 1}",
+        raise DimensionError(
+            f"Dimension out of range (expected to be in range of [{-reach}, {reach - 1}], but got {dim})",
+            hint=f"{name} takes a tensor of {rank} dimensions here",
         )
     return dim % reach
 
@@ -146,7 +146,10 @@ def normal_dims(name: str, dim: int | tuple[int, ...] | list[int] | None, rank: 
         return tuple(range(rank))
     dims = [normal_dim(name, d, rank) for d in (dim if isinstance(dim, tuple | list) else (dim,))]
     if len(set(dims)) != len(dims):
-        raise ArgumentError(f"{name}: a dimension appears twice in dim={dim}", hint="name each dimension once")
+        twice = next(d for i, d in enumerate(dims) if d in dims[:i])
+        raise ArgumentError(
+            f"dim {twice} appears multiple times in the list of dims", hint=f"{name}: name each dimension once"
+        )
     return tuple(sorted(dims)) if rank else ()
 
 

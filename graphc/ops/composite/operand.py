@@ -2,6 +2,9 @@
 
 In: what a function of the table was called with. Out: nodes of one dtype and one shape, ready for a primitive. The
 dtype is PyTorch's: tensors without dimensions and numbers count only where their kind is above the others'.
+
+A number may be a weak node too: an argument of the graph that stands for a Python number which changes from call to
+call. It has float64, int64 or complex128, so that it holds any such number, and counts as the number that it is.
 """
 
 from __future__ import annotations
@@ -14,18 +17,23 @@ from graphc.ir.dtype import (
     bf16,
     bool_,
     c64,
+    c128,
     default_float,
     f16,
     f32,
+    f64,
     i64,
     promote_categories,
 )
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError, describe
-from graphc.ir.graph import Node
+from graphc.ir.graph import INPUT, Node
 from graphc.ir.type import Shape
 from graphc.ops import build
 from graphc.ops import elementwise as ew
 from graphc.ops.check import FLOAT, can_be_equal, shape_text, takes
+
+_OF_WEAK = {f64: f32, c128: c64, i64: i64}
+"""The dtype of a number by itself, by that of its weak node."""
 
 Number: TypeAlias = "bool | int | float | complex"
 Operand: TypeAlias = "Node | bool | int | float | complex"
@@ -33,17 +41,29 @@ Operand: TypeAlias = "Node | bool | int | float | complex"
 
 def result_dtype(*operands: Operand) -> DType:
     """The dtype in which the operands combine."""
-    nodes = [x for x in operands if isinstance(x, Node)]
+    nodes = [x for x in operands if isinstance(x, Node) and not is_weak(x)]
     return promote_categories(
         tuple(x.tensor.dtype for x in nodes if x.shape),
         tuple(x.tensor.dtype for x in nodes if not x.shape),
-        tuple(number_dtype(x) for x in operands if not isinstance(x, Node)),
+        tuple(number_dtype(x) for x in operands if is_number(x)),
     )
+
+
+def is_weak(node: Node) -> bool:
+    """Whether a node stands for a Python number: an input with the attribute "weak"."""
+    return node.op is INPUT and ("weak", True) in node.attributes
+
+
+def is_number(x: Operand) -> bool:
+    """Whether an operand is a Python number, known or not."""
+    return not isinstance(x, Node) or is_weak(x)
 
 
 def number_dtype(x: object) -> DType:
     """The dtype of a Python number by itself."""
     match x:
+        case Node() if is_weak(x):
+            return _OF_WEAK[x.tensor.dtype]
         case bool():
             return bool_
         case int():
@@ -81,8 +101,10 @@ def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
 
 
 def as_tensor(x: Operand) -> Node:
-    """A node as it is; a number as a constant of its own dtype."""
-    return x if isinstance(x, Node) else build.constant(x, number_dtype(x))
+    """A node as it is; a number as a node of its own dtype."""
+    if isinstance(x, Node):
+        return build.cast_to(x, number_dtype(x)) if is_weak(x) else x
+    return build.constant(x, number_dtype(x))
 
 
 def floating(x: Operand) -> Node:

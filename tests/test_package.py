@@ -25,7 +25,8 @@ BELOW: dict[str, set[str]] = {
     "codegen": {"ir", "kernel", "passes"},
     "runtime": {"ir", "kernel", "passes"},
     "frontend": {"ir", "ops", "kernel", "passes", "codegen", "runtime"},
-    "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend"},
+    "eager": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend"},
+    "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend", "eager"},
 }
 
 

@@ -19,7 +19,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from graphc.ir.errors import DTypeError
+from graphc.ir.errors import DTypeError, SignatureError
 
 
 class Kind(IntEnum):
@@ -182,6 +182,35 @@ def _combine(higher: DType, lower: DType) -> DType:
     return promote(higher, lower)
 
 
+_default: DType = f32
+
+
+def get_default_dtype() -> DType:
+    """The dtype of tensors made of Python floats and of divided integers: float32, or what `set_default_dtype` set.
+
+    What is built depends on it, so it is part of the key of every cache of built graphs.
+    """
+    return _default
+
+
+def set_default_dtype(d: object, /) -> None:
+    """Set the default dtype in the whole process: one with fractions that is not complex.
+
+    Raises SignatureError for anything that is no dtype, and for a dtype of another kind.
+    """
+    global _default
+    if not isinstance(d, DType):
+        raise SignatureError("invalid dtype object: only floating-point types are supported as the default type")
+    if not d.is_floating_point:
+        raise SignatureError("only floating-point types are supported as the default type")
+    _default = d
+
+
+def default_complex() -> DType:
+    """The dtype of tensors made of Python complex numbers: its parts have the default dtype."""
+    return c128 if _default is f64 else c64
+
+
 def real_of(d: DType) -> DType:
     """The dtype of the parts of a complex dtype; any other dtype as it is."""
     return {c64: f32, c128: f64}.get(d, d)
@@ -194,7 +223,7 @@ def complex_of(d: DType) -> DType:
 
 def default_float(d: DType) -> DType:
     """The dtype itself if it has fractions, else the default float (what true division and exp give for integers)."""
-    return d if d.kind >= Kind.FLOAT else f32
+    return d if d.kind >= Kind.FLOAT else _default
 
 
 def _promote_pair(a: DType, b: DType) -> DType:

@@ -12,12 +12,23 @@ array([[-1.,  0.,  1.]], dtype=float32)
 Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differentiate with `graphc.grad`.
 """
 
+from graphc import autograd
+from graphc.eager import methods as _methods
+from graphc.eager.mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from graphc.eager.tensor import Tensor
 from graphc.frontend.compile import compile
+from graphc.frontend.custom import checkpoint, custom_vjp
 from graphc.frontend.executable import Executable
 from graphc.frontend.pullback import vjp
 from graphc.frontend.symbolic import function, gradients, placeholder
 from graphc.frontend.tensor import SymbolicTensor
-from graphc.frontend.tensor import free_functions as _free_functions
 from graphc.frontend.trace import symbolic_trace
 from graphc.frontend.transform import grad, value_and_grad
 from graphc.ir import dtype as _dtype
@@ -30,7 +41,8 @@ int8, int16, int32, int64 = _dtype.i8, _dtype.i16, _dtype.i32, _dtype.i64
 uint8, uint16, uint32, uint64 = _dtype.u8, _dtype.u16, _dtype.u32, _dtype.u64
 complex64, complex128 = _dtype.c64, _dtype.c128
 
-_table = _free_functions()
+_methods.install()
+_table = _methods.free_functions()
 globals().update(_table)
 
 __all__ = [
@@ -38,11 +50,16 @@ __all__ = [
     "Graph",
     "GraphcError",
     "SymbolicTensor",
+    "Tensor",
+    "autograd",
     "bfloat16",
     "bool",
+    "checkpoint",
     "compile",
     "complex64",
     "complex128",
+    "custom_vjp",
+    "enable_grad",
     "float16",
     "float32",
     "float64",
@@ -50,11 +67,16 @@ __all__ = [
     "get_num_threads",
     "grad",
     "gradients",
+    "inference_mode",
     "int8",
     "int16",
     "int32",
     "int64",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
     "placeholder",
+    "set_grad_enabled",
     "set_num_threads",
     "symbolic_trace",
     "uint8",

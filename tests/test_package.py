@@ -28,6 +28,9 @@ BELOW: dict[str, set[str]] = {
     "eager": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend"},
     "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend", "eager"},
 }
+# What users import beside graphc itself: names, with little code, over everything below.
+for _namespace in ("autograd", "fft", "linalg", "random", "special", "testing", "utils"):
+    BELOW[_namespace] = BELOW["cli"] | {"autograd"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:

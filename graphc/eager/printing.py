@@ -7,7 +7,7 @@ In: the tensor's values as a numpy array and what else its text tells (dtype, de
 >>> import numpy as np
 >>> from graphc.ir.dtype import f64
 >>> tensor_text(np.array([[1.5, -20.0], [0.25, 3.0]]), f64, requires_grad=True)
-'tensor([[  1.5000, -20.0000],\\n        [  0.2500,   3.0000]], dtype=torch.float64,\\n       requires_grad=True)'
+'tensor([[  1.5000, -20.0000],\\n        [  0.2500,   3.0000]], dtype=torch.float64, requires_grad=True)'
 """
 
 from __future__ import annotations

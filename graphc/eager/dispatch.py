@@ -1,0 +1,243 @@
+"""Calls of the table's functions on eager tensors.
+
+In: an entry of `graphc/ops/function.py` and the arguments of a call. Out: tensors. What the arguments are (types of
+tensors, values of everything that isn't computed with) is the key of a plan, which is the entry's graph compiled for
+them; a plan is made once. Numbers that are operands are inputs of the plan, so that a changing number needs no new one.
+
+    function_of("mul")(x, 3.5)
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+
+import numpy as np
+
+from graphc.eager.layout import run_in_layout
+from graphc.eager.names import backward_name
+from graphc.eager.plan import Plan
+from graphc.eager.record import Source, record
+from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.frontend.entry import ALIASES, explain
+from graphc.frontend.tree import Structure, flatten
+from graphc.ir.dtype import c128, f64, i64
+from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import GraphcError, SignatureError
+from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.location import using
+from graphc.ir.type import TensorType
+from graphc.ops.function import Function, functions
+
+_lock = threading.RLock()
+_NUMBERS = {int: i64, float: f64, complex: c128}
+_PLAIN = frozenset((0, 1, 2, 3, -1, -2, 0.5, -0.5))
+"""Values of parameters such as exponents and factors that have better code of their own."""
+_OPERANDS = frozenset(("input", "other", "self", "min", "max", "value", "end", "weight", "source", "tensor"))
+"""Parameters whose numbers are never part of a plan; other operands are, where they have one of the values above."""
+
+
+class Call:
+    """What a plan needs besides tensors: how to put its outputs into the results."""
+
+    __slots__ = ("constants", "fill", "plan")
+
+    def __init__(self, plan: Plan, structure: Structure, constants: tuple[object, ...]) -> None:
+        self.plan = plan
+        self.constants = constants
+        """Leaves of the result that are plain values; an output stands where there is OUTPUT."""
+        self.fill = None if structure.kind is None else structure.fill
+
+
+OUTPUT = object()
+
+
+class EagerFunction:
+    """A table entry, called on tensors."""
+
+    __slots__ = ("_calls", "_lifted", "_parameters", "_rest", "entry", "name")
+
+    def __init__(self, entry: Function) -> None:
+        self.entry = entry
+        self.name = entry.name.rpartition(".")[2]
+        self._calls: dict[tuple[object, ...], Call] = {}
+        parameters = inspect.signature(entry.build).parameters
+        self._parameters = tuple(name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD)
+        self._rest = next((i for i, each in enumerate(parameters.values()) if each.kind is each.VAR_POSITIONAL), None)
+        self._lifted: dict[str, bool] = {
+            name: name in _OPERANDS
+            for name, each in parameters.items()
+            if "Operand" in str(each.annotation).replace("|", " ").split()
+        }
+        """Parameters whose numbers are inputs of the plan; whether also those with a plain value."""
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        """Compute, and record if a gradient may be asked for."""
+        return self.run(args, kwargs)[0]
+
+    def run(
+        self, args: tuple[object, ...], kwargs: dict[str, object], overwrites: Tensor | None = None
+    ) -> tuple[object, list[Tensor]]:
+        """The result, and the tensors in it. `overwrites` is written to afterwards: see `record`."""
+        sources: list[Source] = []
+        key: list[object] = []
+        try:
+            self._scan_all(args, kwargs, key, sources)
+            call = self._calls.get(tuple(key))
+        except TypeError as error:
+            if "unhashable" not in str(error):
+                raise
+            call = None
+        if call is None:
+            call = self._make(tuple(key), args, kwargs)
+        plan = call.plan
+        arrays = [each._array if isinstance(each, Tensor) else each for each in sources]
+        outputs = plan.fast(*arrays)
+        if type(outputs) is not tuple:
+            outputs = run_in_layout(plan, arrays)
+        results = [wrap(each) for each in outputs]
+        index = None if overwrites is None else next(i for i, each in enumerate(sources) if each is overwrites)
+        record(plan, sources, results, overwrites=index)
+        return _filled(call, results), results
+
+    def plan_for(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Call, list[Source]]:
+        """The plan that would serve a call, and its inputs; nothing runs."""
+        sources: list[Source] = []
+        key: list[object] = []
+        self._scan_all(args, kwargs, key, sources)
+        return self._calls.get(tuple(key)) or self._make(tuple(key), args, kwargs), sources
+
+    def _scan_all(
+        self, args: tuple[object, ...], kwargs: dict[str, object], key: list[object], sources: list[Source]
+    ) -> None:
+        names, rest, lifted = self._parameters, self._rest, self._lifted
+        for position, value in enumerate(args):
+            kind = type(value)
+            if kind is Tensor:
+                array = value._array  # type: ignore[attr-defined]  # it is a tensor
+                sources.append(value)  # type: ignore[arg-type]
+                key += (array.dtype, array.shape)
+                continue
+            index = position if rest is None or position < rest else rest
+            lift = lifted.get(names[index]) if index < len(names) else None
+            _scan(value, lift, key, sources)
+        for name, value in kwargs.items():
+            key.append(name)
+            _scan(value, lifted.get(ALIASES.get(name, name)), key, sources)
+
+    def _make(self, key: tuple[object, ...], args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
+        inputs: list[Node] = []
+        names, rest = self._parameters, self._rest
+        given = []
+        for position, value in enumerate(args):
+            index = position if rest is None or position < rest else rest
+            lift = self._lifted.get(names[index]) if index < len(names) else None
+            given.append(_to_node(value, lift, inputs))
+        named = {}
+        for name, value in kwargs.items():
+            known = name if name in names else ALIASES.get(name, name)
+            named[known] = _to_node(value, self._lifted.get(known), inputs)
+        with using(None):  # the tape is shared by all calls of this kind, wherever they stand
+            try:
+                built = self.entry.build(*given, **named)
+            except Exception as error:
+                cause = explain(self.entry, error, tuple(given), named)
+                if cause is None:
+                    raise
+                if isinstance(error, TypeError) and not isinstance(error, GraphcError):
+                    cause = SignatureError(cause.message, hint=cause.hint)
+                raise cause from None
+        leaves, structure = flatten(built)
+        outputs = tuple(leaf for leaf in leaves if isinstance(leaf, Node))
+        constants = tuple(OUTPUT if isinstance(leaf, Node) else leaf for leaf in leaves)
+        plan = Plan(Graph(self.name, tuple(inputs), outputs), backward_name(self.entry.name, args, kwargs))
+        call = Call(plan, structure, constants)
+        with _lock:
+            return self._calls.setdefault(key, call)
+
+
+def _filled(call: Call, results: list[Tensor]) -> object:
+    if call.fill is None and call.constants[0] is OUTPUT:
+        return results[0]
+    found = iter(results)
+    leaves = [next(found) if each is OUTPUT else each for each in call.constants]
+    return leaves[0] if call.fill is None else call.fill(leaves)
+
+
+def _scan(value: object, lift: bool | None, key: list[object], sources: list[Source]) -> None:
+    """Add what a plan must know of an argument to its key, and what it computes with to its inputs."""
+    if isinstance(value, Tensor):
+        array = value._array
+        sources.append(value)
+        key += (array.dtype, array.shape)
+        return
+    kind = type(value)
+    if kind is float or kind is int or kind is complex:
+        if _is_lifted(value, lift):
+            sources.append(_number(value))  # type: ignore[arg-type]  # it is a number
+            key.append(kind)
+        else:
+            key += (kind, value)
+        return
+    if kind is list or kind is tuple or isinstance(value, list | tuple):
+        key += (kind, len(value))  # type: ignore[arg-type]  # it has a length
+        for each in value:  # type: ignore[attr-defined]
+            _scan(each, lift, key, sources)
+        return
+    if isinstance(value, slice):
+        key.append(slice)
+        for each in (value.start, value.stop, value.step):
+            _scan(each, None, key, sources)
+        return
+    if isinstance(value, np.ndarray | np.generic):
+        _scan(_from_numpy(value), lift, key, sources)
+        return
+    key += (kind, value)
+
+
+def _to_node(value: object, lift: bool | None, inputs: list[Node]) -> object:
+    """The argument as the builder takes it; walks as `_scan` does."""
+    if isinstance(value, Tensor):
+        array = value._array
+        return _input(inputs, TensorType(array.shape, to_dtype(array.dtype)))
+    kind = type(value)
+    if kind in _NUMBERS and _is_lifted(value, lift):
+        return _input(inputs, TensorType((), _NUMBERS[kind]), is_weak=True)
+    if isinstance(value, list | tuple):
+        found = [_to_node(each, lift, inputs) for each in value]
+        return tuple(found) if isinstance(value, tuple) else found
+    if isinstance(value, slice):
+        return slice(*(_to_node(each, None, inputs) for each in (value.start, value.stop, value.step)))
+    if isinstance(value, np.ndarray | np.generic):
+        return _to_node(_from_numpy(value), lift, inputs)
+    return value
+
+
+def _input(inputs: list[Node], type: TensorType, is_weak: bool = False) -> Node:
+    node = make_input(f"x{len(inputs)}", type)
+    if is_weak:
+        node = Node(INPUT, (), (*node.attributes, ("weak", True)), type, node.location)
+    inputs.append(node)
+    return node
+
+
+def _is_lifted(value: object, lift: bool | None) -> bool:
+    if lift is None or (type(value) is int and not -(1 << 63) <= value < 1 << 63):  # type: ignore[operator]
+        return False
+    return lift or value not in _PLAIN or (value == 0 and type(value) is float)  # -0.0 would be taken for 0.0
+
+
+def _number(value: complex) -> AnyArray:
+    return np.array(value)
+
+
+def _from_numpy(value: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> object:
+    """A numpy scalar as a Python number, an array as a tensor over the same memory."""
+    return value.item() if isinstance(value, np.generic) else wrap(value)
+
+
+@functools.cache
+def function_of(name: str) -> EagerFunction:
+    """The eager form of a table entry."""
+    return EagerFunction(functions()[name])

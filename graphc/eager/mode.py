@@ -1,0 +1,159 @@
+"""What each thread records and checks: gradients on or off, inference, anomalies.
+
+In: `with no_grad():` and its kin, also as decorators. Out: the state that every eager call looks at.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class _Mode(threading.local):
+    grad: bool = True
+    inference: bool = False
+    anomaly: bool = False
+    check_nan: bool = True
+    pack: Callable[[Any], Any] | None = None
+    unpack: Callable[[Any], Any] | None = None
+
+
+MODE = _Mode()
+"""This thread's state. Gradients are recorded while `grad` holds."""
+
+
+class _Context:
+    """Sets fields of the mode for a block, a function or the steps of a generator."""
+
+    _settings: dict[str, object]
+
+    def __init__(self, **settings: object) -> None:
+        self._settings = settings
+        self._before: list[dict[str, object]] = []
+
+    def __enter__(self) -> None:
+        self._before.append({name: getattr(MODE, name) for name in self._settings})
+        for name, value in self._settings.items():
+            setattr(MODE, name, value)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for name, value in self._before.pop().items():
+            setattr(MODE, name, value)
+
+    def clone(self) -> _Context:
+        """Another context with the same settings; a recursive function needs one for each call."""
+        return _Context(**self._settings)
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function or generator function: the settings hold while it runs."""
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generate(*args: object, **kwargs: object) -> Iterator[object]:
+                generator = function(*args, **kwargs)
+                sent: object = None
+                raised: BaseException | None = None
+                while True:
+                    try:
+                        with self.clone():
+                            value = generator.send(sent) if raised is None else generator.throw(raised)
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        sent, raised = (yield value), None
+                    except GeneratorExit:
+                        with self.clone():
+                            generator.close()
+                        raise
+                    except BaseException as error:
+                        sent, raised = None, error
+
+            return generate  # type: ignore[return-value]  # it has the signature of what it wraps
+
+        @functools.wraps(function)
+        def call(*args: object, **kwargs: object) -> object:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]  # it has the signature of what it wraps
+
+
+class _Decorator(_Context):
+    """A context that may also stand without parentheses over a function: `@no_grad`."""
+
+    _fixed: dict[str, object] = {}
+
+    def __new__(cls, function: Callable[..., object] | None = None) -> Any:
+        made = super().__new__(cls)
+        if function is None:
+            return made
+        made.__init__()  # type: ignore[misc]  # what is returned is the function, so Python would not call it
+        return made(function)
+
+    def __init__(self, function: Callable[..., object] | None = None) -> None:
+        super().__init__(**self._fixed)
+
+
+class no_grad(_Decorator):
+    """Records no gradients: results don't require them. A context manager and a decorator."""
+
+    _fixed = {"grad": False}
+
+
+class enable_grad(_Decorator):
+    """Records gradients, also inside `no_grad`. A context manager and a decorator."""
+
+    _fixed = {"grad": True}
+
+
+class set_grad_enabled(_Context):
+    """Records gradients or not, at once; as a context manager or decorator it sets back what was before."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__(grad=bool(mode))
+        self._previous = MODE.grad
+        MODE.grad = bool(mode)
+
+    def __enter__(self) -> None:
+        self._before.append({"grad": self._previous})
+        MODE.grad = bool(self._settings["grad"])
+
+    def __call__(self, function: F) -> F:
+        """Decorate; what the constructor has set is undone."""
+        MODE.grad = self._previous
+        return super().__call__(function)
+
+
+class inference_mode(_Context):
+    """Records nothing at all: tensors made inside can't take part in what is recorded later."""
+
+    def __new__(cls, mode: bool | Callable[..., object] = True) -> Any:
+        made = super().__new__(cls)
+        if callable(mode):
+            made.__init__(True)  # type: ignore[misc]  # as in `_Decorator`
+            return made(mode)
+        return made
+
+    def __init__(self, mode: bool | Callable[..., object] = True) -> None:
+        if mode:
+            super().__init__(grad=False, inference=True)
+        else:
+            super().__init__()
+
+
+def is_grad_enabled() -> bool:
+    """Whether this thread records gradients."""
+    return MODE.grad
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside `inference_mode`."""
+    return MODE.inference

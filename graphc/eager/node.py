@@ -1,0 +1,304 @@
+"""The tape: nodes that remember what computed a tensor, what its gradient reads, and where the gradients go.
+
+Level: autograd. A `GradNode` is made for each recorded call; its edges lead to the nodes of its inputs, or to the
+`AccumulateGrad` of a leaf. `PlanNode` is that of a plan, whose graph is IR; `graphc/eager/function.py` has the node of a
+function in Python. Nodes hold values only through `SavedValue`, which notices when memory was overwritten.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from graphc.eager.mode import MODE
+from graphc.eager.tensor import AnyArray, AutogradMeta, Storage, Tensor, meta_of, wrap, wrap_shared
+from graphc.ir.errors import GraphcError
+
+if TYPE_CHECKING:
+    from graphc.eager.plan import Backward, Variant
+
+Cotangents: TypeAlias = "Sequence[Tensor | None]"
+Edge: TypeAlias = "tuple[GradNode, int]"
+
+_sequence = itertools.count()
+
+
+class AutogradError(GraphcError, RuntimeError):
+    """A gradient that can't be computed as asked."""
+
+
+class SavedValue:
+    """A tensor kept for the backward pass: its memory, that memory's version, and its place on the tape."""
+
+    __slots__ = ("array", "edge", "owner", "packed", "requires_grad", "storage", "unpack", "version")
+
+    def __init__(
+        self,
+        array: AnyArray,
+        storage: Storage | None,
+        edge: Edge | None,
+        requires_grad: bool,
+        owner: weakref.ref[GradNode] | None = None,
+        index: int = 0,
+    ) -> None:
+        self.array: AnyArray | None = array
+        self.storage = storage
+        """None for what nobody else can write to."""
+        self.version = 0 if storage is None else storage.version
+        self.edge = edge
+        self.requires_grad = requires_grad
+        self.owner = None if owner is None else (owner, index)
+        """Of a result of the node that saves it, which must not hold itself."""
+        self.packed: object = None
+        self.unpack: Callable[[object], Tensor] | None = None
+        if MODE.pack is not None and (storage is not None or edge is not None or owner is not None):
+            self.packed, self.unpack, self.array = MODE.pack(self._tensor(array)), MODE.unpack, None
+
+    def _tensor(self, array: AnyArray) -> Tensor:
+        tensor = wrap(array) if self.storage is None else wrap_shared(array, self.storage)
+        edge = self.edge
+        if self.owner is not None:
+            node = self.owner[0]()
+            edge = None if node is None else (node, self.owner[1])
+        if edge is not None and self.requires_grad:
+            node = edge[0]
+            if isinstance(node, AccumulateGrad):
+                return node.variable if node.variable._array is array else _attached(tensor, node, array)
+            tensor._meta = AutogradMeta(True, node, edge[1])
+        return tensor
+
+    def get(self, node: GradNode) -> Tensor:
+        """The tensor; raises AutogradError where it was freed or overwritten since."""
+        if self.unpack is not None:
+            found = self.unpack(self.packed)
+            if not isinstance(found, Tensor):
+                raise TypeError(
+                    "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                    f"{type(found).__name__}"
+                )
+            tensor = self._tensor(found._array)
+            return tensor
+        if self.array is None:
+            raise AutogradError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
+                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
+                "or if you need to access saved tensors after calling backward."
+            )
+        storage = self.storage
+        if storage is not None and storage.version != self.version:
+            self._refuse(node, storage.version)
+        return self._tensor(self.array)
+
+    def get_array(self, node: GradNode) -> AnyArray:
+        """As `get`, without a tensor around it: what runs most."""
+        array = self.array
+        if array is None or (self.storage is not None and self.storage.version != self.version):
+            return self.get(node)._array
+        return array
+
+    def _refuse(self, node: GradNode, version: int) -> None:
+        from graphc.eager.describe import type_name  # late: it is needed for this text alone
+
+        assert self.array is not None
+        if self.owner is not None:
+            which = f", which is output {self.owner[1]} of {node.name()},"
+        elif self.edge is not None and not isinstance(self.edge[0], AccumulateGrad):
+            which = f", which is output {self.edge[1]} of {self.edge[0].name()},"
+        else:
+            which = ""
+        sizes = ", ".join(map(str, self.array.shape))
+        hint = (
+            "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable "
+            "in question was changed in there or anywhere later. Good luck!"
+            if MODE.anomaly
+            else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+            "torch.autograd.set_detect_anomaly(True)."
+        )
+        raise AutogradError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[{type_name(self.array.dtype)} [{sizes}]]{which} is at version {version}; expected version "
+            f"{self.version} instead. {hint}"
+        )
+
+    def release(self) -> None:
+        """Let go of the memory; asking for it from now on is an error."""
+        self.array = self.packed = self.unpack = None
+
+
+def _attached(tensor: Tensor, node: AccumulateGrad, array: AnyArray) -> Tensor:
+    tensor._meta = AutogradMeta(True)
+    tensor._meta.accumulator = weakref.ref(node)
+    return tensor
+
+
+class GradNode:
+    """What computed a tensor: `tensor.grad_fn`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_metadata",
+        "edges",
+        "outputs",
+        "post_hooks",
+        "pre_hooks",
+        "retained",
+        "sequence",
+        "tensor_hooks",
+        "trace",
+    )
+
+    def __init__(self, edges: tuple[Edge | None, ...], outputs: int) -> None:
+        self.edges = edges
+        self.outputs = outputs
+        """How many results the call gave."""
+        self.sequence = next(_sequence)
+        """Grows with time: a node's edges lead to nodes with smaller numbers."""
+        self.pre_hooks: OrderedDict[int, Callable[..., object]] | None = None
+        self.post_hooks: OrderedDict[int, Callable[..., object]] | None = None
+        self.tensor_hooks: dict[int, OrderedDict[int, Callable[..., object]]] | None = None
+        """Hooks of the tensors that it computed, by result."""
+        self.retained: dict[int, weakref.ref[Tensor]] | None = None
+        """The tensors that keep their gradient, by result."""
+        self._metadata: dict[Any, Any] | None = None
+        self.trace: str | None = None
+        if MODE.anomaly:
+            from graphc.eager.anomaly import where  # late: it is needed while anomalies are looked for
+
+            self.trace = where()
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
+        """The nodes that the gradients go to, and which of their results each is for."""
+        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+
+    @property
+    def metadata(self) -> dict[Any, Any]:
+        """A dictionary for the user's own notes."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    def name(self) -> str:
+        """Its name, as it is printed."""
+        return type(self).__name__
+
+    @property
+    def has_hooks(self) -> bool:
+        """Whether anything wants to see gradients on their way."""
+        return bool(self.pre_hooks or self.post_hooks or self.tensor_hooks)
+
+    def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
+        """The gradients for the edges, from those of the results."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Let go of saved values."""
+
+    def _sequence_nr(self) -> int:
+        return self.sequence
+
+
+class AccumulateGrad(GradNode):
+    """The end of the tape: adds what arrives to a leaf's `grad`."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor) -> None:
+        super().__init__((), 1)
+        self.variable = variable
+
+
+class PlanNode(GradNode):
+    """The node of a call that a plan computed."""
+
+    __slots__ = ("backward", "saved")
+
+    def __init__(
+        self, backward: Backward, edges: tuple[Edge | None, ...], saved: list[SavedValue], outputs: Sequence[AnyArray]
+    ) -> None:
+        super().__init__(edges, len(outputs))
+        self.backward = backward
+        self.saved = saved
+
+    def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
+        """Run the backward plan, recorded if `create_graph` holds."""
+        variant = self.variant(cotangents)
+        results: list[Tensor | None] = [None] * len(self.edges)
+        if variant.plan is None:
+            return results
+        given = [ct for ct in cotangents if ct is not None]
+        if create_graph:
+            from graphc.eager.record import apply  # late: recording builds nodes, which this module defines
+
+            gradients: Sequence[Tensor] = apply(
+                variant.plan, [*(self.saved[i].get(self) for i in variant.reads), *given]
+            )
+        else:
+            arrays = [self.saved[i].get_array(self) for i in variant.reads]
+            gradients = [wrap(each) for each in variant.plan.run([*arrays, *(ct._array for ct in given)])]
+        for index, gradient in zip(variant.produces, gradients):
+            results[index] = gradient
+        return results
+
+    def variant(self, cotangents: Cotangents) -> Variant:
+        """The backward plan for the cotangents that are there."""
+        pattern = tuple([ct is not None for ct in cotangents])
+        differentiable = self.backward.plan.differentiable
+        if pattern != differentiable:
+            pattern = tuple(a and b for a, b in zip(pattern, differentiable))
+        return self.backward.variant(pattern)
+
+    def release(self) -> None:
+        """Let go of saved values."""
+        for each in self.saved:
+            each.release()
+
+
+@functools.cache
+def node_type(name: str) -> type[PlanNode]:
+    """The class of plan nodes of this name: a node prints as `<AddBackward0 object at 0x...>`."""
+    made = type(name, (PlanNode,), {"__slots__": (), "__module__": "builtins", "__repr__": _show})
+    assert issubclass(made, PlanNode)
+    return made
+
+
+def _show(node: GradNode) -> str:
+    return f"<{node.name()} object at {id(node):#x}>"
+
+
+GradNode.__repr__ = _show  # type: ignore[method-assign]  # one text for all kinds
+
+_accumulators = threading.Lock()
+
+
+def edge_of(tensor: Tensor) -> Edge | None:
+    """Where the gradient of a tensor goes; None if it needs none."""
+    meta = tensor._meta
+    if meta is None or not meta.requires_grad:
+        return None
+    if meta.view is not None:
+        from graphc.eager.view import refresh  # late: views are made of recorded calls
+
+        refresh(tensor)
+    if meta.node is not None:
+        return meta.node, meta.index
+    return accumulator_of(tensor), 0
+
+
+def accumulator_of(leaf: Tensor) -> AccumulateGrad:
+    """The node that adds to the leaf's gradient; there is one at a time."""
+    meta = meta_of(leaf)
+    found = None if meta.accumulator is None else meta.accumulator()
+    if found is None:
+        with _accumulators:
+            found = None if meta.accumulator is None else meta.accumulator()
+            if found is None:
+                found = AccumulateGrad(leaf)
+                meta.accumulator = weakref.ref(found)
+    return found

@@ -1,0 +1,208 @@
+"""Plans: an operation on tensors of certain types as an IR graph, its native code, and the graph of its gradient.
+
+Level: between the IR and eager tensors. In: a graph whose inputs are the tensors (and changing numbers) of a call. Out: a
+`Plan` that runs on arrays, and for each choice of inputs that need gradients a `Backward`: which values it reads, and
+plans that carry cotangents back. A backward plan is a plan like any other, so it has a gradient too.
+
+    plan = Plan(graph, "MulBackward0")
+    (product,) = plan.run((a, b))
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy.typing as npt
+
+from graphc.frontend.executable import Executable
+from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.op import Flags
+from graphc.ops import build
+
+if TYPE_CHECKING:
+    pass
+
+AnyArray: TypeAlias = npt.NDArray[Any]
+Needs: TypeAlias = "tuple[bool, ...]"
+
+_lock = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A value that a gradient reads: an input or an output of the plan."""
+
+    source: Literal["input", "output"]
+    index: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variant:
+    """The backward plan where cotangents of certain outputs have come."""
+
+    plan: Plan | None
+    """Takes the saved values that it reads, then the cotangents; None where no gradient flows."""
+    reads: tuple[int, ...]
+    """Which of the backward's saved values the plan takes."""
+    produces: tuple[int, ...]
+    """The inputs whose gradients the plan gives, in order."""
+
+
+class Backward:
+    """The gradient of a plan by some of its inputs."""
+
+    __slots__ = ("_variants", "needs", "number", "plan", "saved")
+
+    def __init__(self, plan: Plan, needs: Needs) -> None:
+        self.plan = plan
+        self.needs = needs
+        self._variants: dict[Needs, Variant] = {}
+        grads, reads, produces = self._differentiate(plan.differentiable)
+        self.saved: tuple[Saved, ...] = reads
+        """All that any variant reads."""
+        self._variants[plan.differentiable] = self._variant(grads, reads, produces)
+        self.number = next_number()
+
+    def variant(self, given: Needs) -> Variant:
+        """The backward plan for cotangents of the outputs that `given` names."""
+        found = self._variants.get(given)
+        if found is None:
+            with _lock:
+                found = self._variants[given] = self._variant(*self._differentiate(given))
+        return found
+
+    def _variant(self, graph: Graph | None, reads: tuple[Saved, ...], produces: tuple[int, ...]) -> Variant:
+        positions = tuple(self.saved.index(each) for each in reads)
+        if graph is None:
+            return Variant(None, (), ())
+        return Variant(Plan(graph, f"{self.plan.name}Backward"), positions, produces)
+
+    def _differentiate(self, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
+        """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
+        # Late: importing graphc must be quick, and it needs no gradients.
+        from graphc.passes.autodiff import vjp
+        from graphc.passes.pipeline import parse_pipeline
+        from graphc.passes.rewrite import replace_nodes
+
+        graph = self.plan.graph
+        wanted = [node for node, needed in zip(graph.inputs, self.needs) if needed]
+        cotangents = [
+            make_input(f"ct_{k}", output.tensor) if is_given and output.tensor.dtype.is_differentiable else None
+            for k, (output, is_given) in enumerate(zip(graph.outputs, given))
+        ]
+        found = iter(vjp(graph.outputs, wanted, cotangents))
+        gradients = {i: next(found) for i, needed in enumerate(self.needs) if needed}
+        if all(each is None for each in cotangents):
+            return None, (), ()
+        # An input without influence, as that of a step function, has a gradient of zeros.
+        filled = [build.zeros_like(graph.inputs[i]) if g is None else g for i, g in gradients.items()]
+        # An output that the gradient reads is taken as it is, not computed again; an output may be an input itself.
+        outputs = {
+            node: make_input(f"out_{k}", node.tensor) for k, node in enumerate(graph.outputs) if node.op is not INPUT
+        }
+        nodes = replace_nodes(filled, outputs)
+        sources: dict[Node, Saved] = {node: Saved("input", i) for i, node in enumerate(graph.inputs)}
+        sources |= {outputs[node]: Saved("output", k) for k, node in enumerate(graph.outputs) if node in outputs}
+        seeds = [each for each in cotangents if each is not None]
+        whole = Graph("backward", (*sources, *seeds), tuple(nodes))
+        whole = parse_pipeline("simplify").run(whole)
+        used = {operand for node in whole.nodes for operand in node.inputs} | set(whole.outputs)
+        # Passes keep the order of inputs, but may build them again.
+        kinds = [*sources.values(), *([None] * len(seeds))]
+        kept = [(node, kind) for node, kind in zip(whole.inputs, kinds) if kind is None or node in used]
+        reads = tuple(kind for _, kind in kept if kind is not None)
+        return Graph("backward", tuple(node for node, _ in kept), whole.outputs), reads, tuple(gradients)
+
+
+class Plan:
+    """One operation for inputs of fixed types."""
+
+    __slots__ = (
+        "_backwards",
+        "_executable",
+        "differentiable",
+        "fast",
+        "graph",
+        "is_elementwise",
+        "name",
+        "number",
+    )
+
+    def __init__(self, graph: Graph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+        """That of the nodes that record it."""
+        self.number = next_number()
+        self.differentiable: Needs = tuple(node.tensor.dtype.is_differentiable for node in graph.outputs)
+        """Which outputs can have a gradient."""
+        self.is_elementwise = _is_elementwise(graph)
+        """Whether each element of the result depends on the same element of each operand, after broadcasting."""
+        self._executable: Executable | None = None
+        self._backwards: dict[Needs, Backward] = {}
+        self.fast: Callable[..., object] = _not_yet
+
+    @property
+    def executable(self) -> Executable:
+        """The native code; made when first asked for."""
+        if self._executable is None:
+            with _lock:
+                if self._executable is None:
+                    self._executable = Executable.build(self.graph)
+                    self.fast = self._executable.fast
+        return self._executable
+
+    def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+        """The outputs for these inputs; new arrays."""
+        result = self.fast(*arrays)
+        if type(result) is tuple:
+            return result
+        return self._run_slowly(arrays)
+
+    def _run_slowly(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+        result = self.executable.call_flat(arrays)
+        return result if isinstance(result, tuple) else (result,)
+
+    def backward(self, needs: Needs) -> Backward:
+        """The gradient by the inputs that `needs` names."""
+        found = self._backwards.get(needs)
+        if found is None:
+            with _lock:
+                found = self._backwards.get(needs)
+                if found is None:
+                    found = self._backwards[needs] = Backward(self, needs)
+        return found
+
+
+def _not_yet(*arrays: object) -> None:
+    """What a plan runs before it has native code."""
+
+
+_ELEMENTWISE = ("broadcast", "constant")
+
+
+def _is_elementwise(graph: Graph) -> bool:
+    """Whether the graph's only movement is broadcasting its inputs."""
+    for node in graph.nodes:
+        if node.op is INPUT or node.op.has(Flags.ELEMENTWISE) or node.op.name in _ELEMENTWISE:
+            continue
+        if node.op.name == "reshape" and all(
+            size == 1 for size in node.shape[: len(node.shape) - len(node.inputs[0].shape)]
+        ):
+            if node.shape[len(node.shape) - len(node.inputs[0].shape) :] == node.inputs[0].shape:
+                continue  # lines a broadcast up
+        return False
+    return True
+
+
+_count = 0
+
+
+def next_number() -> int:
+    """A number that no other plan or gradient has: what graphs of the tape are compared by."""
+    global _count
+    with _lock:
+        _count += 1
+        return _count

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.ir.dim import Size, symbol
-from graphc.ir.dtype import DType, c64, c128, f32, f64
+from graphc.ir.dtype import DType, c64, c128, f32, f64, get_default_dtype
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, describe
 from graphc.ir.scan import is_symbol_name
@@ -86,7 +86,7 @@ def kinds_of(leaves: Sequence[object], names: Sequence[str], sizes: Sizes, is_wi
         _dtype_of(leaf, name) if isinstance(leaf, np.ndarray | np.generic) else None
         for leaf, name in zip(leaves, names, strict=True)
     ]
-    is_wide = is_wide or f64 in dtypes or c128 in dtypes
+    is_wide = is_wide or f64 in dtypes or c128 in dtypes or get_default_dtype() is f64
     marks = sizes.of_call()
     kinds: list[Kind] = []
     for leaf, name, dtype in zip(leaves, names, dtypes, strict=True):
@@ -139,7 +139,10 @@ def _advice(leaf: object, name: str) -> str:
 
 def _dtype_of(leaf: AnyArray | np.generic, name: str) -> DType:
     try:
-        return to_dtype(leaf.dtype)
+        found = to_dtype(leaf.dtype)
+        if not found.is_storage_only:
+            return found
+        raise DTypeError(f"no arithmetic with {found.name}", hint="convert it")
     except DTypeError as error:
         kind = leaf.dtype.kind
         hints = {

@@ -27,7 +27,7 @@ from graphc.frontend.tensor import SymbolicTensor, constant
 from graphc.frontend.trace import TracedGraph, outputs_of, run
 from graphc.frontend.tree import Structure, flatten
 from graphc.ir.boundary import hide_frames, hide_internal_frames
-from graphc.ir.dtype import c128, f64
+from graphc.ir.dtype import c128, f64, when_default_changes
 from graphc.ir.errors import ArgumentError, describe
 from graphc.ir.type import TensorType
 
@@ -97,6 +97,17 @@ def compile(
     return decorate
 
 
+_COMPILED: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
+def _forget_routes() -> None:
+    for each in list(_COMPILED):
+        each.forget_routes()
+
+
+when_default_changes(_forget_routes)
+
+
 class CompiledFunction:
     """What `compile` returns: programs by kind of arguments."""
 
@@ -121,6 +132,13 @@ class CompiledFunction:
         self._plain: dict[Hashable, Executable] = {}
         self._last: Route | None = None
         self._bound: dict[int, tuple[weakref.ref[object], CompiledFunction]] = {}
+        _COMPILED.add(self)
+
+    def forget_routes(self) -> None:
+        """Look at each kind of arguments anew: something else that programs depend on has changed."""
+        self._quick = _decline, None
+        self._plain = {}
+        self._last = None
 
     @property
     def compilations(self) -> tuple[Compilation, ...]:

@@ -16,10 +16,11 @@ from graphc.frontend.arguments import AnyArray, Kind, Sizes, Static, as_argument
 from graphc.frontend.signature import Call, Signature
 from graphc.frontend.trace import TracedGraph, trace
 from graphc.frontend.tree import Structure
+from graphc.ir.dtype import DType, get_default_dtype
 from graphc.ir.type import TensorType
 
 Made = TypeVar("Made")
-Key: TypeAlias = "tuple[Structure, tuple[str, ...], tuple[Hashable, ...]]"
+Key: TypeAlias = "tuple[Structure, tuple[str, ...], tuple[Hashable, ...], DType]"
 
 MOST_REMEMBERED = 4096
 """Exact shapes of past calls that are looked up at once; with dynamic sizes there may be any number."""
@@ -40,6 +41,8 @@ class Specialization(Generic[Made]):
     structure: Structure
     keywords: tuple[str, ...]
     kinds: tuple[Kind, ...]
+    default: DType
+    """The default dtype at that time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,7 +105,7 @@ class Specializer(Generic[Made]):
             names = self.signature.leaf_names(call, structure)
             leaves = tuple(as_argument(leaf, name) for leaf, name in zip(leaves, names, strict=True))
             keys = tuple(map(key_of, leaves))
-        key = (structure, call.keywords, keys)
+        key = (structure, call.keywords, keys, get_default_dtype())
         found = self._known.get(key)
         if found is None:
             found = self._find_or_make(call, leaves, structure)
@@ -115,7 +118,8 @@ class Specializer(Generic[Made]):
     def _find_or_make(self, call: Call, leaves: tuple[object, ...], structure: Structure) -> Specialization[Made]:
         names = self.signature.leaf_names(call, structure)
         kinds = kinds_of(leaves, names, self._sizes)
-        key = (structure, call.keywords, kinds)
+        default = get_default_dtype()
+        key = (structure, call.keywords, kinds, default)
         with self._lock:  # whoever comes second finds what the first has made
             found = self._made.get(key)
             if found is None:
@@ -123,7 +127,7 @@ class Specializer(Generic[Made]):
                 reason = self._reason(call, structure, kinds, names)
                 given = [kind if isinstance(kind, TensorType) else leaf for kind, leaf in zip(kinds, leaves)]
                 graph = trace(self._function, self.signature, call, structure, given)
-                found = Specialization(reason, graph, self._make(graph), structure, call.keywords, kinds)
+                found = Specialization(reason, graph, self._make(graph), structure, call.keywords, kinds, default)
                 self._made[key] = found
                 self._report(reason)
         return found
@@ -165,6 +169,8 @@ def _changes(
     if old.graph.parameters != parameters:
         was, now = (", ".join(each) or "none" for each in (old.graph.parameters, parameters))
         return _Change((2, 1), [f"the arguments given were {was} and are {now}"])
+    if old.default is not get_default_dtype():
+        return _Change((2, 2), [f"the default dtype was {old.default.name} and is {get_default_dtype().name}"])
     if old.structure != structure:
         pairs = zip(parameters, old.structure.entries, structure.entries, strict=True)
         texts = [text for name, a, b in pairs if (text := a.difference(b, name)) is not None]

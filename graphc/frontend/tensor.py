@@ -21,7 +21,7 @@ from graphc.frontend.size import SymbolicSize, of_user
 from graphc.ir.attribute import Array
 from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dim import Dim
-from graphc.ir.dtype import DType, dtype, i64
+from graphc.ir.dtype import DType, default_complex, dtype, get_default_dtype, i64
 from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, TraceError, UnknownAttribute, describe
 from graphc.ir.graph import Node
 from graphc.ir.type import TensorType
@@ -272,7 +272,8 @@ def constant(value: object, wanted: DType | None = None) -> Node:
     array = np.asarray(value)
     if wanted is None and not isinstance(value, np.ndarray | np.generic):
         _check_number(value)
-        wanted = dtype(complex) if isinstance(value, complex) else dtype(float) if isinstance(value, float) else None
+        defaults = {complex: default_complex(), float: get_default_dtype()}
+        wanted = next((each for kind, each in defaults.items() if isinstance(value, kind)), None)
     wanted = wanted or dtype(array.dtype)
     try:
         with np.errstate(over="ignore"):

@@ -48,7 +48,7 @@ def symbolic_trace(function: Callable[..., object], *specs: object) -> TracedGra
     >>> import graphc
     >>> graph = graphc.symbolic_trace(lambda x: (x * 2).sum(dim=1), "f32[n,3]")
     >>> graph.outputs[0].type
-    TensorType(shape=(n,), dtype=float32)
+    TensorType(shape=(n,), dtype=torch.float32)
     """
     if not callable(function):
         raise ArgumentError(

@@ -4,7 +4,7 @@ In: names ("float32", "f32"), numpy dtypes, Python scalar types. Out: one `DType
 Promotion is PyTorch's: within a kind the wider type, across kinds the higher kind; integers never widen a float.
 
 >>> promote(i64, f16), promote(u8, i8), promote(bf16, f16)
-(float16, int16, float32)
+(torch.float16, torch.int16, torch.float32)
 """
 
 from __future__ import annotations
@@ -33,10 +33,14 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DType:
-    """An element type: PyTorch's name, the short name that text uses, and the numpy dtype of its storage."""
+    """An element type: PyTorch's name, the short name that text uses, and the numpy dtype of its storage.
+
+    `scalar` is what PyTorch's messages and tensor types call it: "Long", as in `torch.LongTensor`.
+    """
 
     name: str
     short: str
+    scalar: str
     kind: Kind
     bits: int
     numpy: np.dtype[np.generic]
@@ -67,34 +71,69 @@ class DType:
         """Whether gradients flow through values of this type."""
         return self.kind >= Kind.FLOAT
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether it holds numbers below zero."""
+        return self.signed
+
+    @property
+    def is_storage_only(self) -> bool:
+        """Whether its values are kept, moved and cast, but not computed with: the floats of eight bits."""
+        return self.kind is Kind.FLOAT and self.bits == 8
+
+    def to_real(self) -> DType:
+        """The dtype of the parts of a complex dtype; any other dtype as it is."""
+        return real_of(self)
+
+    def to_complex(self) -> DType:
+        """The complex dtype whose parts have this dtype, or complex64 for the narrower floats.
+
+        Raises DTypeError for dtypes that are not floating-point.
+        """
+        if self.kind < Kind.FLOAT or self.is_storage_only:
+            raise DTypeError(f"Unknown Complex ScalarType for {self.scalar}", hint="complex parts are floating-point")
+        return complex_of(self)
+
     def __repr__(self) -> str:
-        return self.name
+        return f"torch.{self.name}"  # as PyTorch prints it: programs written for it compare and show this text
 
     def __reduce__(self) -> tuple[Callable[[object], DType], tuple[str]]:
         return dtype, (self.name,)  # a copy or a loaded pickle is the one object again
 
 
-def _make(name: str, short: str, kind: Kind, bits: int, storage: npt.DTypeLike, signed: bool = True) -> DType:
-    return DType(name, short, kind, bits, np.dtype(storage), signed)
+def _make(
+    name: str, short: str, scalar: str, kind: Kind, bits: int, storage: npt.DTypeLike, signed: bool = True
+) -> DType:
+    return DType(name, short, scalar, kind, bits, np.dtype(storage), signed)
 
 
-bool_: Final = _make("bool", "bool", Kind.BOOL, 8, np.bool_, signed=False)
-i8: Final = _make("int8", "i8", Kind.INT, 8, np.int8)
-i16: Final = _make("int16", "i16", Kind.INT, 16, np.int16)
-i32: Final = _make("int32", "i32", Kind.INT, 32, np.int32)
-i64: Final = _make("int64", "i64", Kind.INT, 64, np.int64)
-u8: Final = _make("uint8", "u8", Kind.INT, 8, np.uint8, signed=False)
-u16: Final = _make("uint16", "u16", Kind.INT, 16, np.uint16, signed=False)
-u32: Final = _make("uint32", "u32", Kind.INT, 32, np.uint32, signed=False)
-u64: Final = _make("uint64", "u64", Kind.INT, 64, np.uint64, signed=False)
-f16: Final = _make("float16", "f16", Kind.FLOAT, 16, np.float16)
-bf16: Final = _make("bfloat16", "bf16", Kind.FLOAT, 16, ml_dtypes.bfloat16)
-f32: Final = _make("float32", "f32", Kind.FLOAT, 32, np.float32)
-f64: Final = _make("float64", "f64", Kind.FLOAT, 64, np.float64)
-c64: Final = _make("complex64", "c64", Kind.COMPLEX, 64, np.complex64)
-c128: Final = _make("complex128", "c128", Kind.COMPLEX, 128, np.complex128)
+bool_: Final = _make("bool", "bool", "Bool", Kind.BOOL, 8, np.bool_, signed=False)
+i8: Final = _make("int8", "i8", "Char", Kind.INT, 8, np.int8)
+i16: Final = _make("int16", "i16", "Short", Kind.INT, 16, np.int16)
+i32: Final = _make("int32", "i32", "Int", Kind.INT, 32, np.int32)
+i64: Final = _make("int64", "i64", "Long", Kind.INT, 64, np.int64)
+u8: Final = _make("uint8", "u8", "Byte", Kind.INT, 8, np.uint8, signed=False)
+u16: Final = _make("uint16", "u16", "UInt16", Kind.INT, 16, np.uint16, signed=False)
+u32: Final = _make("uint32", "u32", "UInt32", Kind.INT, 32, np.uint32, signed=False)
+u64: Final = _make("uint64", "u64", "UInt64", Kind.INT, 64, np.uint64, signed=False)
+f16: Final = _make("float16", "f16", "Half", Kind.FLOAT, 16, np.float16)
+bf16: Final = _make("bfloat16", "bf16", "BFloat16", Kind.FLOAT, 16, ml_dtypes.bfloat16)
+f32: Final = _make("float32", "f32", "Float", Kind.FLOAT, 32, np.float32)
+f64: Final = _make("float64", "f64", "Double", Kind.FLOAT, 64, np.float64)
+c64: Final = _make("complex64", "c64", "ComplexFloat", Kind.COMPLEX, 64, np.complex64)
+c128: Final = _make("complex128", "c128", "ComplexDouble", Kind.COMPLEX, 128, np.complex128)
 
 DTYPES: Final = (bool_, i8, i16, i32, i64, u8, u16, u32, u64, f16, bf16, f32, f64, c64, c128)
+
+# Scaled-down floats that are kept in memory and cast; no arithmetic, as in PyTorch.
+f8e4m3fn: Final = _make("float8_e4m3fn", "f8e4m3fn", "Float8_e4m3fn", Kind.FLOAT, 8, ml_dtypes.float8_e4m3fn)
+f8e4m3fnuz: Final = _make("float8_e4m3fnuz", "f8e4m3fnuz", "Float8_e4m3fnuz", Kind.FLOAT, 8, ml_dtypes.float8_e4m3fnuz)
+f8e5m2: Final = _make("float8_e5m2", "f8e5m2", "Float8_e5m2", Kind.FLOAT, 8, ml_dtypes.float8_e5m2)
+f8e5m2fnuz: Final = _make("float8_e5m2fnuz", "f8e5m2fnuz", "Float8_e5m2fnuz", Kind.FLOAT, 8, ml_dtypes.float8_e5m2fnuz)
+
+STORAGE_DTYPES: Final = (f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz)
+_ALL: Final = (*DTYPES, *STORAGE_DTYPES)
+
 _ALIASES: Final = {
     "float": f32,
     "double": f64,
@@ -105,13 +144,13 @@ _ALIASES: Final = {
     "cfloat": c64,
     "cdouble": c128,
 }
-_BY_NAME: Final = {name: d for d in DTYPES for name in (d.name, d.short)} | _ALIASES
-_BY_NUMPY: Final = {d.numpy: d for d in DTYPES}
+_BY_NAME: Final = {name: d for d in _ALL for name in (d.name, d.short)} | _ALIASES
+_BY_NUMPY: Final = {d.numpy: d for d in _ALL}
 # Some of numpy's integers have two scalar types of the same width, such as int64 and longlong.
-_BY_SCALAR_TYPE: Final[dict[type, DType]] = {d.numpy.type: d for d in DTYPES} | {
+_BY_SCALAR_TYPE: Final[dict[type, DType]] = {d.numpy.type: d for d in _ALL} | {
     np.dtype(code).type: _BY_NUMPY[np.dtype(code)] for code in np.typecodes["AllInteger"]
 }
-_BY_PYTHON: Final[dict[type, DType]] = {bool: bool_, int: i64, float: f32, complex: c64}
+_BY_PYTHON: Final[dict[type, DType]] = {bool: bool_, int: i64, float: f64, complex: c128}
 
 
 def dtype(value: object) -> DType:
@@ -183,6 +222,7 @@ def _combine(higher: DType, lower: DType) -> DType:
 
 
 _default: DType = f32
+_on_change: Final[list[Callable[[], None]]] = []
 
 
 def get_default_dtype() -> DType:
@@ -203,7 +243,15 @@ def set_default_dtype(d: object, /) -> None:
         raise SignatureError("invalid dtype object: only floating-point types are supported as the default type")
     if not d.is_floating_point:
         raise SignatureError("only floating-point types are supported as the default type")
-    _default = d
+    if d is not _default:
+        _default = d
+        for callback in _on_change:
+            callback()
+
+
+def when_default_changes(callback: Callable[[], None]) -> None:
+    """Call this after each change of the default dtype: for shortcuts that don't look at the whole key of a cache."""
+    _on_change.append(callback)
 
 
 def default_complex() -> DType:

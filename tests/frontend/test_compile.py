@@ -18,6 +18,7 @@ import pytest
 import graphc
 from graphc.frontend.compile import CompiledFunction
 from graphc.frontend.specialize import MANY
+from graphc.ir.dtype import f32, f64, set_default_dtype
 from graphc.ir.errors import ArgumentError, GraphcError, ShapeError, TraceError
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
@@ -625,3 +626,20 @@ def test_inside_it_closes_over_tensors_of_the_outer_one() -> None:
         return inner(np.float32(2)) + inner(x)
 
     same(graphc.compile(outer)(X), 2 * X + X * X)
+
+
+def test_another_default_dtype_makes_another_program() -> None:
+    @graphc.compile
+    def halves(x: Any) -> Any:
+        return x / 2
+
+    x = np.array([1, 2])
+    found = []
+    try:
+        for default in (f32, f64, f32, f64):
+            set_default_dtype(default)
+            found += [halves(x).dtype, halves(x).dtype]
+    finally:
+        set_default_dtype(f32)
+    assert found == [np.float32, np.float32, np.float64, np.float64] * 2
+    assert reasons(halves) == ["first call", "the default dtype was float32 and is float64"]

@@ -12,6 +12,7 @@ import pytest
 
 from graphc.ir.dtype import (
     DTYPES,
+    STORAGE_DTYPES,
     DType,
     bf16,
     bool_,
@@ -156,8 +157,8 @@ NAMES = (
     ("cfloat", c64),
     (bool, bool_),
     (int, i64),
-    (float, f32),
-    (complex, c64),
+    (float, f64),
+    (complex, c128),
     (np.float32, f32),
     (np.uint16, u16),
     (np.intp, i64),
@@ -176,13 +177,13 @@ def test_names_and_numpy_dtypes_stand_for_dtypes(value: object, expected: DType)
     assert dtype(value) is expected
 
 
-@pytest.mark.parametrize("d", DTYPES, ids=str)
+@pytest.mark.parametrize("d", (*DTYPES, *STORAGE_DTYPES), ids=str)
 def test_each_dtype_is_found_by_all_its_names_and_is_one_object(d: DType) -> None:
     assert dtype(d.name) is dtype(d.short) is dtype(d.numpy) is dtype(d.numpy.type) is d
     assert pickle.loads(pickle.dumps(d)) is d
     assert copy.deepcopy(d) is copy.copy(d) is d
     assert d.numpy.itemsize == d.itemsize
-    assert repr(d) == d.name
+    assert repr(d) == str(d) == f"torch.{d.name}"
 
 
 WRONG = (

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from graphc.ir.dim import Dim, Size
-from graphc.ir.dtype import DType, f32, f64, i64
+from graphc.ir.dtype import DType, f64, get_default_dtype, i64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
@@ -42,19 +42,19 @@ def full(size: Sequence[Size], fill_value: Number | Node, *, dtype: DType | str 
 @function()
 def zeros(*size: Sizes, dtype: DType | str | None = None) -> Node:
     """0 everywhere."""
-    return build.constant(0, _dtype(dtype, f32), sizes_from("zeros", size))
+    return build.constant(0, _dtype(dtype, get_default_dtype()), sizes_from("zeros", size))
 
 
 @function()
 def ones(*size: Sizes, dtype: DType | str | None = None) -> Node:
     """1 everywhere."""
-    return build.constant(1, _dtype(dtype, f32), sizes_from("ones", size))
+    return build.constant(1, _dtype(dtype, get_default_dtype()), sizes_from("ones", size))
 
 
 @function()
 def empty(*size: Sizes, dtype: DType | str | None = None) -> Node:
     """0 everywhere: a graph has no memory with whatever was in it."""
-    return build.constant(0, _dtype(dtype, f32), sizes_from("empty", size))
+    return build.constant(0, _dtype(dtype, get_default_dtype()), sizes_from("empty", size))
 
 
 @function()
@@ -116,7 +116,7 @@ def arange(
             raise ArgumentError("arange: a float beside a symbolic size", hint="use ints, then multiply")
         low, high, by = float(_plain(first)), float(_plain(last)), float(_plain(step))
         count: Size = max(0, math.ceil((high - low) / by))
-        return _line(count, low, by, _dtype(dtype, f32))
+        return _line(count, low, by, _dtype(dtype, get_default_dtype()))
     low_size, high_size, by_size = (x for x in (first, last, step) if not isinstance(x, float))
     if isinstance(by_size, Dim):
         raise ArgumentError(f"arange: the step is the symbolic size {by_size}", hint="use an int, then multiply")
@@ -164,14 +164,14 @@ def _between(name: str, start: float, end: float, steps: int) -> Node:
 @function()
 def linspace(start: float, end: float, steps: int, *, dtype: DType | str | None = None) -> Node:
     """`steps` evenly spaced numbers from start to end."""
-    return build.cast_to(_between("linspace", start, end, steps), _dtype(dtype, f32))
+    return build.cast_to(_between("linspace", start, end, steps), _dtype(dtype, get_default_dtype()))
 
 
 @function()
 def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: DType | str | None = None) -> Node:
     """base to the power of `steps` evenly spaced numbers from start to end."""
     exponent = _between("logspace", start, end, steps)
-    return build.cast_to(ew.pow_(build.full_like(exponent, base), exponent), _dtype(dtype, f32))
+    return build.cast_to(ew.pow_(build.full_like(exponent, base), exponent), _dtype(dtype, get_default_dtype()))
 
 
 @function()
@@ -179,7 +179,7 @@ def eye(n: Size, m: Size | None = None, *, dtype: DType | str | None = None) -> 
     """1 on the diagonal, 0 elsewhere."""
     shape: Shape = (n, n if m is None else m)
     row, column = (creation.iota(shape=shape, axis=axis, dtype=i64) for axis in (0, 1))
-    return build.cast_to(ew.eq(row, column), _dtype(dtype, f32))
+    return build.cast_to(ew.eq(row, column), _dtype(dtype, get_default_dtype()))
 
 
 # Grids and joins

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from graphc.ir.dim import Size
-from graphc.ir.dtype import DType, bf16, f16, f32, f64, i64, u32, u64
+from graphc.ir.dtype import DType, bf16, f16, f32, f64, get_default_dtype, i64, u32, u64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, describe
 from graphc.ir.graph import Node
@@ -100,7 +100,7 @@ def rand_below(name: str, p: float, shape: Shape, key: Key) -> Node:
 
 
 def _float(dtype: DType | str | None) -> DType:
-    return f32 if dtype is None else to_dtype(dtype)
+    return get_default_dtype() if dtype is None else to_dtype(dtype)
 
 
 @function()
@@ -155,7 +155,7 @@ def randint(
 def normal(mean: Operand, std: Operand, size: Sequence[Size] | None = None, *, key: Key | None = None) -> Node:
     """Normal numbers of these means and standard deviations, of their shape unless a size is given."""
     if size is not None:
-        shape, dtype = sizes_from("normal", (tuple(size),)), f32
+        shape, dtype = sizes_from("normal", (tuple(size),)), get_default_dtype()
     else:
         given = [only_floats("normal", x) for x in (mean, std) if isinstance(x, Node)]
         if not given:

@@ -10,7 +10,7 @@ import inspect
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -89,7 +89,7 @@ class _Context:
 class _Decorator(_Context):
     """A context that may also stand without parentheses over a function: `@no_grad`."""
 
-    _fixed: dict[str, object] = {}
+    _fixed: ClassVar[dict[str, object]] = {}
 
     def __new__(cls, function: Callable[..., object] | None = None) -> Any:
         made = super().__new__(cls)
@@ -105,13 +105,13 @@ class _Decorator(_Context):
 class no_grad(_Decorator):
     """Records no gradients: results don't require them. A context manager and a decorator."""
 
-    _fixed = {"grad": False}
+    _fixed: ClassVar[dict[str, object]] = {"grad": False}
 
 
 class enable_grad(_Decorator):
     """Records gradients, also inside `no_grad`. A context manager and a decorator."""
 
-    _fixed = {"grad": True}
+    _fixed: ClassVar[dict[str, object]] = {"grad": True}
 
 
 class set_grad_enabled(_Context):

@@ -63,6 +63,10 @@ def backward_name(name: str, args: tuple[object, ...], kwargs: Mapping[str, obje
         number = 1
     elif short in ("sum", "mean", "prod", "std", "var"):
         number = 0
-    elif (short == "pow" and (len(args) < 2 or isinstance(args[1], Tensor))) or (short in ("max", "min") and not (len(args) > 1 or "dim" in kwargs)) or short == "rsub":
+    elif (
+        (short == "pow" and (len(args) < 2 or isinstance(args[1], Tensor)))
+        or (short in ("max", "min") and not (len(args) > 1 or "dim" in kwargs))
+        or short == "rsub"
+    ):
         number = 1
     return f"{stem}Backward{number}"

@@ -1,8 +1,8 @@
 """The tape: nodes that remember what computed a tensor, what its gradient reads, and where the gradients go.
 
 Level: autograd. A `GradNode` is made for each recorded call; its edges lead to the nodes of its inputs, or to the
-`AccumulateGrad` of a leaf. `PlanNode` is that of a plan, whose graph is IR; `graphc/eager/function.py` has the node of a
-function in Python. Nodes hold values only through `SavedValue`, which notices when memory was overwritten.
+`AccumulateGrad` of a leaf. `PlanNode` is that of a plan, whose graph is IR; `graphc/eager/function.py` has the node of
+a function in Python. Nodes hold values only through `SavedValue`, which notices when memory was overwritten.
 """
 
 from __future__ import annotations

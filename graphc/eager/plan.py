@@ -1,7 +1,7 @@
 """Plans: an operation on tensors of certain types as an IR graph, its native code, and the graph of its gradient.
 
-Level: between the IR and eager tensors. In: a graph whose inputs are the tensors (and changing numbers) of a call. Out: a
-`Plan` that runs on arrays, and for each choice of inputs that need gradients a `Backward`: which values it reads, and
+Level: between the IR and eager tensors. In: a graph whose inputs are the tensors (and changing numbers) of a call.
+Out: a `Plan` that runs on arrays, and for each choice of inputs that need gradients a `Backward`: which values it reads, and
 plans that carry cotangents back. A backward plan is a plan like any other, so it has a gradient too.
 
     plan = Plan(graph, "MulBackward0")

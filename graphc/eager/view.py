@@ -26,12 +26,14 @@ from graphc.ops import build
 from graphc.ops import elementwise as ew
 
 VIEWS = frozenset(
-    ["view", "transpose", "t", "permute", "expand", "expand_as", "narrow", "select", "squeeze", "unsqueeze", "unfold", "split", "chunk", "unbind", "tensor_split", "hsplit", "vsplit", "dsplit", "split_with_sizes", "movedim", "moveaxis", "swapaxes", "swapdims", "unflatten", "T", "mT", "H", "mH", "adjoint", "view_as", "broadcast_to", "broadcast_tensors", "atleast_1d", "atleast_2d", "atleast_3d", "diagonal"]
+    "view transpose t permute expand expand_as narrow select squeeze unsqueeze unfold split chunk unbind tensor_split "
+    "hsplit vsplit dsplit split_with_sizes movedim moveaxis swapaxes swapdims unflatten T mT H mH adjoint view_as "
+    "broadcast_to broadcast_tensors atleast_1d atleast_2d atleast_3d diagonal".split()
 )
 """Functions whose result always shares memory with the tensor."""
-MAYBE_VIEWS = frozenset(["reshape", "flatten", "ravel", "reshape_as"])
+MAYBE_VIEWS = frozenset("reshape flatten ravel reshape_as".split())
 """Functions whose result shares memory where strides allow it."""
-_MULTIPLE = frozenset(["split", "chunk", "unbind", "tensor_split", "hsplit", "vsplit", "dsplit", "split_with_sizes"])
+_MULTIPLE = frozenset("split chunk unbind tensor_split hsplit vsplit dsplit split_with_sizes".split())
 
 
 class _Unviewable(Exception):

@@ -32,6 +32,7 @@ from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
 from graphc.passes.lower_opaque import lower_scan, lower_scatter
 from graphc.passes.lower_parts import has_many_parts, lower_parts
+from graphc.passes.order import ordered
 from graphc.passes.two_stage import Partial, split_long_reduction
 
 
@@ -75,11 +76,11 @@ class Lowered:
 
 
 def lower(graph: Graph) -> Lowered:
-    """Write the kernels of every fused node, in the graph's order."""
+    """Write the kernels of every fused node, in the order in which they run."""
     calls: list[KernelCall] = []
     checks: list[CheckSite] = []
     names = frozenset(size.name for size in graph.sizes)
-    for node in graph.nodes:
+    for node in ordered(graph):
         if node.op is FUSED:
             types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
             if any(each.size != 0 for each in types):

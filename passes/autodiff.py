@@ -6,7 +6,8 @@ computes the outputs and the gradients. It is made of the same ops, so it can be
 
 A cotangent of a value is the derivative of the final scalar by that value; for complex values it is
 dL/dRe + i dL/dIm, as in PyTorch. Cotangents that reach a value from several users are added in one fixed order, from
-the last user to the first. Nodes of the backward part have the location of the forward node they belong to.
+the last user to the first. Nodes of the backward part have the location of the forward node they belong to. The rule of
+an op with several results gets tuples of results and of cotangents, with None for those that nothing reached.
 
     f(x) = exp(x)      becomes, by `differentiate(f, (0,))`:      f(x, ct_0) = exp(x), mul(ct_0, exp(x))
 """
@@ -16,9 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from graphc.ir.errors import DTypeError, GraphcError, ShapeError
-from graphc.ir.graph import FUSED, Graph, Node, make_input, topological_order
+from graphc.ir.graph import FUSED, GET, Graph, Node, make_input, topological_order
 from graphc.ir.location import using
-from graphc.ir.type import TensorType
+from graphc.ir.type import TupleType
 from graphc.ops import build
 from graphc.passes.accumulate import accumulate
 from graphc.passes.rewrite import inline_fused
@@ -37,18 +38,30 @@ def vjp(outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[No
         if cotangent is not None and output in active:
             assert cotangent.type == output.type, f"cotangent {cotangent.type} of an output {output.type}"
             reached.setdefault(output, []).append(cotangent)
+    results = _results(order)
+    arrived: dict[Node, list[Node]] = {}  # the cotangents of the results of nodes that give several
     wanted = dict.fromkeys(inputs)
     total: dict[Node, Node] = {}
     for node in reversed(order):
-        if node not in reached:
+        if node not in reached and node not in results:
             continue
+        has_way = node.op.vjp is not None and any(operand in active for operand in node.inputs)
         with using(node.location):
-            ct = accumulate(reached.pop(node))
-            if node in wanted:
-                total[node] = ct
-            if node.op.vjp is None or not any(operand in active for operand in node.inputs):
-                continue
-            contributions = node.op.vjp(ct, node, *node.inputs, **node.keywords)
+            if node in results:
+                several = results[node]
+                cts = tuple(accumulate(arrived[each]) if each in arrived else None for each in several)
+                if not has_way or all(ct is None for ct in cts):
+                    continue
+                contributions = node.op.vjp(cts, several, *node.inputs, **node.keywords)
+            else:
+                ct = accumulate(reached.pop(node))
+                if node in wanted:
+                    total[node] = ct
+                if node.op is GET:
+                    arrived.setdefault(results[node.inputs[0]][_index(node)], []).append(ct)
+                if not has_way:
+                    continue
+                contributions = node.op.vjp(ct, node, *node.inputs, **node.keywords)
         for operand, contribution in zip(node.inputs, contributions):
             if contribution is not None and operand in active:
                 assert contribution.type == operand.type, (
@@ -85,12 +98,33 @@ def _between(order: tuple[Node, ...], inputs: Iterable[Node]) -> set[Node]:
     """The nodes that depend on one of the inputs through differentiable values and ops; the inputs count."""
     active = set(inputs)
     for node in order:
-        if node in active or node.op.vjp is None:
+        if node in active or (node.op.vjp is None and node.op is not GET):
             continue
-        if isinstance(node.type, TensorType) and node.type.dtype.is_differentiable:
+        if isinstance(node.type, TupleType) or node.type.dtype.is_differentiable:
             if any(operand in active for operand in node.inputs):
                 active.add(node)
     return active
+
+
+def _results(order: Iterable[Node]) -> dict[Node, tuple[Node, ...]]:
+    """The results of each node that gives several."""
+    found: dict[Node, dict[int, Node]] = {}
+    for node in order:
+        if isinstance(node.type, TupleType):
+            found[node] = {}
+        elif node.op is GET:
+            found[node.inputs[0]].setdefault(_index(node), node)
+    return {
+        node: tuple(gets[i] if i in gets else GET(node, index=i) for i in range(len(node.type.elements)))
+        for node, gets in found.items()
+        if isinstance(node.type, TupleType)
+    }
+
+
+def _index(node: Node) -> int:
+    index = node.attribute("index")
+    assert isinstance(index, int)
+    return index
 
 
 def _chosen(graph: Graph, wrt: Sequence[int] | None) -> tuple[Node, ...]:

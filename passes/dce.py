@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from graphc.ir.graph import FUSED, GET, Graph, Node
 from graphc.ir.location import using
+from graphc.ir.replace import with_inputs, with_outputs
 from graphc.passes.pipeline import register
-from graphc.passes.rewrite import with_inputs, with_outputs
 
 
 @register("dce")

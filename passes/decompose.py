@@ -1,8 +1,9 @@
 """Write ops that kernels don't take as such in terms of those they take.
 
 Level: tensor graph to tensor graph. Contractions of complex numbers become contractions of their parts, integer powers
-with a constant exponent products, and contractions whose products are added back into an axis (the gradient of a
-convolution by its input) contractions over windows, which store no product.
+with a constant exponent products, contractions whose products are added back into an axis (the gradient of a
+convolution by its input) contractions over windows, which store no product, and values that only said something to
+gradients (`detach`, `custom_vjp`) their operands.
 
     dot(x, w) of complex      becomes      complex(dot(a, c) - dot(b, d), dot(a, d) + dot(b, c))
 """
@@ -13,6 +14,7 @@ from graphc.ir.dtype import Kind
 from graphc.ir.graph import Graph, Node
 from graphc.ops import build, contraction
 from graphc.ops import elementwise as ew
+from graphc.passes.annotation import drop_annotations
 from graphc.passes.convolution import CONVOLUTION
 from graphc.passes.match import splat
 from graphc.passes.pipeline import register
@@ -20,7 +22,6 @@ from graphc.passes.rewrite import RuleSet, rewrite
 
 COMPLEX = RuleSet()
 INTEGER_POWER = RuleSet()
-DETACH = RuleSet()
 
 LARGEST_EXPONENT = 64
 """Powers beyond this one stay a loop of the machine's."""
@@ -29,12 +30,12 @@ LARGEST_EXPONENT = 64
 @register("decompose")
 def decompose(graph: Graph, *, complex: bool = True, convolution: bool = True) -> Graph:
     """Write ops that kernels don't take in terms of those they take."""
-    parts = [INTEGER_POWER, DETACH]
+    parts = [INTEGER_POWER]
     if complex:
         parts.append(COMPLEX)
     if convolution:
         parts.append(CONVOLUTION)
-    return rewrite(graph, RuleSet(*parts))
+    return rewrite(drop_annotations(graph), RuleSet(*parts))
 
 
 @COMPLEX.rule("dot")
@@ -49,12 +50,6 @@ def contract_parts(node: Node) -> Node | None:
         return contraction.dot(left, right, **node.keywords)
 
     return ew.complex_(ew.sub(contract(a, c), contract(b, d)), ew.add(contract(a, d), contract(b, c)))
-
-
-@DETACH.rule("detach")
-def drop_detach(node: Node) -> Node | None:
-    """What a gradient took for a constant is a value like any other once the gradients are there."""
-    return node.inputs[0]
 
 
 @INTEGER_POWER.rule("pow")

@@ -31,6 +31,7 @@ from graphc.ir.op import Flags
 from graphc.ir.type import TensorType, TupleType
 from graphc.ops import creation, movement
 from graphc.passes.access import Access, Axis, dependencies, is_kept, operand_accesses
+from graphc.passes.annotation import drop_annotations
 from graphc.passes.lower_parts import has_many_parts
 from graphc.passes.pipeline import register
 
@@ -124,7 +125,7 @@ def fuse(graph: Graph, *, limit: int = 64) -> Graph:
     """Group nodes into kernels of at most `limit` nodes."""
     if any(node.op is FUSED for node in graph.nodes):
         return graph
-    graph = _separate_outputs(graph)
+    graph = _separate_outputs(drop_annotations(graph, barriers=True))
     groups = _assign(graph, limit)
     return _build(graph, groups)
 

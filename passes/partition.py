@@ -26,9 +26,9 @@ from graphc.ir.dim import Dim, Symbol, bounds, product, substitute, symbols
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import GET, INPUT, Graph, Node, make_input, topological_order
 from graphc.ir.op import Flags
+from graphc.ir.replace import replace_nodes
 from graphc.ir.text import symbols_of
 from graphc.ir.type import TensorType
-from graphc.passes.rewrite import replace_nodes
 
 EXACT_LIMIT = 1000
 """Forward nodes up to which the minimum cut is computed; it takes more than linear time."""

@@ -83,9 +83,9 @@ class Backward:
     def _differentiate(self, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
         """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
         # Late: importing graphc must be quick, and it needs no gradients.
+        from graphc.ir.replace import replace_nodes
         from graphc.passes.autodiff import vjp
         from graphc.passes.pipeline import parse_pipeline
-        from graphc.passes.rewrite import replace_nodes
 
         graph = self.plan.graph
         wanted = [node for node, needed in zip(graph.inputs, self.needs) if needed]

@@ -152,9 +152,9 @@ def _adopt(node: GradNode | None, index: int, tensor: Tensor) -> None:
 def _scatter_plan(base: Tensor, replay: Sequence[Replay], written: Tensor) -> Plan:
     """base with the values of a view replaced: what a write to the view makes of its base."""
     from graphc.ir.dtype import dtype as to_dtype
+    from graphc.ir.replace import inline
     from graphc.ir.type import TensorType
     from graphc.passes.autodiff import vjp  # late: importing graphc must be quick, and it needs no gradients
-    from graphc.passes.rewrite import inline
 
     chain = _chain(base, replay)
     dtype = to_dtype(base._array.dtype)

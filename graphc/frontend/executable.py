@@ -26,6 +26,7 @@ from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, MemoryExceeded, describe
 from graphc.ir.graph import Graph, Node, set_compiler
+from graphc.ir.replace import inline
 from graphc.ir.sizes import bind_sizes, check_arguments
 from graphc.ir.type import TupleType
 
@@ -227,9 +228,6 @@ class Executable:
 
     def _inline(self, inputs: Sequence[object]) -> object:
         """The graph as a part of the one that is being traced; its sizes must be numbers."""
-        # Late, as in pipeline_of.
-        from graphc.passes.rewrite import inline
-
         nodes: list[Node] = []
         for each, node in zip(inputs, self.graph.inputs, strict=True):
             given = node_of(each) if isinstance(each, SymbolicTensor) else constant(_as_array(each, node))

@@ -28,6 +28,7 @@ from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node
+from graphc.ir.replace import replace_nodes
 from graphc.ir.type import TensorType
 from graphc.ops import build
 
@@ -69,7 +70,6 @@ def vjp(function: Callable[..., object], *primals: object) -> tuple[object, Call
 def _symbolic(function: Callable[..., object], call: Call) -> tuple[object, Callable[[object], tuple[object, ...]]]:
     # Late: importing graphc must be quick, and it needs no gradients.
     from graphc.passes.autodiff import vjp
-    from graphc.passes.rewrite import replace_nodes
 
     signature = Signature(function)
     with Scope(signature.name):

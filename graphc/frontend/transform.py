@@ -22,6 +22,7 @@ from graphc.ir.boundary import hide_internal_frames
 from graphc.ir.dtype import DType
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, describe
 from graphc.ir.graph import Node, make_input
+from graphc.ir.replace import replace_nodes
 from graphc.ops import build
 
 
@@ -75,7 +76,6 @@ def _value_and_grad(
     """The value and the gradient of a function of symbolic tensors."""
     # Late: importing graphc must be quick, and it needs no gradients.
     from graphc.passes.autodiff import vjp
-    from graphc.passes.rewrite import replace_nodes
 
     numbers = _numbers(signature, argnums, len(args))
     call = Call((*args, *kwargs.values()), tuple(kwargs))

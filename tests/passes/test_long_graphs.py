@@ -10,6 +10,7 @@ import pytest
 
 from graphc.ir.dtype import f32
 from graphc.ir.graph import Graph, make_input
+from graphc.ir.replace import inline
 from graphc.ir.type import TensorType
 from graphc.ops import build
 from graphc.ops import elementwise as ew
@@ -18,7 +19,7 @@ from graphc.ops import reduction as rd
 from graphc.passes.autodiff import differentiate
 from graphc.passes.partition import partition
 from graphc.passes.pipeline import parse_pipeline
-from graphc.passes.rewrite import Rewriter, inline, inline_fused
+from graphc.passes.rewrite import Rewriter, inline_fused
 
 PASSES = ("cse", "dce", "simplify", "simplify{numerics=fast}", "fold", "fold{numerics=fast}", "decompose")
 

@@ -8,13 +8,14 @@ from graphc.ir.dtype import f32
 from graphc.ir.errors import VerifyError
 from graphc.ir.graph import FUSED, GET, Graph, Node, make_input
 from graphc.ir.location import Location, using
+from graphc.ir.replace import inline, replace_nodes
 from graphc.ir.text import print_graph
 from graphc.ir.type import TensorType
 from graphc.ir.verify import verify
 from graphc.ops import elementwise as ew
 from graphc.ops import reduction as rd
 from graphc.passes.fuse import fuse
-from graphc.passes.rewrite import RuleSet, inline, inline_fused, replace_nodes, rewrite
+from graphc.passes.rewrite import RuleSet, inline_fused, rewrite
 from tests.passes.text import assert_becomes, assert_stays, graph_of
 
 

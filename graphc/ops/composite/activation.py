@@ -22,6 +22,7 @@ from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub
 from graphc.ops.composite.operand import detached, in_dtype, normal_dim, only_floats, widened
 from graphc.ops.composite.reductions import norm, reduced
 from graphc.ops.composite.shapes import cut
+from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
 P = ParamSpec("P")
@@ -253,7 +254,15 @@ def softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
     if not given.shape:
         return build.ones_like(given)
     power = ew.exp(shifted(widened(given), axis))
-    return build.cast_to(div(power, reduced(reduction.sum_, power, (axis,), True)), given.tensor.dtype)
+    result = build.cast_to(div(power, reduced(reduction.sum_, power, (axis,), True)), given.tensor.dtype)
+
+    def gradient(cts: tuple[Node, ...], results: tuple[Node, ...], operands: tuple[Node, ...]) -> tuple[Node]:
+        y = widened(results[0])
+        weighted = ew.mul(widened(cts[0]), y)
+        total = reduced(reduction.sum_, weighted, (axis,), True)
+        return (build.cast_to(sub(weighted, mul(y, total)), given.tensor.dtype),)
+
+    return with_gradient((result,), (given,), gradient)[0]
 
 
 @function(method=True)
@@ -265,7 +274,14 @@ def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node
         return build.zeros_like(given)
     x = shifted(widened(given), axis)
     total = ew.log(reduction.sum_(ew.exp(x), axes=(axis,)))
-    return build.cast_to(sub(x, build.insert_axes(total, (axis,))), given.tensor.dtype)
+    result = build.cast_to(sub(x, build.insert_axes(total, (axis,))), given.tensor.dtype)
+
+    def gradient(cts: tuple[Node, ...], results: tuple[Node, ...], operands: tuple[Node, ...]) -> tuple[Node]:
+        ct = widened(cts[0])
+        total = reduced(reduction.sum_, ct, (axis,), True)
+        return (build.cast_to(sub(ct, mul(ew.exp(widened(results[0])), total)), given.tensor.dtype),)
+
+    return with_gradient((result,), (given,), gradient)[0]
 
 
 @function()

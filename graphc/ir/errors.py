@@ -44,6 +44,18 @@ class DTypeError(GraphcError, RuntimeError, TypeError):
     """Dtypes that don't fit the operation."""
 
 
+class UnsupportedDType(DTypeError, NotImplementedError):
+    """A dtype that the operation is not made for, where PyTorch has a NotImplementedError."""
+
+
+class DeviceUnavailable(GraphcError, AssertionError, RuntimeError):
+    """A device that has no memory in this build; PyTorch fails an assertion, or raises RuntimeError."""
+
+
+class MissingGradient(GraphcError, NotImplementedError):
+    """A derivative that nobody has a formula for."""
+
+
 class ArgumentError(GraphcError, RuntimeError, ValueError):
     """An argument outside what the operation takes."""
 
@@ -66,6 +78,10 @@ class UnknownAttribute(GraphcError, AttributeError):
 
 class IndexOutOfRange(GraphcError, IndexError):
     """An index that names no element, found while a program ran."""
+
+
+class LinAlgError(GraphcError, RuntimeError):
+    """A matrix that the operation can't take, found while a program ran: a singular one, say."""
 
 
 class ParseError(GraphcError, ValueError):

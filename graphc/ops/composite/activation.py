@@ -18,9 +18,9 @@ from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.check import NUMBER, shape_text, takes
-from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub
+from graphc.ops.composite.arithmetic import add, div, mul, sub
 from graphc.ops.composite.operand import detached, in_dtype, normal_dim, only_floats, widened
-from graphc.ops.composite.reductions import norm, reduced
+from graphc.ops.composite.reductions import reduced
 from graphc.ops.composite.shapes import cut
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
@@ -301,9 +301,3 @@ def glu(input: Node, dim: int = -1) -> Node:
         raise ShapeError(f"glu: the size {size} of dimension {axis} has no halves", hint="choose an even size")
     gate = build.cast_to(ew.sigmoid(widened(cut(x, axis, half, size))), x.tensor.dtype)
     return ew.mul(cut(x, axis, 0, half), gate)
-
-
-@function()
-def normalize(input: Node, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Node:
-    """x divided by its p-norm along `dim`, or by eps where that is smaller."""
-    return div(input, clamp(norm(input, p, dim, True), min=eps))

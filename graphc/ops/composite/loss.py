@@ -14,17 +14,17 @@ from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.activation import logsigmoid
 from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub, where
+from graphc.ops.composite.distances import cosine_similarity, pairwise_distance
 from graphc.ops.composite.operand import (
     Operand,
     broadcast_shape,
     combined,
     detached,
-    normal_dim,
     only_floats,
     result_dtype,
     widened,
 )
-from graphc.ops.composite.reductions import mean, norm, sum_
+from graphc.ops.composite.reductions import mean, sum_
 from graphc.ops.function import function
 
 
@@ -244,18 +244,6 @@ def _positive(x: Node) -> Node:
 
 
 @function()
-def cosine_similarity(x1: Node, x2: Node, dim: int = 1, eps: float = 1e-8) -> Node:
-    """The cosine of the angle between vectors along `dim`; each length counts for at least eps."""
-    x, y = combined("cosine_similarity", x1, x2)
-    dtype = only_floats("cosine_similarity", x).tensor.dtype
-    axis = normal_dim("cosine_similarity", dim, len(x.shape))
-    x, y = (widened(each) for each in (x, y))
-    lengths = (clamp(norm(each, 2.0, axis), min=eps) for each in (x, y))
-    first, second = lengths
-    return build.cast_to(div(sum_(ew.mul(x, y), axis), ew.mul(first, second)), dtype)
-
-
-@function()
 def cosine_embedding_loss(
     input1: Node, input2: Node, target: Node, margin: float = 0.0, reduction: str = "mean"
 ) -> Node:
@@ -287,9 +275,3 @@ def triplet_margin_loss(
     """max(0, distance to the positive - distance to the negative + margin), by p-norms along the last dimension."""
     near, far = (pairwise_distance(anchor, each, p, eps) for each in (positive, negative))
     return _finish("triplet_margin_loss", _positive(add(sub(near, far), margin)), reduction, anchor)
-
-
-@function()
-def pairwise_distance(x1: Node, x2: Node, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Node:
-    """The p-norm of x1 - x2 + eps along the last dimension."""
-    return norm(add(sub(x1, x2), eps), p, -1, keepdim)

@@ -9,31 +9,45 @@ call. It has float64, int64 or complex128, so that it holds any such number, and
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import math
+from typing import Final, TypeAlias
+
+import ml_dtypes
 
 from graphc.ir.dim import Size, bounds
 from graphc.ir.dtype import (
     DType,
+    Kind,
     bf16,
     bool_,
     c64,
     c128,
+    default_complex,
     default_float,
     f16,
     f32,
     f64,
+    get_default_dtype,
+    i8,
+    i16,
+    i32,
     i64,
     promote_categories,
+    real_of,
+    u8,
+    u16,
+    u32,
+    u64,
 )
-from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError, describe
+from graphc.ir.errors import ArgumentError, DimensionError, ShapeError, UnsupportedDType, describe
 from graphc.ir.graph import INPUT, Node
 from graphc.ir.type import Shape
 from graphc.ops import build
 from graphc.ops import elementwise as ew
 from graphc.ops.check import FLOAT, can_be_equal, shape_text, takes
 
-_OF_WEAK = {f64: f32, c128: c64, i64: i64}
-"""The dtype of a number by itself, by that of its weak node."""
+_OF_WEAK: Final = {f64: 0.0, c128: 0j, i64: 0}
+"""A number of the kind that a weak node stands for, by the node's dtype."""
 
 Number: TypeAlias = "bool | int | float | complex"
 Operand: TypeAlias = "Node | bool | int | float | complex"
@@ -63,15 +77,15 @@ def number_dtype(x: object) -> DType:
     """The dtype of a Python number by itself."""
     match x:
         case Node() if is_weak(x):
-            return _OF_WEAK[x.tensor.dtype]
+            return number_dtype(_OF_WEAK[x.tensor.dtype])
         case bool():
             return bool_
         case int():
             return i64
         case float():
-            return f32
+            return get_default_dtype()
         case complex():
-            return c64
+            return default_complex()
         case _:
             raise ArgumentError(
                 f"{describe(x)} is no tensor or number", hint="pass tensors, numpy arrays or Python numbers"
@@ -87,17 +101,74 @@ def combined(name: str, *operands: Operand, to_float: bool = False) -> tuple[Nod
 
 
 def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
-    """The operand in this dtype; a number becomes a constant without dimensions."""
+    """The operand in this dtype; a number becomes a constant without dimensions. Integers wrap."""
     if isinstance(x, Node):
         return build.cast_to(x, dtype)
-    if dtype.is_integer and isinstance(x, int) and not isinstance(x, bool):
-        least = -(1 << (dtype.bits - 1)) if dtype.signed else 0
-        greatest = least + (1 << dtype.bits) - 1
-        if not least <= x <= greatest:
-            raise DTypeError(
-                f"{name}: {x} is no {dtype.name}", hint=f"its numbers go from {least} to {greatest}: use a wider dtype"
-            )
+    if isinstance(x, int) and dtype.is_integer:
+        if not -(1 << 63) <= x < 1 << 64:
+            raise ArgumentError("int too big to convert", hint=f"{name}: no integer dtype holds {x}")
+        x &= (1 << dtype.bits) - 1
+        x -= (x >> (dtype.bits - 1)) << dtype.bits if dtype.signed else 0
     return build.constant(x, dtype)
+
+
+def in_dtype_exactly(name: str, x: Operand, dtype: DType) -> Node:
+    """`in_dtype` of what neither wraps nor overflows; fractions are dropped. Raises ArgumentError for other numbers."""
+    if not isinstance(x, Node) and not _fits(x, dtype):
+        raise ArgumentError(
+            f"value cannot be converted to type {_C_NAMES.get(dtype, dtype.name)} without overflow",
+            hint=f"{name}: {x} is no {dtype}",
+        )
+    if dtype.is_integer and isinstance(x, float):
+        x = int(x)
+    return in_dtype(name, x, dtype)
+
+
+def _fits(x: Number, dtype: DType) -> bool:
+    if isinstance(x, complex):
+        return dtype.is_complex or (x.imag == 0 and _fits(x.real, dtype))
+    if dtype.kind is Kind.BOOL:
+        return True
+    if dtype.is_integer:
+        # Where PyTorch wants an unsigned number, a negative one may stand for what wraps to it.
+        greatest = (1 << (dtype.bits - dtype.signed)) - 1
+        return math.isfinite(x) and (-greatest - dtype.signed <= int(x) <= greatest)
+    return not math.isfinite(x) or abs(x) <= float(ml_dtypes.finfo(real_of(dtype).numpy).max)
+
+
+_C_NAMES = {
+    bool_: "bool",
+    u8: "uint8_t",
+    i8: "int8_t",
+    i16: "int16_t",
+    i32: "int",
+    i64: "int64_t",
+    u16: "uint16_t",
+    u32: "uint32_t",
+    u64: "uint64_t",
+    f16: "c10::Half",
+    bf16: "c10::BFloat16",
+    f32: "float",
+    f64: "double",
+    c64: "c10::complex<float>",
+    c128: "c10::complex<double>",
+}
+_LOWER_NAMES = {i16: "short int", i32: "int", i64: "long int", u8: "unsigned char", i8: "signed char"}
+_LOWER_NAMES |= {f16: "c10::Half", bf16: "c10::BFloat16", c64: "c10::complex<float>", c128: "c10::complex<double>"}
+
+
+def c_name(dtype: DType) -> str:
+    """What other errors of PyTorch call it, such as "long int"."""
+    return _LOWER_NAMES.get(dtype, dtype.scalar.lower())
+
+
+def refuse_kinds(kernel: str, x: Node, *kinds: Kind) -> None:
+    """Raise UnsupportedDType, in PyTorch's words, if x is of one of the kinds; `kernel` is PyTorch's name for it."""
+    if x.tensor.dtype.kind in kinds:
+        raise UnsupportedDType(
+            f"\"{kernel}\" not implemented for '{x.tensor.dtype.scalar}'",
+            hint="convert the tensor first, e.g. x.to('float32')",
+        )
 
 
 def as_tensor(x: Operand) -> Node:
@@ -121,28 +192,30 @@ def broadcast(name: str, *nodes: Node) -> tuple[Node, ...]:
 
 def broadcast_shape(name: str, *shapes: Shape) -> Shape:
     """The shape to which all of these repeat, dimensions counted from the last; raises ShapeError."""
-    rank = max(map(len, shapes))
-    result: list[Size] = []
-    for axis in range(-rank, 0):
-        sizes = [shape[axis] for shape in shapes if len(shape) >= -axis]
-        wide = dict.fromkeys(size for size in sizes if size != 1)
-        if len(wide) > 1:
-            _refuse(name, shapes, axis, *list(wide)[:2])
-        result.append(next(iter(wide), 1))
-    return tuple(result)
+    result: Shape = shapes[0]
+    for shape in shapes[1:]:
+        rank = max(len(result), len(shape))
+        sizes: list[Size] = []
+        for axis in range(-rank, 0):
+            pair = [each[axis] for each in (result, shape) if len(each) >= -axis]
+            wide = [size for size in dict.fromkeys(pair) if size != 1]
+            if len(wide) > 1:
+                _refuse(name, (result, shape), rank + axis, *wide)
+            sizes.append(wide[0] if wide else 1)
+        result = tuple(sizes)
+    return result
 
 
 def _refuse(name: str, shapes: tuple[Shape, ...], axis: int, a: Size, b: Size) -> None:
     texts = " and ".join(shape_text(shape) for shape in shapes)
-    where = f"dimension {axis} (counted from the last)"
     if can_be_equal(a, b) or bounds(a)[0] <= 1 <= bounds(a)[1] or bounds(b)[0] <= 1 <= bounds(b)[1]:
         raise ShapeError(
-            f"{name}: the shapes {texts} are not known to broadcast: {a} and {b} in {where}",
+            f"{name}: the shapes {texts} are not known to broadcast: {a} and {b} in dimension {axis}",
             hint="give both sizes the same name where the shapes are declared",
         )
     raise ShapeError(
-        f"{name}: the shapes {texts} don't broadcast: {a} and {b} in {where}",
-        hint="sizes must be equal or 1; reshape, unsqueeze or transpose one of them",
+        f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {axis}",
+        hint=f"{name}: the shapes {texts} don't broadcast; reshape, unsqueeze or transpose one of them",
     )
 
 

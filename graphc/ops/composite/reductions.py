@@ -1,29 +1,24 @@
-"""Reductions under PyTorch's names: over all dimensions or some, kept or dropped."""
+"""Sums, products, means, spreads and logical reductions under PyTorch's names: over all dimensions or some."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
-from graphc.ir.dtype import DType, Kind, bool_, dtype, i64, real_of
-from graphc.ir.errors import ArgumentError, DTypeError
+from graphc.ir.dtype import DType, Kind, bool_, dtype, i64, real_of, u8
+from graphc.ir.errors import DTypeError
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
-from graphc.ops import build, creation, indexing, reduction
+from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.composite.arithmetic import div, maximum, minimum, sub, truth
-from graphc.ops.composite.operand import detached, floating, normal_dim, normal_dims, only_floats, widened
+from graphc.ops.composite.arithmetic import div, mul, sub, truth
+from graphc.ops.composite.operand import floating, normal_dims, widened
+from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
 Dims: TypeAlias = "int | tuple[int, ...] | list[int] | None"
-
-
-class ValuesAndIndices(NamedTuple):
-    """What a reduction along one dimension finds, and where."""
-
-    values: Node
-    indices: Node
+Spread: TypeAlias = "int | float | None"
+"""What the number of elements is lessened by."""
 
 
 def reduced(op: Op, x: Node, dims: tuple[int, ...], keepdim: bool) -> Node:
@@ -32,28 +27,36 @@ def reduced(op: Op, x: Node, dims: tuple[int, ...], keepdim: bool) -> Node:
     return build.insert_axes(result, dims) if keepdim and x.shape else result
 
 
+def dims_or_all(name: str, dim: Dims, rank: int) -> tuple[int, ...]:
+    """The dimensions of a reduction that takes none for all."""
+    return normal_dims(name, None if isinstance(dim, tuple | list) and not dim else dim, rank)
+
+
 def _converted(x: Node, to: object) -> Node:
     return x if to is None else build.cast_to(x, dtype(to))
 
 
-def _make(op: Op, summary: str) -> Callable[..., Node]:
-    def build_node(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
-        x = _converted(input, dtype)
-        return reduced(op, x, normal_dims(op.name, dim, len(x.shape)), keepdim)
+def _total(op: Op, of_bools: Op, x: Node, dims: tuple[int, ...], keepdim: bool, to: object) -> Node:
+    """A sum or product; with a dtype asked for, of elements and with a result of that dtype."""
+    if to is None:
+        return reduced(op, x, dims, keepdim)
+    x = _converted(x, to)
+    result = x.tensor.dtype
+    return build.cast_to(reduced(of_bools if result is bool_ else op, x, dims, keepdim), result)
 
-    build_node.__name__ = build_node.__qualname__ = op.name
-    build_node.__doc__ = summary
-    return function(method=True)(build_node)
 
-
-sum_ = _make(reduction.sum_, "The sum over `dim` (all dimensions by default); of integers and bools an int64.")
+@function(method=True)
+def sum_(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
+    """The sum over `dim` (all dimensions by default); of integers and bools an int64."""
+    dims = dims_or_all("sum", dim, len(input.shape))
+    return _total(reduction.sum_, reduction.any_, input, dims, keepdim, dtype)
 
 
 @function(method=True)
 def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
     """The product over `dim` (all dimensions by default); of integers and bools an int64."""
-    x = _converted(input, dtype)
-    return reduced(reduction.prod, x, normal_dims("prod", dim, len(x.shape)), keepdim)
+    dims = dims_or_all("prod", dim, len(input.shape))
+    return _total(reduction.prod, reduction.all_, input, dims, keepdim, dtype)
 
 
 def count(x: Node, dims: tuple[int, ...], result: DType) -> Node:
@@ -72,11 +75,13 @@ def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType |
     """The mean over `dim` (all dimensions by default). Raises DTypeError for integers, as PyTorch does."""
     x = _converted(input, dtype)
     if x.tensor.dtype.kind < Kind.FLOAT:
+        what = "Input dtype" if dtype is None else "Optional dtype"
         raise DTypeError(
-            f"mean: the mean of {x.tensor.dtype.name} numbers is no {x.tensor.dtype.name}",
-            hint="convert them first, e.g. x.mean(dtype='float32')",
+            f"mean(): could not infer output dtype. {what} must be either a floating point or complex dtype. "
+            f"Got: {x.tensor.dtype.scalar}",
+            hint="convert the tensor first, e.g. x.mean(dtype='float32')",
         )
-    dims = normal_dims("mean", dim, len(x.shape))
+    dims = dims_or_all("mean", dim, len(x.shape))
     total = reduced(reduction.sum_, widened(x), dims, keepdim)
     return build.cast_to(div(total, count(x, dims, real_of(total.tensor.dtype))), x.tensor.dtype)
 
@@ -84,246 +89,173 @@ def mean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType |
 @function(method=True)
 def nansum(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
     """The sum over `dim` with nan taken for 0."""
-    x = _converted(input, dtype)
-    kept = ew.select(ew.is_nan(x), build.zeros_like(x), x) if x.tensor.dtype.is_floating_point else x
-    return reduced(reduction.sum_, kept, normal_dims("nansum", dim, len(x.shape)), keepdim)
+    if input.tensor.dtype.is_complex:
+        raise DTypeError("nansum on CPU does not support complex inputs", hint="sum the parts")
+    kept = input
+    if input.tensor.dtype.is_floating_point:
+        kept = ew.select(ew.is_nan(input), build.zeros_like(input), input)
+    return sum_(kept, dim, keepdim, dtype=dtype)
 
 
 @function(method=True)
 def nanmean(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
     """The mean over `dim` of what isn't nan."""
-    x = only_floats("nanmean", _converted(input, dtype))
+    if input.tensor.dtype.kind < Kind.FLOAT:
+        raise DTypeError(
+            f"nanmean(): expected input to have floating point or complex dtype but got {input.tensor.dtype.scalar}",
+            hint="convert it first, e.g. x.to('float32')",
+        )
+    x = _converted(input, dtype)
     wide = widened(x)
+    total = nansum(wide, dim, keepdim)
     is_number = ew.logical_not(ew.is_nan(wide))
-    dims = normal_dims("nanmean", dim, len(x.shape))
-    number = build.cast_to(reduced(reduction.sum_, is_number, dims, keepdim), wide.tensor.dtype)
-    return build.cast_to(div(nansum(wide, dims, keepdim), number), x.tensor.dtype)
+    dims = dims_or_all("nanmean", dim, len(x.shape))
+    number = build.cast_to(reduced(reduction.sum_, is_number, dims, keepdim), total.tensor.dtype)
+    return build.cast_to(div(total, number), x.tensor.dtype)
 
 
-@function(method=True)
-def var(
-    input: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
-) -> Node:
-    """The variance over `dim`: squared distances from the mean, divided by their number less `correction` (1)."""
-    dims = normal_dims("var", dim, len(input.shape))
-    less = correction if correction is not None else int(unbiased)
-    given = floating(input)
-    x = widened(given)
-    centered = sub(x, mean(x, dims, True))
+def _moments(
+    name: str, input: Node, dim: Dims | bool, unbiased: bool | None, keepdim: bool, correction: Spread
+) -> tuple[Node, Node]:
+    """Variance and mean, in the dtype in which both are computed. A bool in place of `dim` is `unbiased`."""
+    if input.tensor.dtype.kind < Kind.FLOAT:
+        what = "std and var" if name in ("std", "var") else name
+        raise DTypeError(
+            f"{what} only support floating point and complex dtypes", hint="convert it first, e.g. x.to('float32')"
+        )
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    dims = dims_or_all(name, dim, len(input.shape))
+    less = correction if correction is not None else 1 if unbiased is None else int(unbiased)
+    x = widened(input)
+    center = mean(x, dims, True)
+    centered = sub(x, center)
     squares = ew.mul(centered, centered) if not x.tensor.dtype.is_complex else _squared_modulus(centered)
     total = reduced(reduction.sum_, squares, dims, keepdim)
     real = total.tensor.dtype
-    result = div(total, ew.maximum(sub(count(x, dims, real), less), build.constant(0, real)))
-    return build.cast_to(result, real_of(given.tensor.dtype))
+    variance = div(total, ew.maximum(sub(count(x, dims, real), less), build.constant(0, real)))
+    return variance, build.reshape_to(center, variance.shape)
 
 
 def _squared_modulus(x: Node) -> Node:
     return ew.real(ew.mul(x, ew.conj(x)))
 
 
+def _rounded_to(input: Node, variance: Node) -> Node:
+    return build.cast_to(variance, real_of(input.tensor.dtype))
+
+
+def _root(x: Node) -> Node:
+    """The square root of what is never below 0, with a gradient of 0 at 0."""
+    is_zero = ew.eq(x, build.zeros_like(x))
+    return ew.select(is_zero, x, ew.sqrt(ew.select(is_zero, build.ones_like(x), x)))
+
+
+@function(method=True)
+def var(
+    input: Node,
+    dim: Dims | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Spread = None,
+) -> Node:
+    """The variance over `dim`: squared distances from the mean, divided by their number less `correction` (1)."""
+    return _rounded_to(input, _moments("var", input, dim, unbiased, keepdim, correction)[0])
+
+
 @function(method=True)
 def std(
-    input: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
+    input: Node,
+    dim: Dims | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Spread = None,
 ) -> Node:
     """The standard deviation over `dim`: the square root of `var`."""
-    return ew.sqrt(var(input, dim, unbiased, keepdim, correction=correction))
+    variance, _ = _moments("std", input, dim, unbiased, keepdim, correction)
+    return _rounded_to(input, _root(variance))
 
 
 @function(method=True)
 def var_mean(
-    input: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
+    input: Node,
+    dim: Dims | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Spread = None,
 ) -> tuple[Node, Node]:
     """(variance, mean) over `dim`."""
-    return var(input, dim, unbiased, keepdim, correction=correction), mean(floating(input), dim, keepdim)
+    variance, center = _moments("var_mean", input, dim, unbiased, keepdim, correction)
+    return _rounded_to(input, variance), build.cast_to(center, input.tensor.dtype)
 
 
 @function(method=True)
 def std_mean(
-    input: Node, dim: Dims = None, unbiased: bool = True, keepdim: bool = False, *, correction: int | None = None
+    input: Node,
+    dim: Dims | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Spread = None,
 ) -> tuple[Node, Node]:
     """(standard deviation, mean) over `dim`."""
-    return std(input, dim, unbiased, keepdim, correction=correction), mean(floating(input), dim, keepdim)
+    variance, center = _moments("std_mean", input, dim, unbiased, keepdim, correction)
+    return _rounded_to(input, _root(variance)), build.cast_to(center, input.tensor.dtype)
 
 
-@function(method=True)
-def amax(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
-    """The largest element over `dim` (all dimensions by default); nan if there is one."""
-    if input.tensor.dtype is bool_:
-        return any_(input, dim, keepdim)
-    return reduced(reduction.max_, input, normal_dims("amax", dim, len(input.shape)), keepdim)
-
-
-@function(method=True)
-def amin(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
-    """The smallest element over `dim` (all dimensions by default); nan if there is one."""
-    if input.tensor.dtype is bool_:
-        return all_(input, dim, keepdim)
-    return reduced(reduction.min_, input, normal_dims("amin", dim, len(input.shape)), keepdim)
-
-
-class LeastAndGreatest(NamedTuple):
-    """Both ends of what a dimension holds."""
-
-    min: Node
-    max: Node
-
-
-@function(method=True)
-def aminmax(input: Node, *, dim: int | None = None, keepdim: bool = False) -> LeastAndGreatest:
-    """(least, greatest) over `dim` (all dimensions by default)."""
-    return LeastAndGreatest(amin(input, dim, keepdim), amax(input, dim, keepdim))
-
-
-@function(method=True)
-def argmax(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
-    """Where along `dim` the largest element is, the first of several; without `dim`, in the flattened tensor."""
-    return _arg(reduction.argmax, input, dim, keepdim)
-
-
-@function(method=True)
-def argmin(input: Node, dim: int | None = None, keepdim: bool = False) -> Node:
-    """Where along `dim` the smallest element is, the first of several; without `dim`, in the flattened tensor."""
-    return _arg(reduction.argmin, input, dim, keepdim)
-
-
-def _arg(op: Op, x: Node, dim: int | None, keepdim: bool) -> Node:
-    if x.tensor.dtype is bool_:
-        raise DTypeError(f"{op.name}: not for bools", hint="convert them first, e.g. x.to('uint8')")
-    if dim is None:
-        found = op(build.reshape_to(x, (x.tensor.size,)), axis=0)
-        return build.reshape_to(found, (1,) * len(x.shape)) if keepdim else found
-    axis = normal_dim(op.name, dim, len(x.shape))
-    if not x.shape:
-        return build.constant(0, i64)
-    found = op(x, axis=axis)
-    return build.insert_axes(found, (axis,)) if keepdim else found
-
-
-def _extreme(
-    input: Node, dim: int | Node | None, keepdim: bool, pair: Callable[..., Node], whole: Callable[..., Node], op: Op
-) -> Node | ValuesAndIndices:
-    if isinstance(dim, Node):
-        return pair(input, dim)
-    if dim is None:
-        return whole(input)
-    indices = _arg(op, input, dim, True)
-    values = take_along(input, indices, normal_dim(op.name, dim, len(input.shape)))
-    if keepdim or not input.shape:
-        return ValuesAndIndices(values, indices)
-    shape = tuple(s for a, s in enumerate(input.shape) if a != normal_dim(op.name, dim, len(input.shape)))
-    return ValuesAndIndices(build.reshape_to(values, shape), build.reshape_to(indices, shape))
-
-
-@function(method=True)
-def max_(input: Node, dim: int | Node | None = None, keepdim: bool = False) -> Node | ValuesAndIndices:
-    """The largest element; along `dim`, (values, indices); with another tensor, the larger of each pair."""
-    return _extreme(input, dim, keepdim, maximum, amax, reduction.argmax)
-
-
-@function(method=True)
-def min_(input: Node, dim: int | Node | None = None, keepdim: bool = False) -> Node | ValuesAndIndices:
-    """The smallest element; along `dim`, (values, indices); with another tensor, the smaller of each pair."""
-    return _extreme(input, dim, keepdim, minimum, amin, reduction.argmin)
-
-
-def take_along(x: Node, index: Node, axis: int) -> Node:
-    """x's elements at the positions along `axis` that `index` gives for each place: PyTorch's gather.
-
-    The positions are made flat, so that one gather along one axis does it. A position counted from the end, or out of
-    range, is one of the axis, not of the flat tensor: the first is mapped, the second gives a position out of range.
-    """
-    if not x.shape:
-        return x
-    flat = flat_positions(x, index, axis)
-    return indexing.gather(build.reshape_to(x, (x.tensor.size,)), flat, axis=0)
-
-
-def flat_positions(x: Node, index: Node, axis: int) -> Node:
-    """For each entry of `index`, its place in the flattened x; out of range exactly where the entry is."""
-    size = build.broadcast_to(build.size_of(x.shape[axis], i64), index.shape)
-    entry = build.cast_to(index, i64)
-    zero = build.zeros_like(entry)
-    counted = ew.select(ew.lt(entry, zero), ew.add(entry, size), entry)
-    inside = ew.bitwise_and(ew.ge(counted, zero), ew.lt(counted, size))
-    flat = zero
-    stride = build.constant(1, i64)
-    for dim in reversed(range(len(x.shape))):
-        place = counted if dim == axis else creation.iota(shape=index.shape, axis=dim, dtype=i64)
-        flat = ew.add(flat, ew.mul(place, build.broadcast_to(stride, index.shape)))
-        stride = ew.mul(stride, build.size_of(x.shape[dim], i64))
-    return ew.select(inside, flat, build.broadcast_to(stride, index.shape))
+def _truths(name: str, op: Op, input: Node, dim: Dims, keepdim: bool) -> Node:
+    """Of uint8 the result is one too, and with no dimensions named nothing is reduced, both as in PyTorch."""
+    found = reduced(op, truth(input), normal_dims(name, dim, len(input.shape)), keepdim)
+    return build.cast_to(found, u8) if input.tensor.dtype is u8 else found
 
 
 @function(method=True)
 def any_(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
     """Whether an element over `dim` (all dimensions by default) is not 0."""
-    return reduced(reduction.any_, truth(input), normal_dims("any", dim, len(input.shape)), keepdim)
+    return _truths("any", reduction.any_, input, dim, keepdim)
 
 
 @function(method=True)
 def all_(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
     """Whether all elements over `dim` (all dimensions by default) are not 0."""
-    return reduced(reduction.all_, truth(input), normal_dims("all", dim, len(input.shape)), keepdim)
+    return _truths("all", reduction.all_, input, dim, keepdim)
 
 
 @function(method=True)
 def count_nonzero(input: Node, dim: Dims = None) -> Node:
     """How many elements over `dim` (all dimensions by default) are not 0."""
-    return reduced(reduction.sum_, truth(input), normal_dims("count_nonzero", dim, len(input.shape)), False)
-
-
-@function(method=True)
-def cumsum(input: Node, dim: int, *, dtype: DType | str | None = None) -> Node:
-    """The running sum along `dim`; of integers and bools an int64."""
-    x = _converted(input, dtype)
-    if x.tensor.dtype.kind < Kind.FLOAT and dtype is None:
-        x = build.cast_to(x, i64)
-    axis = normal_dim("cumsum", dim, len(x.shape))
-    return build.cast_to(reduction.cumsum(widened(x), axis=axis), x.tensor.dtype) if x.shape else x
+    return reduced(reduction.sum_, truth(input), dims_or_all("count_nonzero", dim, len(input.shape)), False)
 
 
 @function(method=True)
 def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
-    """log(sum(exp(input))) over `dim`, without overflow."""
+    """log(sum(exp(input))) over `dim`, without overflow; of nothing -inf."""
     given = floating(input)
-    x = widened(given)
-    dims = normal_dims("logsumexp", dim, len(x.shape))
-    if not x.shape:
+    dims = dims_or_all("logsumexp", dim, len(given.shape))
+    if not given.shape:
         return given
-    most = detached(reduced(reduction.max_, x, dims, True))
-    finite = ew.select(ew.is_finite(most), most, build.zeros_like(most))
-    total = ew.log(reduced(reduction.sum_, ew.exp(sub(x, finite)), dims, True))
-    result = build.cast_to(ew.add(total, finite), given.tensor.dtype)
+    x = widened(given)
+    (result,) = with_gradient((_logsumexp(x, dims),), (x,), _share_of_sum)
+    result = build.cast_to(result, given.tensor.dtype)
     return result if keepdim else build.reshape_to(result, tuple(s for a, s in enumerate(x.shape) if a not in dims))
 
 
-@function(method=True)
-def norm(input: Node, p: float | str | None = 2.0, dim: Dims = None, keepdim: bool = False) -> Node:
-    """The p-norm of the elements over `dim` (all by default); p may be inf, -inf, 0 (how many are not 0) or "fro"."""
-    given = floating(input)
-    x = ew.abs_(widened(given))
-    dims = normal_dims("norm", dim, len(x.shape))
-    power = 2.0 if p in (None, "fro") else p
-    if not isinstance(power, int | float):
-        raise ArgumentError(f"norm: p={p!r}", hint='use a number, inf or "fro"')
-    return build.cast_to(_norm(x, float(power), dims, keepdim), real_of(given.tensor.dtype))
+def _logsumexp(x: Node, dims: tuple[int, ...]) -> Node:
+    size = ew.real(x) if x.tensor.dtype.is_complex else x
+    if any(x.shape[axis] == 0 for axis in dims):
+        return ew.log(reduced(reduction.sum_, x, dims, True))
+    most = reduced(reduction.max_, size, dims, True)
+    shift = ew.select(ew.is_finite(most), most, build.zeros_like(most))
+    shift = build.to_complex(shift) if x.tensor.dtype.is_complex else shift
+    return ew.add(ew.log(reduced(reduction.sum_, ew.exp(sub(x, shift)), dims, True)), shift)
 
 
-def _norm(x: Node, power: float, dims: tuple[int, ...], keepdim: bool) -> Node:
-    """The norm of sizes, that is of numbers from 0 on."""
-    if power == math.inf:
-        return reduced(reduction.max_, x, dims, keepdim)
-    if power == -math.inf:
-        return reduced(reduction.min_, x, dims, keepdim)
-    if power == 0:
-        return build.cast_to(reduced(reduction.sum_, truth(x), dims, keepdim), x.tensor.dtype)
-    if power == 1:
-        return reduced(reduction.sum_, x, dims, keepdim)
-    powers = ew.mul(x, x) if power == 2 else ew.pow_(x, build.full_like(x, power))
-    total = reduced(reduction.sum_, powers, dims, keepdim)
-    # A gradient of 0 at 0: the one of least size that a norm has there.
-    zero = build.zeros_like(total)
-    is_zero = ew.eq(total, zero)
-    safe = ew.select(is_zero, build.ones_like(total), total)
-    root = ew.sqrt(safe) if power == 2 else ew.pow_(safe, build.full_like(safe, 1.0 / power))
-    return ew.select(is_zero, zero if power > 0 else build.full_like(total, math.inf), root)
+def _share_of_sum(ct: tuple[Node, ...], out: tuple[Node, ...], inputs: tuple[Node, ...]) -> tuple[Node]:
+    """exp(x - result), which is 0 where the result is the logarithm of 0."""
+    size = ew.real(out[0]) if out[0].tensor.dtype.is_complex else out[0]
+    is_zero = ew.eq(size, build.full_like(size, -math.inf))
+    result = ew.select(is_zero, build.zeros_like(out[0]), out[0])
+    return (mul(ct[0], build.conj_of(ew.exp(sub(inputs[0], result)))),)

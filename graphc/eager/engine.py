@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.compiled import PROGRAMS, key_of
 from graphc.eager.dispatch import function_of
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
@@ -34,13 +35,15 @@ def run_backward(
     `accumulate` they are added to the `grad` of those that are leaves), and no other leaf changes.
     """
     pending: dict[GradNode, list[Tensor | None]] = {}
+    order = _order(node for (node, _), _ in roots)
+    needed = None if inputs is None else _leading_to(order, inputs)
+    captured: dict[Edge, Tensor] = {}
+    wanted = {} if inputs is None else dict.fromkeys(inputs)
+    if not create_graph and _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
+        return [] if inputs is None else [captured.get(edge) for edge in inputs]
     with set_grad_enabled(create_graph):
         for (node, index), cotangent in roots:
             _add(pending, node, index, shared(cotangent))
-        order = _order(pending)
-        needed = None if inputs is None else _leading_to(order, inputs)
-        captured: dict[Edge, Tensor] = {}
-        wanted = {} if inputs is None else dict.fromkeys(inputs)
         for node in order:
             cotangents = pending.pop(node, None)
             if cotangents is None or (needed is not None and node not in needed):
@@ -49,6 +52,38 @@ def run_backward(
             if not keep_graph:
                 node.release()
     return [] if inputs is None else [captured.get(edge) for edge in inputs]
+
+
+def _run_compiled(
+    order: Sequence[GradNode],
+    roots: Sequence[tuple[Edge, Tensor]],
+    wanted: Mapping[Edge, None],
+    captured: dict[Edge, Tensor],
+    keep_graph: bool,
+    accumulate: bool,
+) -> bool:
+    """Run the program of this structure, if there is one: see `graphc/eager/compiled.py`."""
+    places = tuple(wanted)
+    key = key_of(order, roots, places)
+    program = None if key is None else PROGRAMS.find(key, order, roots, places)
+    if program is None:
+        return False
+    gradients = program.run(order, roots)
+    for place, array in zip(program.gives, gradients):
+        node, gradient = order[place.position], wrap(array)
+        if isinstance(node, AccumulateGrad):
+            _accumulate(node, gradient, wanted, captured, False, accumulate)
+            continue
+        if node.retained is not None and place.index in node.retained:
+            tensor = node.retained[place.index]()
+            if tensor is not None:
+                meta_of(tensor).grad = gradient
+        if (node, place.index) in wanted:
+            captured[node, place.index] = gradient
+    if not keep_graph:
+        for node in order:
+            node.release()
+    return True
 
 
 def _run_node(
@@ -62,18 +97,8 @@ def _run_node(
     accumulate: bool,
 ) -> None:
     if isinstance(node, AccumulateGrad):
-        gradient = cotangents[0]
-        assert gradient is not None
-        gradient = _through(meta_of(node.variable).hooks, gradient)
-        if node.pre_hooks:
-            (gradient,) = _through_node(node.pre_hooks, (gradient,))
-        if (node, 0) in wanted:
-            captured[node, 0] = gradient
-        if accumulate and (not wanted or (node, 0) in wanted):
-            accumulate_grad(node.variable, gradient, create_graph)
-            if node.post_hooks:
-                for hook in [*node.post_hooks.values()]:
-                    hook((), (gradient,))
+        assert cotangents[0] is not None
+        _accumulate(node, cotangents[0], wanted, captured, create_graph, accumulate)
         return
     if node.tensor_hooks:
         for index, hooks in node.tensor_hooks.items():
@@ -108,6 +133,29 @@ def _run_node(
     for edge, gradient in zip(node.edges, gradients):
         if edge is not None and gradient is not None:
             _add(pending, *edge, gradient)
+
+
+def _accumulate(
+    node: AccumulateGrad,
+    gradient: Tensor,
+    wanted: Mapping[Edge, None],
+    captured: dict[Edge, Tensor],
+    create_graph: bool,
+    accumulate: bool,
+) -> None:
+    """What arrives at a leaf: its hooks see it, then it is added up or given back."""
+    gradient = _through(meta_of(node.variable).hooks, gradient)
+    if node.pre_hooks:
+        replaced = _through_node(node.pre_hooks, (gradient,))[0]
+        assert replaced is not None
+        gradient = replaced
+    if (node, 0) in wanted:
+        captured[node, 0] = gradient
+    if accumulate and (not wanted or (node, 0) in wanted):
+        accumulate_grad(node.variable, gradient, create_graph)
+        if node.post_hooks:
+            for hook in [*node.post_hooks.values()]:
+                hook((), (gradient,))
 
 
 def _add(pending: dict[GradNode, list[Tensor | None]], node: GradNode, index: int, gradient: Tensor) -> None:

@@ -1,8 +1,8 @@
 """Plans: an operation on tensors of certain types as an IR graph, its native code, and the graph of its gradient.
 
 Level: between the IR and eager tensors. In: a graph whose inputs are the tensors (and changing numbers) of a call.
-Out: a `Plan` that runs on arrays, and for each choice of inputs that need gradients a `Backward`: which values it reads, and
-plans that carry cotangents back. A backward plan is a plan like any other, so it has a gradient too.
+Out: a `Plan` that runs on arrays, and for each choice of inputs that need gradients a `Backward`: which values it
+reads, and plans that carry cotangents back. A backward plan is a plan like any other, so it has a gradient too.
 
     plan = Plan(graph, "MulBackward0")
     (product,) = plan.run((a, b))
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from graphc.frontend.executable import Executable
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.op import Flags
+from graphc.ir.replace import replace_nodes
 from graphc.ops import build
 
 if TYPE_CHECKING:
@@ -83,7 +84,6 @@ class Backward:
     def _differentiate(self, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
         """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
         # Late: importing graphc must be quick, and it needs no gradients.
-        from graphc.ir.replace import replace_nodes
         from graphc.passes.autodiff import vjp
         from graphc.passes.pipeline import parse_pipeline
 

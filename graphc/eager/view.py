@@ -22,6 +22,7 @@ from graphc.eager.record import record
 from graphc.eager.tensor import AnyArray, AutogradMeta, Replay, Tensor, ViewInfo, meta_of, wrap_shared
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.replace import inline
 from graphc.ops import build
 from graphc.ops import elementwise as ew
 

@@ -35,6 +35,10 @@ class Settings:
     cpu: str = field(default="native", metadata=_meaning("CPU to generate code for: native, x86-64, x86-64-v3, ..."))
     num_threads: int = field(default=0, metadata=_meaning("threads of the pool; 0: the CPUs this process may use"))
     dump: str = field(default="", metadata=_meaning("folder in which each stage leaves a numbered file; empty: none"))
+    backward: str = field(
+        default="background",
+        metadata=_meaning("when the backward pass of eager tensors is compiled: background, now, or eager (never)"),
+    )
     verify: bool = field(default=False, metadata=_meaning("run the verifier after every pass"))
     traceback: bool = field(default=False, metadata=_meaning("show graphc's own frames in the traceback of an error"))
 

@@ -14,7 +14,7 @@ from graphc.ir.dim import Size, is_at_most, product
 from graphc.ir.graph import Graph, Node
 from graphc.ir.op import Flags
 from graphc.ir.type import Shape
-from graphc.ops import contraction, indexing, movement
+from graphc.ops import along, contraction, indexing, movement
 from graphc.ops.indices import axis_groups
 
 
@@ -79,6 +79,9 @@ def operand_accesses(node: Node, access: Access) -> tuple[Access, ...]:
         rank = len(node.inputs[1].shape)
         index = access[axis : axis + rank]
         return ((*access[:axis], dependencies(index), *access[axis + rank :]), index)
+    if op is along.take_along:
+        axis = cast("int", keywords["axis"])
+        return ((*access[:axis], dependencies(access), *access[axis + 1 :]), access)
     if op.has(Flags.OPAQUE):
         return tuple(_opaque(node, operand) for operand in node.inputs)
     everything = dependencies(access)

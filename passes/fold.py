@@ -36,10 +36,12 @@ def _names(text: str) -> frozenset[str]:
 _EXACT_REAL = _names("""
     neg abs sign floor ceil round trunc sqrt reciprocal add sub mul div fmod maximum minimum copysign
     eq ne lt le gt ge is_nan is_inf is_finite select cast bitcast real imag conj complex
-    max min any all argmax argmin scatter gather dynamic_slice dynamic_update
+    max min any all argmax argmin scatter gather take_along put_along dynamic_slice dynamic_update
 """)
 """Exact for real operands; for complex ones those that only move or compare parts."""
-_EXACT_COMPLEX = _names("neg add sub eq ne select real imag conj complex cast gather dynamic_slice dynamic_update")
+_EXACT_COMPLEX = _names("""
+    neg add sub eq ne select real imag conj complex cast gather take_along dynamic_slice dynamic_update
+""")
 _NEVER = frozenset(("constant", "iota", "broadcast", "size", "input"))
 """What is cheaper as it is than as an array in memory."""
 
@@ -70,7 +72,7 @@ def is_exact(node: Node) -> bool:
     kinds = {operand.tensor.dtype.kind for operand in node.inputs} | {node.tensor.dtype.kind}
     if node.op.has(Flags.MOVEMENT) and node.op.name != "fold":
         return True
-    if node.op.name == "scatter" and node.attribute("mode") != "set" and max(kinds) > Kind.INT:
+    if node.op.name in ("scatter", "put_along") and node.attribute("mode") in ("add", "mul") and max(kinds) > Kind.INT:
         return False
     if max(kinds) is Kind.COMPLEX:
         return node.op.name in _EXACT_COMPLEX

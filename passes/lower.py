@@ -10,7 +10,7 @@ each value in front of the loops that it doesn't depend on. A group with an anch
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
@@ -21,17 +21,19 @@ from graphc.ir.dtype import DType, real_of
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
 from graphc.ir.location import Location
 from graphc.ir.lowering import Operand, Scalar
-from graphc.ir.op import Flags
+from graphc.ir.op import Flags, Op, find_op
 from graphc.ir.type import Shape, TensorType, TupleType
 from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.ir import Buffer, Kernel
 from graphc.kernel.program import CheckSite
-from graphc.ops import contraction, creation, indexing, movement, reduction
+from graphc.ops import contraction, creation, movement, ordering
 from graphc.ops.indices import linear_index, split_index
 from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
-from graphc.passes.lower_opaque import lower_scan, lower_scatter
 from graphc.passes.lower_parts import has_many_parts, lower_parts
+from graphc.passes.lower_scan import STEPS, lower_scan
+from graphc.passes.lower_scatter import SCATTERS
+from graphc.passes.lower_sort import lower_argsort, lower_search
 from graphc.passes.order import ordered
 from graphc.passes.two_stage import Partial, split_long_reduction
 
@@ -144,17 +146,14 @@ class GroupLowering:
         if anchor is None:
             self._lower_loops()
             return self._finish_split()
-        if anchor.op is contraction.dot:
-            lower_contraction(self, anchor)
-            return [self.finish()]
-        if anchor.op is reduction.cumsum:
-            lower_scan(self, anchor)
-            return [self.finish()]
-        assert anchor.op is indexing.scatter, f"{anchor.op.name} has no lowering"
-        first = self.copy(anchor.inputs[0])
-        self.restart()
-        lower_scatter(self, anchor)
-        return [first, self.finish()]
+        if anchor.op in SCATTERS:
+            first = self.copy(anchor.inputs[0])
+            self.restart()
+            SCATTERS[anchor.op](self, anchor)
+            return [first, self.finish()]
+        assert anchor.op in WHOLE, f"{anchor.op.name} has no lowering"
+        WHOLE[anchor.op](self, anchor)
+        return [self.finish()]
 
     def read(self, node: Node, indices: tuple[Size, ...]) -> Scalar:
         """The element of a node of the body at these indices."""
@@ -185,6 +184,12 @@ class GroupLowering:
         """The kernel built so far."""
         kernel = self.builder.finish(self.body.name)
         return KernelCall(kernel, tuple(self.sources[buffer] for buffer in kernel.buffers), self.fused.location)
+
+    def scratch(self, dtype: DType, size: Size) -> Buffer:
+        """Memory beside the results for as long as the kernel runs."""
+        buffer = Buffer(f"t{len(self.sources)}", dtype, size)
+        self.sources[buffer] = Scratch(size, dtype)
+        return buffer
 
     def copy(self, node: Node) -> KernelCall:
         """A kernel that computes a node of the body into the first result."""
@@ -359,6 +364,15 @@ class GroupLowering:
             elif not node.op.has(Flags.ELEMENTWISE | Flags.REDUCTION) and node.op is not creation.constant:
                 return False
         return True
+
+
+WHOLE: dict[Op, Callable[[GroupLowering, Node], None]] = {
+    contraction.dot: lower_contraction,
+    **{find_op(name): lower_scan for name in STEPS},
+    ordering.argsort: lower_argsort,
+    ordering.search: lower_search,
+}
+"""Ops that write a kernel of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,27 @@
 """The primitive ops, one record each. Importing this package registers all of them."""
 
-from graphc.ops import contraction, control, creation, elementwise, indexing, movement, reduction
+from graphc.ops import (
+    along,
+    contraction,
+    control,
+    creation,
+    elementwise,
+    indexing,
+    movement,
+    ordering,
+    reduction,
+    scan,
+)
 
-__all__ = ["contraction", "control", "creation", "elementwise", "indexing", "movement", "reduction"]
+__all__ = [
+    "along",
+    "contraction",
+    "control",
+    "creation",
+    "elementwise",
+    "indexing",
+    "movement",
+    "ordering",
+    "reduction",
+    "scan",
+]

@@ -20,7 +20,7 @@ from graphc.ir.type import Shape, TensorType
 from graphc.ops import build, check, creation, elementwise
 from graphc.ops.indices import all_of, in_range
 from graphc.ops.numerics import NumpyArray
-from graphc.ops.reduction import summable
+from graphc.ops.scattering import COMBINE, check_mode, scattered_vjp
 
 
 def _gathered_shape(op: str, x: TensorType, index: TensorType, axis: int) -> Shape:
@@ -90,11 +90,8 @@ gather: Op = register(
 
 
 def _scatter_type(x: TensorType, index: TensorType, updates: TensorType, *, axis: int, mode: str) -> TensorType:
-    if mode not in ("set", "add"):
-        raise ArgumentError(f"scatter: there is no mode {mode!r}", hint="it is 'set' or 'add'")
+    check_mode("scatter", x, mode)
     check.equal_dtypes("scatter", x, updates)
-    if mode == "add" and not x.dtype.is_integer:
-        summable("scatter", x)
     wanted = _gathered_shape("scatter", x, index, axis)
     if updates.rank != len(wanted):
         raise ShapeError(
@@ -113,38 +110,39 @@ def _scatter_reference(
     result = np.moveaxis(x, axis, 0).copy()
     rows = np.moveaxis(updates, tuple(range(axis, axis + index.ndim)), tuple(range(index.ndim)))
     rows = rows.reshape((positions.size, *result.shape[1:]))
+    combine = COMBINE[mode]
     with np.errstate(all="ignore"):
         for position, row in zip(positions, rows):
-            if mode == "add":
-                result[position] += row
-            else:
-                result[position] = row
+            result[position] = row if combine is None else combine(result[position], row)
     return np.moveaxis(result, 0, axis)
 
 
 def _scatter_vjp(
     ct: Node, out: Node, x: Node, index: Node, updates: Node, *, axis: int, mode: str
 ) -> tuple[Node, None, Node]:
-    taken = gather(ct, index, axis=axis)
-    if mode == "add":
-        return ct, None, taken
-    kept = scatter(ct, index, build.zeros_like(updates), axis=axis, mode="set")
-    # Of several updates of one element only the last has influence: number them and see which one stays.
-    count = product(index.shape)
-    order = creation.iota(shape=(count,), axis=0, dtype=i64)
-    numbers = build.reshape_to(order, index.shape)
-    winner = scatter(build.constant(-1, i64, (x.shape[axis],)), index, numbers, axis=0, mode="set")
-    is_last = elementwise.eq(gather(winner, index, axis=0), numbers)
-    before, behind = len(x.shape[:axis]), len(x.shape[axis + 1 :])
-    lined_up = build.reshape_to(is_last, (1,) * before + index.shape + (1,) * behind)
-    mask = build.broadcast_to(lined_up, updates.shape)
-    return kept, None, elementwise.select(mask, taken, build.zeros_like(taken))
+    def take(node: Node) -> Node:
+        return gather(node, index, axis=axis)
+
+    def put(node: Node, values: Node, mode: str) -> Node:
+        return scatter(node, index, values, axis=axis, mode=mode)
+
+    def is_last() -> Node:
+        count = product(index.shape)
+        numbers = build.reshape_to(creation.iota(shape=(count,), axis=0, dtype=i64), index.shape)
+        winner = scatter(build.constant(-1, i64, (x.shape[axis],)), index, numbers, axis=0, mode="set")
+        is_winner = elementwise.eq(gather(winner, index, axis=0), numbers)
+        before, behind = len(x.shape[:axis]), len(x.shape[axis + 1 :])
+        lined_up = build.reshape_to(is_winner, (1,) * before + index.shape + (1,) * behind)
+        return build.broadcast_to(lined_up, updates.shape)
+
+    to_x, to_updates = scattered_vjp(ct, out, x, updates, mode, take, put, is_last)
+    return to_x, None, to_updates
 
 
 scatter: Op = register(
     Op(
         "scatter",
-        "elements at computed indices of an axis set or added to, in order of the updates",
+        "elements at computed indices of an axis set to updates, or combined with them in order",
         type_rule=_scatter_type,
         reference=_scatter_reference,
         vjp=_scatter_vjp,

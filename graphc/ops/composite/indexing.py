@@ -1,7 +1,6 @@
-"""Elements chosen, placed and added by computed indices, under PyTorch's names.
+"""Elements chosen by computed indices, masked, rolled and cut into triangles, under PyTorch's names.
 
-An index counts from 0, or from -1 backwards; one that names no element is reported by the run. Where several updates
-go to one element they are applied in order, so results are the same on every run.
+An index counts from 0; one that names no element is reported by the run.
 """
 
 from __future__ import annotations
@@ -9,71 +8,92 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.dim import Size
-from graphc.ir.dtype import bool_, i64
-from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
+from graphc.ir.dtype import bool_, i32, i64
+from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ir.type import Shape
-from graphc.ops import build, creation, indexing, movement, reduction
+from graphc.ops import along, build, creation, indexing, movement, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.check import INTEGER, equal_sizes, shape_text, takes
-from graphc.ops.composite.arithmetic import mul
-from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim, widened
-from graphc.ops.composite.reductions import flat_positions, take_along
+from graphc.ops.check import INTEGER, shape_text, takes
+from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim
+from graphc.ops.composite.ordering import lined
 from graphc.ops.composite.shapes import cat, cut
 from graphc.ops.composite.shapes import diagonal as part_on_diagonal
-from graphc.ops.composite.subscript import merged, pick
 from graphc.ops.function import function
 
 
-def _indexed(name: str, input: Node, dim: int, index: Node) -> int:
-    """The dimension, after a look at an index that has as many dimensions as the input."""
-    takes(name, index.tensor, INTEGER, "the index")
-    axis = normal_dim(name, dim, len(input.shape))
-    if len(index.shape) != len(input.shape):
-        raise ShapeError(
-            f"{name}: an index of shape {shape_text(index.shape)} for an input of {shape_text(input.shape)}",
-            hint="both have the same number of dimensions; index_select takes an index of one",
-        )
-    return axis
+def sizes_text(x: Node) -> str:
+    """The shape as PyTorch's errors print it."""
+    return f"[{', '.join(map(str, x.shape))}]"
 
 
-def _fits_inside(name: str, index: Node, what: str, shape: Shape, skipped: int | None) -> None:
-    """The index has no more rows than there are, but along the dimension that it indexes."""
-    for axis, (a, b) in enumerate(zip(index.shape, shape, strict=True)):
-        if axis != skipped and isinstance(a, int) and isinstance(b, int) and a > b:
-            raise ShapeError(
-                f"{name}: the size {a} of dimension {axis} of the index is more than the {b} of {what}",
-                hint="an index has at most the sizes of the tensors it goes with",
-            )
+def check_index_dtype(name: str, index: Node, long_only: bool = False) -> None:
+    """Raise DTypeError, in PyTorch's words, for an index of other numbers."""
+    dtype = index.tensor.dtype
+    if dtype is i64 or (dtype is i32 and not long_only):
+        return
+    raise DTypeError(
+        f"{name}: Expected a long tensor for index, but got {dtype.scalar}"
+        if long_only
+        else f"{name}: Expected dtype int32/int64 for index",
+        hint="convert it first, e.g. index.to('int64')",
+    )
 
 
 @function(method=True)
-def gather(input: Node, dim: int, index: Node) -> Node:
+def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """Elements along `dim` at the positions in `index`: out[i][j] = input[index[i][j]][j] for dim 0."""
-    axis = _indexed("gather", input, dim, index)
-    _fits_inside("gather", index, "the input", input.shape, axis)
-    return take_along(input, index, axis)
+    axis = normal_dim("gather", dim, len(input.shape))
+    check_index_dtype("gather()", index)
+    if index.tensor.size == 0:
+        return build.constant(0, input.tensor.dtype, index.shape)
+    x, places = lined(input), lined(index)
+    if len(places.shape) != len(x.shape):
+        raise ShapeError(
+            "Index tensor must have the same number of dimensions as input tensor", hint="unsqueeze or expand it"
+        )
+    for a, (size, limit) in enumerate(zip(places.shape, x.shape, strict=True)):
+        if a != axis and isinstance(size, int) and isinstance(limit, int) and size > limit:
+            raise ShapeError(
+                f"Size does not match at dimension {a} expected index {sizes_text(index)} to be no larger than self "
+                f"{sizes_text(input)} apart from dimension {axis}",
+                hint="an index has at most the sizes of the tensor",
+            )
+    return build.reshape_to(along.take_along(x, places, axis=axis), index.shape)
 
 
 @function(method=True)
 def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
     """`gather` with the other dimensions broadcast; without `dim`, from the flattened tensor."""
+    if indices.tensor.dtype is not i64:
+        raise DTypeError(
+            f"torch.take_along_dim(): dtype of indices should be Long but got {indices.tensor.dtype.scalar}",
+            hint="convert them first, e.g. indices.to('int64')",
+        )
     if dim is None:
-        return take(input, build.reshape_to(indices, (indices.tensor.size,)))
-    axis = _indexed("take_along_dim", input, dim, indices)
+        flat, places = (build.reshape_to(x, (x.tensor.size,)) for x in (input, indices))
+        return gather(flat, 0, places)
+    if len(input.shape) != len(indices.shape):
+        raise ShapeError(
+            "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{len(input.shape)} dimensions for input, and {len(indices.shape)} dimensions for indices",
+            hint="unsqueeze one of them",
+        )
+    axis = normal_dim("take_along_dim", dim, len(input.shape))
     others = (tuple(1 if a == axis else size for a, size in enumerate(x.shape)) for x in (input, indices))
     shape = broadcast_shape("take_along_dim", *others)
     x, index = (
         build.broadcast_to(each, tuple(each.shape[a] if a == axis else size for a, size in enumerate(shape)))
         for each in (input, indices)
     )
-    return take_along(x, index, axis)
+    return gather(x, axis, index)
 
 
 @function(method=True)
 def take(input: Node, index: Node) -> Node:
-    """Elements of the flattened tensor."""
-    takes("take", index.tensor, INTEGER, "the index")
+    """Elements of the flattened tensor; indices may be negative."""
+    check_index_dtype("take()", index, long_only=True)
+    if index.tensor.size == 0:
+        return build.constant(0, input.tensor.dtype, index.shape)
     return indexing.gather(build.reshape_to(input, (input.tensor.size,)), index, axis=0)
 
 
@@ -81,17 +101,17 @@ def take(input: Node, index: Node) -> Node:
 def index_select(input: Node, dim: int, index: Node) -> Node:
     """The parts along `dim` at the positions in a vector."""
     axis = normal_dim("index_select", dim, len(input.shape))
-    _vector("index_select", index)
-    return indexing.gather(input, build.reshape_to(index, (index.tensor.size,)), axis=axis) if input.shape else input
-
-
-def _vector(name: str, index: Node) -> None:
-    takes(name, index.tensor, INTEGER, "the index")
     if len(index.shape) > 1:
-        raise ShapeError(
-            f"{name}: the index must be a vector, not of shape {shape_text(index.shape)}",
-            hint="flatten it, or index with brackets",
-        )
+        raise DimensionError("index_select(): Index is supposed to be a vector", hint="flatten it")
+    if index.tensor.dtype not in (i32, i64):
+        raise DTypeError("index_select(): Expected dtype int32 or int64 for index", hint="convert it first")
+    x, vector = lined(input), lined(index)
+    limit = build.broadcast_to(build.size_of(x.shape[axis], i64), vector.shape)
+    place = build.cast_to(vector, i64)
+    # PyTorch takes no negative index here: one beyond the end makes the run report it.
+    place = ew.select(ew.lt(place, build.zeros_like(place)), limit, place)
+    found = indexing.gather(x, place, axis=axis)
+    return found if input.shape else build.reshape_to(found, found.shape if found.shape != (1,) else ())
 
 
 @function()
@@ -134,150 +154,6 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     shape = (*index.shape, num_classes)
     place = creation.iota(shape=shape, axis=len(index.shape), dtype=i64)
     return build.cast_to(ew.eq(build.repeat_along(index, (len(index.shape),), shape), place), i64)
-
-
-# Replaced and added
-
-
-def _updates(name: str, input: Node, value: Node) -> Node:
-    if value.tensor.dtype is not input.tensor.dtype:
-        raise DTypeError(
-            f"{name}: values of {value.tensor.dtype.name} for an input of {input.tensor.dtype.name}",
-            hint=f"convert them first, e.g. x.to({input.tensor.dtype.name!r})",
-        )
-    return value
-
-
-def _added(name: str, x: Node, index: Node, updates: Node, axis: int) -> Node:
-    """x with updates added, halves in float32 and small integers in int64."""
-    dtype = x.tensor.dtype
-    if dtype is bool_:
-        raise DTypeError(f"{name}: bools can't be added up", hint="convert them first, e.g. x.to('int64')")
-    if dtype.is_integer:
-        wide, values = build.cast_to(x, i64), build.cast_to(updates, i64)
-    else:
-        wide, values = widened(x), widened(updates)
-    return build.cast_to(indexing.scatter(wide, index, values, axis=axis, mode="add"), dtype)
-
-
-def _scattered(name: str, input: Node, dim: int, index: Node, src: Operand, reduce: str | None) -> Node:
-    axis = _indexed(name, input, dim, index)
-    _fits_inside(name, index, "the input", input.shape, axis)
-    if isinstance(src, Node) and (src.shape or input.shape == ()):
-        if len(src.shape) != len(index.shape):
-            raise ShapeError(
-                f"{name}: src has shape {shape_text(src.shape)}, the index {shape_text(index.shape)}",
-                hint="src has as many dimensions as the index",
-            )
-        _fits_inside(name, index, "src", src.shape, None)
-        values = _updates(name, input, src)
-        for a, size in enumerate(index.shape):
-            values = cut(values, a, 0, size) if values.shape[a] != size else values
-    else:
-        values = build.broadcast_to(in_dtype(name, src, input.tensor.dtype), index.shape)
-    if not input.shape:
-        return input if reduce is None and not index.tensor.size else _single(input, values, reduce)
-    flat = build.reshape_to(input, (input.tensor.size,))
-    position = build.reshape_to(flat_positions(input, index, axis), (index.tensor.size,))
-    values = build.reshape_to(values, (index.tensor.size,))
-    if reduce == "add":
-        result = _added(name, flat, position, values, 0)
-    else:
-        result = indexing.scatter(flat, position, values, axis=0, mode="set")
-    return build.reshape_to(result, input.shape)
-
-
-def _single(input: Node, value: Node, reduce: str | None) -> Node:
-    return ew.add(input, value) if reduce == "add" else value
-
-
-@function(method=True)
-def scatter(
-    input: Node,
-    dim: int,
-    index: Node,
-    src: Operand | None = None,
-    *,
-    value: Operand | None = None,
-    reduce: str | None = None,
-) -> Node:
-    """The input with elements along `dim` replaced: out[index[i][j]][j] = src[i][j] for dim 0; of several the last."""
-    if (src is None) == (value is None):
-        raise ArgumentError("scatter: give either src or value", hint="src is a tensor or a number, value a number")
-    if reduce not in (None, "add"):
-        raise ArgumentError(f"scatter: reduce={reduce!r}", hint='use None or "add"')
-    given = src if src is not None else value
-    assert given is not None
-    return _scattered("scatter", input, dim, index, given, reduce)
-
-
-@function(method=True)
-def scatter_add(input: Node, dim: int, index: Node, src: Node) -> Node:
-    """The input with elements along `dim` added to: out[index[i][j]][j] += src[i][j] for dim 0."""
-    return _scattered("scatter_add", input, dim, index, src, "add")
-
-
-def _parts(name: str, input: Node, dim: int, index: Node, source: Node) -> tuple[int, Node]:
-    axis = normal_dim(name, dim, len(input.shape))
-    _vector(name, index)
-    _updates(name, input, source)
-    vector = build.reshape_to(index, (index.tensor.size,))
-    if len(source.shape) != len(input.shape):
-        raise ShapeError(
-            f"{name}: source has shape {shape_text(source.shape)}, the input {shape_text(input.shape)}",
-            hint="both have the same number of dimensions",
-        )
-    for a, (given, size) in enumerate(zip(source.shape, input.shape, strict=True)):
-        expected = vector.shape[0] if a == axis else size
-        equal_sizes(name, f"the size of dimension {a} of the source and what it goes to", given, expected)
-    return axis, vector
-
-
-@function(method=True)
-def index_add(input: Node, dim: int, index: Node, source: Node, *, alpha: Operand = 1) -> Node:
-    """The input with alpha * source added to the parts along `dim` that a vector numbers."""
-    axis, vector = _parts("index_add", input, dim, index, source)
-    updates = source if not isinstance(alpha, Node) and alpha == 1 else mul(source, alpha)
-    return _added("index_add", input, vector, updates, axis)
-
-
-@function(method=True)
-def index_copy(input: Node, dim: int, index: Node, source: Node) -> Node:
-    """The input with the parts along `dim` that a vector numbers replaced by those of the source."""
-    axis, vector = _parts("index_copy", input, dim, index, source)
-    return indexing.scatter(input, vector, source, axis=axis, mode="set")
-
-
-@function(method=True)
-def index_fill(input: Node, dim: int, index: Node, value: Operand) -> Node:
-    """The input with the parts along `dim` that a vector numbers filled with a value."""
-    axis = normal_dim("index_fill", dim, len(input.shape))
-    _vector("index_fill", index)
-    vector = build.reshape_to(index, (index.tensor.size,))
-    shape = tuple(vector.shape[0] if a == axis else size for a, size in enumerate(input.shape))
-    filled = build.broadcast_to(in_dtype("index_fill", value, input.tensor.dtype), shape)
-    return indexing.scatter(input, vector, filled, axis=axis, mode="set")
-
-
-@function(method=True)
-def index_put(input: Node, indices: Sequence[Node], values: Operand, accumulate: bool = False) -> Node:
-    """The input with the elements at index tensors, one for each leading dimension, replaced or added to."""
-    if not indices or len(indices) > len(input.shape):
-        raise ArgumentError(
-            f"index_put: {len(indices)} index tensors for {len(input.shape)} dimensions",
-            hint="give one for each leading dimension that is indexed",
-        )
-    for index in indices:
-        takes("index_put", index.tensor, INTEGER, "an index")
-    chosen = tuple(enumerate(indices))
-    flat, position, axis = merged(input, chosen)
-    updates = in_dtype("index_put", values, input.tensor.dtype)
-    updates = build.broadcast_to(updates, pick(input, chosen).shape)
-    if accumulate:
-        result = _added("index_put", flat, position, updates, axis)
-    else:
-        result = indexing.scatter(flat, position, updates, axis=axis, mode="set")
-    return build.reshape_to(result, input.shape)
 
 
 @function(method=True)

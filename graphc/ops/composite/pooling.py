@@ -21,8 +21,8 @@ from graphc.ops.check import REAL, takes
 from graphc.ops.composite.arithmetic import div, mul, pow
 from graphc.ops.composite.convolution import Ints, batched, fits, padded, per_axis, unbatched, windows
 from graphc.ops.composite.operand import only_floats, widened
-from graphc.ops.composite.reductions import ValuesAndIndices
 from graphc.ops.function import function
+from graphc.ops.return_types import ValuesAndIndices
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@
 """
 
 from graphc.eager.anomaly import detect_anomaly, set_detect_anomaly
+from graphc.eager.function import Function
 from graphc.eager.history import backward, grad
 from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 
 __all__ = [
+    "Function",
     "backward",
     "detect_anomaly",
     "enable_grad",

@@ -51,12 +51,13 @@ class Call:
 
 
 OUTPUT = object()
+NO_PLAN = Plan(Graph("none", (), ()), "")
 
 
 class EagerFunction:
     """A table entry, called on tensors."""
 
-    __slots__ = ("_calls", "_lifted", "_parameters", "_rest", "entry", "name")
+    __slots__ = ("_calls", "_lifted", "_one", "_parameters", "_rest", "_two", "_with_number", "entry", "name")
 
     def __init__(self, entry: Function) -> None:
         self.entry = entry
@@ -71,10 +72,60 @@ class EagerFunction:
             if "Operand" in str(each.annotation).replace("|", " ").split()
         }
         """Parameters whose numbers are inputs of the plan; whether also those with a plain value."""
+        # The last plans that served a call on one tensor, on two, and on a tensor and a number: most calls are like
+        # the one before, and `fast` itself sees whether its arrays fit.
+        self._one: Plan = NO_PLAN
+        self._two: Plan = NO_PLAN
+        self._with_number: tuple[type, Plan] = (float, NO_PLAN)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Compute, and record if a gradient may be asked for."""
+        if not kwargs:
+            if len(args) == 2:
+                a, b = args
+                if type(a) is Tensor:
+                    kind = type(b)
+                    if kind is Tensor:
+                        plan = self._two
+                        outputs = plan.fast(a._array, b._array)
+                        if type(outputs) is tuple:
+                            result = wrap(outputs[0])
+                            if a._meta is not None or b._meta is not None:
+                                record(plan, args, (result,))
+                            return result
+                    elif kind is self._with_number[0]:
+                        number = np.array(b)
+                        plan = self._with_number[1]
+                        outputs = plan.fast(a._array, number)
+                        if type(outputs) is tuple:
+                            result = wrap(outputs[0])
+                            if a._meta is not None:
+                                record(plan, (a, number), (result,))
+                            return result
+            elif len(args) == 1:
+                (a,) = args
+                if type(a) is Tensor:
+                    plan = self._one
+                    outputs = plan.fast(a._array)
+                    if type(outputs) is tuple:
+                        result = wrap(outputs[0])
+                        if a._meta is not None:
+                            record(plan, args, (result,))
+                        return result
         return self.run(args, kwargs)[0]
+
+    def _remember(self, args: tuple[object, ...], sources: list[Source], call: Call) -> None:
+        """Let the next call of this kind take the short way; it must be one whose only static part is the function."""
+        if call.fill is not None or call.constants[0] is not OUTPUT or len(args) != len(sources):
+            return
+        kinds = [type(each) for each in args]
+        if kinds == [Tensor]:
+            self._one = call.plan
+        elif kinds == [Tensor, Tensor]:
+            self._two = call.plan
+        elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
+            if self._lifted.get(self._parameters[1]):  # all its numbers are inputs
+                self._with_number = kinds[1], call.plan
 
     def run(
         self, args: tuple[object, ...], kwargs: dict[str, object], overwrites: Tensor | None = None
@@ -96,6 +147,8 @@ class EagerFunction:
         outputs = plan.fast(*arrays)
         if type(outputs) is not tuple:
             outputs = run_in_layout(plan, arrays)
+        if not kwargs:
+            self._remember(args, sources, call)
         results = [wrap(each) for each in outputs]
         index = None if overwrites is None else next(i for i, each in enumerate(sources) if each is overwrites)
         record(plan, sources, results, overwrites=index)

@@ -14,6 +14,21 @@ Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differen
 
 from graphc import autograd
 from graphc.eager import methods as _methods
+from graphc.eager.device import device, get_default_device, set_default_device
+from graphc.eager.memory_format import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
+    strided,
+)
 from graphc.eager.mode import (
     enable_grad,
     inference_mode,
@@ -22,7 +37,11 @@ from graphc.eager.mode import (
     no_grad,
     set_grad_enabled,
 )
+from graphc.eager.printing import get_printoptions, printoptions, set_printoptions
+from graphc.eager.size import Size
 from graphc.eager.tensor import Tensor
+from graphc.eager.tensor_type import set_default_tensor_type
+from graphc.eager.type_info import can_cast, finfo, iinfo, promote_types, result_type
 from graphc.frontend.compile import compile
 from graphc.frontend.custom import checkpoint, custom_vjp
 from graphc.frontend.executable import Executable
@@ -32,6 +51,8 @@ from graphc.frontend.tensor import SymbolicTensor
 from graphc.frontend.trace import symbolic_trace
 from graphc.frontend.transform import grad, value_and_grad
 from graphc.ir import dtype as _dtype
+from graphc.ir.dtype import DType as dtype
+from graphc.ir.dtype import get_default_dtype, set_default_dtype
 from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.runtime.pool import get_num_threads, set_num_threads
@@ -40,6 +61,10 @@ bool, bfloat16, float16, float32, float64 = _dtype.bool_, _dtype.bf16, _dtype.f1
 int8, int16, int32, int64 = _dtype.i8, _dtype.i16, _dtype.i32, _dtype.i64
 uint8, uint16, uint32, uint64 = _dtype.u8, _dtype.u16, _dtype.u32, _dtype.u64
 complex64, complex128 = _dtype.c64, _dtype.c128
+float8_e4m3fn, float8_e4m3fnuz = _dtype.f8e4m3fn, _dtype.f8e4m3fnuz
+float8_e5m2, float8_e5m2fnuz = _dtype.f8e5m2, _dtype.f8e5m2fnuz
+short, int, long, half = int16, int32, int64, float16
+float, double, cfloat, cdouble = float32, float64, complex64, complex128
 
 _methods.install()
 _table = _methods.free_functions()
@@ -49,40 +74,80 @@ __all__ = [
     "Executable",
     "Graph",
     "GraphcError",
+    "Size",
     "SymbolicTensor",
     "Tensor",
     "autograd",
     "bfloat16",
     "bool",
+    "can_cast",
+    "cdouble",
+    "cfloat",
+    "channels_last",
+    "channels_last_3d",
     "checkpoint",
     "compile",
-    "complex64",
     "complex128",
+    "complex64",
+    "contiguous_format",
     "custom_vjp",
+    "device",
+    "double",
+    "dtype",
     "enable_grad",
+    "finfo",
+    "float",
     "float16",
     "float32",
     "float64",
+    "float8_e4m3fn",
+    "float8_e4m3fnuz",
+    "float8_e5m2",
+    "float8_e5m2fnuz",
     "function",
+    "get_default_device",
+    "get_default_dtype",
     "get_num_threads",
+    "get_printoptions",
     "grad",
     "gradients",
+    "half",
+    "iinfo",
     "inference_mode",
-    "int8",
+    "int",
     "int16",
     "int32",
     "int64",
+    "int8",
     "is_grad_enabled",
     "is_inference_mode_enabled",
+    "layout",
+    "long",
+    "memory_format",
     "no_grad",
     "placeholder",
+    "preserve_format",
+    "printoptions",
+    "promote_types",
+    "result_type",
+    "set_default_device",
+    "set_default_dtype",
+    "set_default_tensor_type",
     "set_grad_enabled",
     "set_num_threads",
+    "set_printoptions",
+    "short",
+    "sparse_bsc",
+    "sparse_bsr",
+    "sparse_coo",
+    "sparse_csc",
+    "sparse_csr",
+    "strided",
     "symbolic_trace",
-    "uint8",
     "uint16",
     "uint32",
     "uint64",
+    "uint8",
     "value_and_grad",
     "vjp",
     *_table,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, NoReturn
 
 from graphc.ir.errors import ArgumentError, DeviceUnavailable, SignatureError, UnknownAttribute
@@ -80,9 +79,7 @@ class device:
         _thread.stack.append(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _thread.stack.pop()
 
 

@@ -18,6 +18,8 @@ class _Named:
 
     __slots__ = ("_name",)
 
+    _name: str
+
     def __new__(cls) -> _Named:
         raise SignatureError(f"cannot create 'torch.{cls.__name__}' instances", hint="use the ones that are there")
 

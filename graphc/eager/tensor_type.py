@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from graphc.eager.device import device, require_usable
-from graphc.ir.dtype import DTYPES, STORAGE_DTYPES, DType, get_default_dtype
-from graphc.ir.errors import ArgumentError
+from graphc.ir.dtype import DTYPES, STORAGE_DTYPES, DType, get_default_dtype, set_default_dtype
+from graphc.ir.errors import ArgumentError, SignatureError
 
 _BY_NAME: Final = {f"{d.scalar}Tensor": d for d in (*DTYPES, *STORAGE_DTYPES)}
 _PLACES: Final = ("", "sparse")
@@ -40,3 +40,17 @@ def dtype_of_type(name: str) -> DType:
         if where in _PLACES:
             return found
     raise ArgumentError(f"invalid type: {name!r}", hint='such as "torch.FloatTensor", or a dtype')
+
+
+def set_default_tensor_type(t: object, /) -> None:
+    """Set the default dtype by a tensor type: its name, or its class.
+
+    Raises SignatureError (a TypeError) for a type of no floats.
+    """
+    found = dtype_of_type(t) if isinstance(t, str) else getattr(t, "dtype", None)
+    if not isinstance(found, DType):
+        raise SignatureError(
+            "invalid type object: only floating-point types are supported as the default type",
+            hint='such as "torch.FloatTensor"',
+        )
+    set_default_dtype(found)

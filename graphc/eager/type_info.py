@@ -10,6 +10,7 @@ the wide unsigned integers with others too; these three say what PyTorch says of
 
 from __future__ import annotations
 
+import functools
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 import ml_dtypes
@@ -81,7 +82,7 @@ class finfo:
                 "torch.finfo() requires a floating point input type. Use torch.iinfo to handle 'torch.finfo'",
                 hint=f"{d} has iinfo",
             )
-        found = ml_dtypes.finfo(d.numpy)
+        found = ml_dtypes.finfo(d.numpy)  # type: ignore[no-untyped-call]  # it has no stubs
         least = float(found.smallest_normal)
         values = {"bits": d.bits, "dtype": d.name, "eps": _EPS.get(d, float(found.eps)), "max": float(found.max)}
         values |= {"min": float(found.min), "tiny": least, "smallest_normal": least}
@@ -193,10 +194,9 @@ def result_type(tensor: Operand, other: Operand) -> DType:
             _refuse(operands)
     result: DType | None = None
     for group in groups:
-        for each in group[1:]:
-            group[0] = _promote(group[0], each)
         if group:
-            result = group[0] if result is None else _combine(result, group[0])
+            of_group = functools.reduce(_promote, group)
+            result = of_group if result is None else _combine(result, of_group)
     assert result is not None, "every operand is in a group"
     return result
 

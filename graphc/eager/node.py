@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphc.eager.mode import MODE
 from graphc.eager.tensor import AnyArray, AutogradMeta, Storage, Tensor, meta_of, wrap, wrap_shared
+from graphc.eager.tensor_type import type_name
+from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import GraphcError
 
 if TYPE_CHECKING:
@@ -103,8 +105,6 @@ class SavedValue:
         return array
 
     def _refuse(self, node: GradNode, version: int) -> None:
-        from graphc.eager.describe import type_name  # late: it is needed for this text alone
-
         assert self.array is not None
         if self.owner is not None:
             which = f", which is output {self.owner[1]} of {node.name()},"
@@ -122,7 +122,7 @@ class SavedValue:
         )
         raise AutogradError(
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
-            f"[{type_name(self.array.dtype)} [{sizes}]]{which} is at version {version}; expected version "
+            f"[{type_name(to_dtype(self.array.dtype))} [{sizes}]]{which} is at version {version}; expected version "
             f"{self.version} instead. {hint}"
         )
 

@@ -91,6 +91,16 @@ def _comparable(x: Values) -> Values:
     return x.astype(np.float32) if x.dtype in (f16.numpy, bf16.numpy) else x
 
 
+COMBINE: dict[str, Callable[[Any, Any], Any]] = {
+    "set": lambda a, b: b,
+    "add": lambda a, b: a + b,
+    "mul": lambda a, b: a * b,
+    "max": max,
+    "min": min,
+}
+"""Of each mode of scattering ops: what becomes of an element and an update."""
+
+
 # Operands
 
 _RANDOM = np.random.default_rng(20240229)

@@ -31,7 +31,7 @@ from graphc.ops import creation as cr
 from graphc.ops import indexing as ix
 from graphc.ops import movement as mv
 from graphc.ops import reduction as rd
-from tests.ops.case import COMPLEXES, INTEGERS, Case, Values, draw, special
+from tests.ops.case import COMBINE, COMPLEXES, INTEGERS, Case, Values, draw, special
 
 # Movement
 
@@ -243,7 +243,9 @@ def _reduction_cases() -> Iterator[Case]:
 def _running_sum(x: Values, axis: int, reverse: bool) -> Values:
     n = x.shape[axis]
     takes = np.tri(n, dtype=x.dtype).T if reverse else np.tri(n, dtype=x.dtype)
-    return takes @ x if axis == 0 else x @ takes.T
+    # Summed more exactly than in float32, so that the result is the rounded one.
+    wide = x.astype({np.float32: np.float64, np.complex64: np.complex128}.get(x.dtype.type, x.dtype))
+    return takes @ wide if axis == 0 else wide @ takes.T
 
 
 # Contraction
@@ -298,13 +300,15 @@ def _indexing_cases() -> Iterator[Case]:
         where = np.asarray(index, np.int64)
         x = draw((3, 4))
         updates = draw(x.shape[:axis] + where.shape + x.shape[axis + 1 :])
-        for mode in ("set", "add"):
+        for mode in ("set", "add", "mul", "max", "min"):
             attributes: dict[str, Attribute] = {"axis": axis, "mode": mode}
             one_by_one = lambda x, i, u, a=axis, m=mode: _scatter_by_element(x, i, u, a, m)  # noqa: E731
-            yield Case(ix.scatter, (x, where, updates), attributes, one_by_one, f"{axis}-{mode}", True, mode == "set")
+            exact = mode in ("set", "max", "min")
+            yield Case(ix.scatter, (x, where, updates), attributes, one_by_one, f"{axis}-{mode}", True, exact)
     for kind in (bool_, i8, u64, f16, bf16, c64):
         x, where, updates = draw((4,), kind), np.array([1, 1, 3], np.int32), draw((3,), kind)
-        for mode in ("set", "add") if kind.is_integer or kind is c64 else ("set",):
+        ordered = ("max", "min") if kind.kind in (Kind.INT, Kind.FLOAT) else ()
+        for mode in ("set", *ordered, *(("add", "mul") if kind.is_integer else ("add",) if kind is c64 else ())):
             one_by_one = lambda x, i, u, m=mode: _scatter_by_element(x, i, u, 0, m)  # noqa: E731
             yield Case(ix.scatter, (x, where, updates), {"axis": 0, "mode": mode}, one_by_one, mode, exact=True)
     for starts in ((0, 0), (1, 2), (-5, 9), (2, 1)):
@@ -325,9 +329,10 @@ def _indexing_cases() -> Iterator[Case]:
 
 def _scatter_by_element(x: Values, index: Values, updates: Values, axis: int, mode: str) -> Values:
     result = x.copy()
-    for where in np.ndindex(*updates.shape):
-        place = (*where[:axis], int(index[where[axis : axis + index.ndim]]), *where[axis + index.ndim :])
-        result[place] = result[place] + updates[where] if mode == "add" else updates[where]
+    with np.errstate(all="ignore"):
+        for where in np.ndindex(*updates.shape):
+            place = (*where[:axis], int(index[where[axis : axis + index.ndim]]), *where[axis + index.ndim :])
+            result[place] = COMBINE[mode](result[place], updates[where])
     return result
 
 

@@ -15,13 +15,16 @@ from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, IndexOutOfR
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.type import TensorType
-from graphc.ops import check, indices, reduction
+from graphc.ops import along as al
+from graphc.ops import build, check, indices, reduction
 from graphc.ops import contraction as ct
 from graphc.ops import creation as cr
 from graphc.ops import elementwise as ew
 from graphc.ops import indexing as ix
 from graphc.ops import movement as mv
+from graphc.ops import ordering as od
 from graphc.ops import reduction as rd
+from graphc.ops import scan as sc
 from tests.ops.element import CheckFailed, compute
 
 N, M = symbol("n", 0, 100), symbol("m", 0, 100)
@@ -310,11 +313,57 @@ ERRORS: tuple[tuple[Callable[[], Node], type[GraphcError], str, str], ...] = (
         "index's axes",
     ),
     (
-        lambda: ix.scatter(t(3), t(2, dtype=i64), t(2), axis=0, mode="mul"),
+        lambda: ix.scatter(t(3), t(2, dtype=i64), t(2), axis=0, mode="and"),
         ArgumentError,
-        "scatter: there is no mode 'mul'",
-        "'add'",
+        "scatter: there is no mode 'and'",
+        "set, add, mul, max, min",
     ),
+    (
+        lambda: al.take_along(t(3, 2), t(3, dtype=i64), axis=0),
+        ShapeError,
+        "take_along: an index of shape [3] for [3,2]",
+        "the same number of axes",
+    ),
+    (
+        lambda: al.take_along(t(3, 2), t(1, 4, dtype=i64), axis=0),
+        ShapeError,
+        "take_along: the index's size of axis 1 is 4, more than 2",
+        "no longer than the operand",
+    ),
+    (
+        lambda: al.put_along(t(3), t(2, dtype=i64), t(3), axis=0, mode="set"),
+        ShapeError,
+        "put_along: the shapes [2] and [3] differ in axis 0",
+        "broadcast or reshape",
+    ),
+    (
+        lambda: al.put_along(t(3, dtype=c64), t(2, dtype=i64), t(2, dtype=c64), axis=0, mode="max"),
+        DTypeError,
+        "put_along: takes integers or floats, not complex64",
+        "x.to",
+    ),
+    (lambda: od.argsort(t(3), axis=0), DTypeError, "argsort: takes integers, not float32", "x.to('int64')"),
+    (lambda: od.argsort(t(3, dtype=i64), axis=1), ArgumentError, "argsort: 1 is no axis of the shape [3]", "0 to 0"),
+    (
+        lambda: od.search(t(2, 3), t(3, 3), right=False),
+        ShapeError,
+        "search: the sizes of axis 0, of the sequence and of the values, differ, 2 and 3",
+        "check the shapes",
+    ),
+    (
+        lambda: od.search(t(2, 3), t(3), right=False),
+        ShapeError,
+        "search: a sequence of shape [2,3] for values of [3]",
+        "the leading axes of the values",
+    ),
+    (lambda: sc.cumargmax(t(3, dtype=bool_), axis=0), DTypeError, "cumargmax: takes integers or floats, not bool", ""),
+    (
+        lambda: sc.recurrence(t(3, dtype=f16), t(3, dtype=f16), axis=0),
+        DTypeError,
+        "recurrence: adds up int64",
+        "x.to('float32')",
+    ),
+    (lambda: sc.logcumsumexp(t(3, dtype=i64), axis=0), DTypeError, "logcumsumexp: takes floats, not int64", "float32"),
     (
         lambda: ix.scatter(t(3, dtype=f16), t(2, dtype=i64), t(2, dtype=f16), axis=0, mode="add"),
         DTypeError,
@@ -383,6 +432,21 @@ def test_index_out_of_range_is_found_by_interpreter_and_lowered_code(index: int)
         evaluate_graph(Graph("f", inputs, (node,)), arrays)
     with pytest.raises(CheckFailed):
         compute(node, arrays)
+
+
+@pytest.mark.parametrize("index", (-1, 3))
+def test_an_index_along_an_axis_counts_from_0_alone(index: int) -> None:
+    inputs = (t(2, 3), make_input("i", TensorType((2, 1), i64)))
+    arrays: tuple[Any, ...] = (np.zeros((2, 3), np.float32), np.array([[0], [index]]))
+    message = f"index {index} is out of bounds for dimension 1 with size 3"
+    node = al.take_along(*inputs, axis=1)
+    with pytest.raises(IndexOutOfRange, match=message):
+        evaluate_graph(Graph("f", inputs, (node,)), arrays)
+    with pytest.raises(CheckFailed):
+        compute(node, arrays)
+    placed = al.put_along(*inputs, build.zeros_like(node), axis=1, mode="set")
+    with pytest.raises(IndexOutOfRange, match=message):
+        evaluate_graph(Graph("f", inputs, (placed,)), arrays)
 
 
 def test_examples_in_docstrings() -> None:

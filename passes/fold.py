@@ -53,7 +53,7 @@ def fold_constants(graph: Graph, *, limit: int = 65536, numerics: Literal["stric
 
     @rules.rule("*")
     def fold(node: Node) -> Node | None:
-        if node.op.name in _NEVER or node.op.has(Flags.STRUCTURAL) or not node.inputs:
+        if node.op.name in _NEVER or node.op.has(Flags.STRUCTURAL | Flags.HOST) or not node.inputs:
             return None
         if not isinstance(node.type, TensorType) or not (numerics == "fast" or is_exact(node)):
             return None

@@ -1,7 +1,7 @@
 """Group nodes into `fused` nodes, one kernel each.
 
-In: a graph of primitives. Out: a graph in which every node but inputs, constants and `get` is `fused`; its body is a
-graph, so the decision can be printed and run.
+In: a graph of primitives. Out: a graph in which every node but inputs, constants, `get` and calls of the host is
+`fused`; its body is a graph, so the decision can be printed and run.
 
 Nodes are visited users first. A node joins the group of its users where one kernel can compute it there at no great
 cost, else it starts a group of its own and its value goes through memory. What decides is how the group accesses the
@@ -13,6 +13,7 @@ depends on. The axes of a group are the dimensions of its root (the domain) and 
 - A reduction joins where its value is needed once for each point of some leading loops (`outer`): softmax and layer
   norm thus become one kernel, outer loops over rows, and the row's reductions before the loop over its columns.
 - A contraction joins as the anchor of an elementwise group, its epilogue; what moves its operands joins its panels.
+- A call of the host is a group by itself, which no other node joins and which stays as it is in the result.
 - A node with users in several groups is written by the group that must run first; movement is repeated instead.
 
 A group only takes a node whose other readers stand below it (`height`), so no cycle can arise.
@@ -28,6 +29,7 @@ from graphc.ir.dim import bounds, product
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
 from graphc.ir.location import Location
 from graphc.ir.op import Flags
+from graphc.ir.replace import with_inputs
 from graphc.ir.type import TensorType, TupleType
 from graphc.ops import creation, movement
 from graphc.passes.access import Access, Axis, dependencies, is_kept, operand_accesses
@@ -153,7 +155,16 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
     members: dict[Node, list[Group]] = {}
     outputs = set(graph.outputs)
     for node in reversed(graph.nodes):
+        if node.op is GET:
+            members[node] = [group for user in graph.users[node] for group in members[user]]
+            continue
         if is_leaf(node):
+            continue
+        if node.op.has(Flags.HOST):
+            readers = (group for user in graph.users[node] for group in members[user])
+            group = Group([node], 1 + max((reader.height for reader in readers), default=0), anchor=node)
+            groups.append(group)
+            members[node] = [group]
             continue
         requests = _requests(node, graph, members)
         candidates = sorted(requests, key=lambda group: -group.height)
@@ -188,6 +199,8 @@ def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> 
         step = 0 if user.op.has(Flags.ELEMENTWISE) else 2 if user.op.has(Flags.REDUCTION) else 1
         for group in members[user]:
             request = requests.setdefault(group, Request())
+            if user.op.has(Flags.HOST):
+                continue  # it reads memory: in no way that a kernel could take part in
             request.paths.update(group.reads(user)[node])
             request.depth = max(request.depth, group.depth[user] + step)
     return requests
@@ -350,6 +363,11 @@ def _build(graph: Graph, groups: list[Group]) -> Graph:
     position = {node: i for i, node in enumerate(graph.nodes)}
     values: dict[Node, Node] = {node: node for node in graph.nodes if is_leaf(node)}
     for group in sorted(groups, key=lambda g: (-g.height, position[g.root])):
+        if group.root.op.has(Flags.HOST):
+            call = group.root
+            made = values[call] = with_inputs(call, tuple(values[x] for x in call.inputs))
+            values.update((user, with_inputs(user, (made,))) for user in graph.users[call] if user.op is GET)
+            continue
         members = sorted(group.accesses, key=position.__getitem__)
         inside = set(members)
         operands: dict[Node, Node] = {}

@@ -16,17 +16,18 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Size, product
+from graphc.ir.dim import Size, product, symbols
 from graphc.ir.dtype import DType, real_of
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node
+from graphc.ir.host import Parameters, parameters_text
 from graphc.ir.location import Location
 from graphc.ir.lowering import Operand, Scalar
 from graphc.ir.op import Flags, Op, find_op
 from graphc.ir.type import Shape, TensorType, TupleType
 from graphc.kernel.builder import KernelBuilder
-from graphc.kernel.ir import Buffer, Kernel
+from graphc.kernel.ir import Buffer, HostArray, HostCall, Kernel
 from graphc.kernel.program import CheckSite
-from graphc.ops import contraction, creation, movement, ordering
+from graphc.ops import contraction, creation, host, movement, ordering
 from graphc.ops.indices import linear_index, split_index
 from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
@@ -48,7 +49,7 @@ class Scratch:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One of the results of a fused node."""
+    """One of the results of a fused node or of a call of the host."""
 
     node: Node
     index: int
@@ -87,6 +88,8 @@ def lower(graph: Graph) -> Lowered:
             types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
             if any(each.size != 0 for each in types):
                 calls.extend(GroupLowering(node, checks, names).lower())
+        elif node.op is host.host_call:
+            calls.append(lower_host_call(node, checks))
         else:
             assert node.op in (INPUT, GET) or node.op is creation.constant, f"{node.op.name} should be in a fused node"
     return Lowered(graph, tuple(calls), tuple(source_of(node) for node in graph.outputs), tuple(checks))
@@ -96,7 +99,23 @@ def source_of(node: Node) -> Source:
     """What holds the node's value."""
     if node.op is GET:
         return Result(node.inputs[0], cast("int", node.attribute("index")))
-    return Result(node, 0) if node.op is FUSED else node
+    return Result(node, 0) if node.op in (FUSED, host.host_call) else node
+
+
+def lower_host_call(node: Node, checks: list[CheckSite]) -> KernelCall:
+    """The kernel that calls the host: all its arrays in whole."""
+    types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
+    operands = tuple(HostArray(_buffer(f"p{i}", x.tensor), x.tensor) for i, x in enumerate(node.inputs))
+    results = tuple(HostArray(_buffer(f"o{i}", type), type) for i, type in enumerate(types))
+    function, parameters = cast("str", node.attribute("function")), cast("Parameters", node.attribute("parameters"))
+    checks.append(CheckSite(len(checks) + 1, f"{function} failed", node.location, is_host=True))
+    call = HostCall(function, parameters_text(parameters), operands, results, len(checks))
+    sizes = dict.fromkeys(s for array in (*operands, *results) for size in array.type.shape for s in symbols(size))
+    written = tuple(array.buffer for array in results)
+    buffers = (*(array.buffer for array in operands), *written)
+    kernel = Kernel(function, buffers, tuple(sizes), (call,), frozenset(written))
+    sources = (*map(source_of, node.inputs), *(Result(node, i) for i in range(len(results))))
+    return KernelCall(kernel, sources, node.location)
 
 
 @dataclass(slots=True)

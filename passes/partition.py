@@ -140,7 +140,7 @@ class _Cut:
     def allowed(self, recompute: Recompute) -> set[Node]:
         """The forward nodes that may be computed again."""
         most = {"none": -1, "cheap": Effort.CHEAP, "expensive": Effort.EXPENSIVE, "all": Effort.CONTRACTION}[recompute]
-        return {node for node in self.forward if effort_of(node) <= most or not _is_savable(node) or not node.inputs}
+        return {node for node in self.forward if effort_of(node) <= most or not node.inputs}
 
     def total(self, saved: tuple[Node, ...]) -> int:
         """Bytes of the saved values."""
@@ -266,7 +266,9 @@ class _Cut:
 
 
 def effort_of(node: Node) -> Effort:
-    """How much it takes to compute the node from its operands."""
+    """How much it takes to compute the node from its operands; for a result of several, all of them."""
+    if node.op is GET:
+        node = node.inputs[0]
     if node.op.has(Flags.CONTRACTION | Flags.OPAQUE):
         return Effort.CONTRACTION
     if node.op.has(Flags.REDUCTION):
@@ -275,15 +277,16 @@ def effort_of(node: Node) -> Effort:
 
 
 def _is_savable(node: Node) -> bool:
-    return isinstance(node.type, TensorType) and (bool(node.inputs) or node.op is INPUT) and node.op is not GET
+    return isinstance(node.type, TensorType) and (bool(node.inputs) or node.op is INPUT)
 
 
 def _work(node: Node, nbytes: Mapping[Node, int]) -> float:
     """A rough number of operations, in units of an elementwise op on a byte."""
     match effort_of(node):
         case Effort.CONTRACTION:
-            left, right = (max(1, nbytes[operand]) for operand in node.inputs[:2])
-            return left * math.sqrt(right)
+            source = node.inputs[0] if node.op is GET else node
+            sizes = [max(1, nbytes[operand]) for operand in source.inputs[:2]] or [1]
+            return sizes[0] * math.sqrt(sizes[-1])
         case Effort.REDUCTION:
             return float(max(1, nbytes[node.inputs[0]]))
         case effort:

@@ -19,6 +19,7 @@ from graphc.kernel.ir import (
     Bind,
     Check,
     Contract,
+    HostCall,
     If,
     Kernel,
     Load,
@@ -181,7 +182,7 @@ def replace_symbol(body: tuple[Statement, ...], old: Symbol, new: Size) -> tuple
     result: list[Statement] = []
     for statement in body:
         match statement:
-            case Apply() | Check():
+            case Apply() | Check() | HostCall():
                 result.append(statement)
             case Position():
                 result.append(replace(statement, index=index(statement.index)))

@@ -131,6 +131,10 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> d
             from graphc.runtime import pool  # late: the pool's own code is loaded by this function
 
             pool.start()
+        if b"graphc_host_call" in object_bytes and "graphc_host_call" not in _imported:
+            from graphc.runtime import host  # late: it registers itself with this module
+
+            host.start()
         _check_needs(object_bytes)
         library = llvm.JITLibraryBuilder().add_object_img(object_bytes)
         for imports in _import_libraries():

@@ -1,6 +1,7 @@
 """A kernel as LLVM IR for a CPU: one function, called as `graphc.codegen.abi` says.
 
-In: a kernel and a target. Out: the text of a module that defines the function, and asks for nothing from outside.
+In: a kernel and a target. Out: the text of a module that defines the function. It asks for nothing from outside, but
+that a call of the host goes through the symbol `graphc.kernel.host.CALL`.
 
     text = emit_kernel(kernel, native_target(), "add")
 """
@@ -14,18 +15,20 @@ from graphc.codegen.body import STRAIGHT, emit_body
 from graphc.codegen.contract import emit_contract
 from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.emitter import Emitter, Module, Register
+from graphc.codegen.host import emit_host_call
 from graphc.codegen.loops import emit_loop
 from graphc.codegen.reduce import emit_reduce
 from graphc.codegen.scalar import BEYOND_BASE
 from graphc.codegen.target import Target
 from graphc.kernel.expand import expand
-from graphc.kernel.ir import Contract, Kernel, Loop, Reduce
+from graphc.kernel.ir import Contract, HostCall, Kernel, Loop, Reduce
 
 HANDLERS: dict[type, Callable[..., None]] = {
     **STRAIGHT,
     Loop: emit_loop,
     Reduce: emit_reduce,
     Contract: emit_contract,
+    HostCall: emit_host_call,
 }
 
 

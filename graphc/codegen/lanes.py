@@ -19,6 +19,7 @@ from graphc.kernel.ir import (
     Bind,
     Check,
     Contract,
+    HostCall,
     If,
     Literal,
     Load,
@@ -105,7 +106,7 @@ class Variation:
                         self.values.add(out)
                 case If(body=inner):
                     self.walk(inner)
-                case Allocate() | Contract():
+                case Allocate() | Contract() | HostCall():
                     self.fits_lanes = False
                 case Check():
                     pass

@@ -24,8 +24,9 @@ from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import evaluate
 from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, MemoryExceeded, describe
+from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, IndexOutOfRange, MemoryExceeded, describe
 from graphc.ir.graph import Graph, Node, set_compiler
+from graphc.ir.location import Location
 from graphc.ir.replace import inline
 from graphc.ir.sizes import bind_sizes, check_arguments
 from graphc.ir.type import TupleType
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from graphc.kernel.ir import Kernel
     from graphc.kernel.program import Program
     from graphc.passes.pipeline import Instrument, Pipeline
+    from graphc.runtime.launch import Launcher
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 Numerics: TypeAlias = 'Literal["strict", "fast"]'
@@ -82,7 +84,7 @@ class Executable:
     array([2., 4.], dtype=float32)
     """
 
-    def __init__(self, graph: Graph, fused: Graph, program: Program) -> None:
+    def __init__(self, graph: Graph, fused: Graph, program: Program, launcher: Launcher | None = None) -> None:
         from graphc.frontend.native import load_program  # late, as in pipeline_of
 
         self.graph = graph
@@ -94,7 +96,7 @@ class Executable:
         self._arguments, self._results, self._parameters = structures(graph)
         self._checked: dict[Hashable, dict[str, int]] = {}
         self._is_flat = all(entry.kind is None for entry in self._arguments.entries)
-        self._launcher = load_program(program)
+        self._launcher = load_program(program) if launcher is None else launcher
         self.fast: Callable[..., object] = self._launcher.fast
         """Takes the inputs if all are exactly right, and gives a tuple of outputs; else it gives None or a status."""
         self.fill: Callable[[tuple[object, ...]], object] | None = None
@@ -117,6 +119,10 @@ class Executable:
         _check_sizes(graph)
         fused, program = stages.build(graph, numerics=numerics, passes=passes, instruments=instruments)
         return cls(graph, fused, program)
+
+    def bound(self) -> Executable:
+        """The same code with a way in of its own, so that calls with two sets of sizes don't displace each other's."""
+        return Executable(self.graph, self.fused, self.program, self._launcher.another())
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
@@ -243,10 +249,23 @@ class Executable:
         """Turn the code of a failed check into its error."""
         for site in self.program.checks:
             if site.code == code:
+                if site.is_host:
+                    raise host_error(site.location)
                 raise IndexOutOfRange(
                     site.message, location=site.location, hint="an index counts from 0, or from -1 backwards"
                 )
         raise AssertionError(f"the program ended with the unknown code {code}")
+
+
+def host_error(location: Location | None) -> BaseException:
+    """The exception for which a run ended in Python code that the program called; ours gets the user's line."""
+    # Late, as in pipeline_of.
+    from graphc.runtime.host import take_error
+
+    error = take_error()
+    if isinstance(error, GraphcError) and error.location is None:
+        error.location = location
+    return error
 
 
 def _check_sizes(graph: Graph) -> None:

@@ -51,6 +51,8 @@ class Flags(Flag):
     """No arithmetic of its own: input, fused, get."""
     OPAQUE = auto()
     """Has no pull-style lowering rule: `passes/lower` makes its kernel as a whole (scan, scatter, contraction)."""
+    HOST = auto()
+    """Runs Python code: no pass repeats it or runs it at compile time, and no kernel takes in other nodes with it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -28,6 +28,7 @@ from graphc.kernel.ir import (
     Bind,
     Check,
     Contract,
+    HostCall,
     If,
     Kernel,
     Literal,
@@ -219,7 +220,7 @@ class _Expander:
         """A statement that is no Apply, with its operands replaced and its bodies expanded."""
         changes: dict[str, object]
         match statement:
-            case Position() | Allocate() | Apply():
+            case Position() | Allocate() | Apply() | HostCall():
                 return statement
             case Bind(operand=operand):
                 changes = {"operand": self._operand(operand)}

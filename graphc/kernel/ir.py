@@ -15,6 +15,7 @@ The grammar, whole:
             | Allocate   buffer                                   scratch that lives as long as the enclosing body
             | If         predicate, stmt*
             | Check      predicate, code                          reports the code from the run where it fails
+            | HostCall   function, buffers in, buffers out        Python code over whole arrays; alone in its kernel
     operand = value | literal
 
 A symbol and a value are defined before use, in an enclosing or earlier statement. Strides are in the index expressions:
@@ -37,6 +38,7 @@ from typing import Final, TypeAlias
 
 from graphc.ir.dim import Size, Symbol
 from graphc.ir.dtype import DType
+from graphc.ir.type import TensorType
 
 LANES: Final = 64
 """Accumulators of a reduction."""
@@ -225,7 +227,29 @@ class Check:
     code: int
 
 
-Statement: TypeAlias = "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Check"
+@dataclass(frozen=True, slots=True)
+class HostArray:
+    """A whole buffer as the array that the host sees; the parts of complex elements stand one after the other."""
+
+    buffer: Buffer
+    type: TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class HostCall:
+    """Call a function of `graphc.ir.host` on arrays and write its results; `code` is reported where it raises."""
+
+    function: str
+    parameters: str
+    """As `graphc.ir.host.parameters_text` writes them."""
+    operands: tuple[HostArray, ...]
+    results: tuple[HostArray, ...]
+    code: int
+
+
+Statement: TypeAlias = (
+    "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Check | HostCall"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,6 +25,8 @@ import numpy.typing as npt
 from graphc.ir.dim import Size, Symbol, bounds, symbols
 from graphc.ir.dtype import DType
 from graphc.ir.errors import GraphcError
+from graphc.ir.host import parse_parameters, run_host
+from graphc.ir.type import TensorType
 from graphc.kernel.fold import ArgFold, Fold
 from graphc.kernel.index import Index, index_function
 from graphc.kernel.ir import (
@@ -36,6 +38,8 @@ from graphc.kernel.ir import (
     Buffer,
     Check,
     Contract,
+    HostArray,
+    HostCall,
     If,
     Kernel,
     Load,
@@ -180,6 +184,8 @@ class Machine:
                 failed = nest.active(~self.operand(predicate))
                 if failed is None or failed.any():
                     self.codes.append(code)
+            case HostCall():
+                self.host_call(statement)
 
     def operand(self, operand: Operand) -> Array:
         """The numbers of an operand, which broadcast over the nest."""
@@ -269,6 +275,34 @@ class Machine:
         self.views[buffer] = View(
             np.zeros(total, buffer.dtype.numpy), size, memory, nest.numbers * most, written=written
         )
+
+    def host_call(self, statement: HostCall) -> None:
+        """Whole arrays through Python; what it raises is the run's own error."""
+        arrays = [self.host_array(statement, array) for array in statement.operands]
+        types = [self.host_type(array) for array in statement.results]
+        results = run_host(statement.function, parse_parameters(statement.parameters), types, arrays)
+        for array, result in zip(statement.results, results):
+            view = self.views[array.buffer]
+            assert isinstance(view.size, int), "a call of the host stands outside of loops"
+            view.data[: view.size] = np.ascontiguousarray(result).reshape(-1).view(array.buffer.dtype.numpy)
+            if view.written is not None:
+                view.written[: view.size] = True
+
+    def host_type(self, array: HostArray) -> TensorType:
+        """The type with its sizes as numbers."""
+        return array.type.with_shape(tuple(int(self.index(size)) for size in array.type.shape))
+
+    def host_array(self, statement: HostCall, array: HostArray) -> Array:
+        """A buffer as an array, which must be written in whole."""
+        view = self.views[array.buffer]
+        assert isinstance(view.size, int), "a call of the host stands outside of loops"
+        if view.written is not None and not view.written[: view.size].all():
+            raise UnwrittenRead(
+                f"{self.told(statement)} reads elements of {array.buffer.name} that nothing has written"
+            )
+        shape = self.host_type(array).shape
+        data = view.data[: view.size]
+        return (data.view(array.type.dtype.numpy) if array.type.dtype.is_complex else data).reshape(shape)
 
     def judge(self, level: Level | None, statement: Load | Store) -> None:
         """Raise what it means that iterations of a level depend on each other."""

@@ -30,6 +30,8 @@ from graphc.kernel.ir import (
     Buffer,
     Check,
     Contract,
+    HostArray,
+    HostCall,
     If,
     Kernel,
     Literal,
@@ -162,7 +164,32 @@ class _Parser:
             return Check(predicate, scan.integer())
         if scan.accept("allocate"):
             return Allocate(self.buffer(None))
+        if scan.accept("host"):
+            return self.host_call()
         raise scan.unexpected(f"a statement or '{end}'")
+
+    def host_call(self) -> HostCall:
+        """`"FUNCTION" "PARAMETERS" (BUFFER: TYPE, ...) to (BUFFER: TYPE, ...) else CODE`"""
+        scan = self.scan
+        function, parameters = scan.string(), scan.string()
+        operands = self.host_arrays()
+        scan.expect("to")
+        results = self.host_arrays()
+        scan.expect("else")
+        return HostCall(function, parameters, operands, results, scan.integer())
+
+    def host_arrays(self) -> tuple[HostArray, ...]:
+        """`(BUFFER: TYPE, ...)`"""
+        scan = self.scan
+        scan.expect("(")
+        arrays: list[HostArray] = []
+        while not scan.accept(")"):
+            if arrays:
+                scan.expect(",")
+            buffer = self.known_buffer()
+            scan.expect(":")
+            arrays.append(HostArray(buffer, scan.tensor_type()))
+        return tuple(arrays)
 
     def definition(self, depth: int) -> Statement:
         """`%NAME: DTYPE = ...`"""
@@ -293,16 +320,22 @@ class _Parser:
     def element(self) -> tuple[Buffer, Size]:
         """`BUFFER[INDEX]`"""
         scan = self.scan
+        buffer = self.known_buffer()
+        scan.expect("[")
+        index = scan.size()
+        scan.expect("]")
+        return buffer, index
+
+    def known_buffer(self) -> Buffer:
+        """The buffer in scope that a name stands for."""
+        scan = self.scan
         token = scan.token
         name = scan.name("the name of a buffer")
         buffer = self.buffers.get(name)
         if buffer is None:
             hint = scan.suggest(name, self.buffers)
             raise scan.error(f"no buffer {name!r} is known here", token, hint)
-        scan.expect("[")
-        index = scan.size()
-        scan.expect("]")
-        return buffer, index
+        return buffer
 
     def predicate(self) -> Operand | None:
         """`where OPERAND`, or nothing."""

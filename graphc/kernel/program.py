@@ -69,6 +69,8 @@ class CheckSite:
     code: int
     message: str
     location: Location | None
+    is_host: bool = False
+    """Whether it stands for an exception of the host's, which `graphc.runtime.host` keeps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -43,6 +43,8 @@ from graphc.kernel.ir import (
     Buffer,
     Check,
     Contract,
+    HostArray,
+    HostCall,
     If,
     Kernel,
     Literal,
@@ -234,6 +236,14 @@ class _Printer:
                 return f"if {self.operand(predicate)} {{"
             case Check(predicate, code):
                 return f"check {self.operand(predicate)} else {code}"
+            case HostCall(function, parameters, operands, results, code):
+                given, made = ", ".join(map(self.host_array, operands)), ", ".join(map(self.host_array, results))
+                return f"host {quote(function)} {quote(parameters)} ({given}) to ({made}) else {code}"
+
+    def host_array(self, array: HostArray) -> str:
+        """A buffer and the type that the host sees."""
+        shape = ",".join(map(self.size, array.type.shape))
+        return f"{self.buffer(array.buffer)}: {array.type.dtype.short}[{shape}]"
 
     def iteration(self, symbol: Symbol, extent: Size) -> str:
         """A symbol and the extent below which it stays, and its bounds where they are others than these."""

@@ -8,6 +8,7 @@ In: a kernel. Out: nothing, or a VerifyError that gives the rule and the stateme
 - a buffer is a parameter or allocated in reach; only `writes` and allocated ones are stored to;
 - no index is out of range for certain;
 - a contraction's panels and epilogue hold what their statement says;
+- a call of the host is alone in its kernel, and its arrays are whole buffers;
 - a scheduled kernel has at most one parallel loop or contraction, last at the top.
 """
 
@@ -20,8 +21,9 @@ from typing import Final
 import numpy as np
 
 from graphc.ir.dim import Size, Symbol, bounds, is_at_least, is_at_most, maximum, symbols
-from graphc.ir.dtype import DType, Kind, bool_, f32, i64
+from graphc.ir.dtype import DType, Kind, bool_, f32, i64, real_of
 from graphc.ir.errors import VerifyError
+from graphc.ir.host import parse_parameters
 from graphc.kernel.ir import (
     Allocate,
     Apply,
@@ -29,6 +31,7 @@ from graphc.kernel.ir import (
     Buffer,
     Check,
     Contract,
+    HostCall,
     If,
     Kernel,
     Literal,
@@ -185,6 +188,31 @@ class _Verifier:
                 self.predicate(predicate)
                 if code < 0:
                     raise self.refuse(f"the code {code} is negative")
+            case HostCall():
+                self.host_call(statement)
+
+    def host_call(self, statement: HostCall) -> None:
+        """A call of the host: alone in its kernel, over whole parameters of it, whose arrays have their elements."""
+        if self.kernel.body != (statement,):
+            raise self.refuse("a call of the host is alone in its kernel")
+        if statement.code <= 0:
+            raise self.refuse(f"the code {statement.code} is not positive")
+        try:
+            parse_parameters(statement.parameters)
+        except ValueError as error:
+            raise self.refuse(str(error)) from None
+        for array in (*statement.operands, *statement.results):
+            buffer, type = array.buffer, array.type
+            if buffer not in self.buffers:
+                raise self.refuse(f"buffer {buffer.name} is not known here")
+            for size in type.shape:
+                self.size(size)
+            parts = 2 if type.dtype.is_complex else 1
+            if real_of(type.dtype) is not buffer.dtype or type.size * parts != buffer.size:
+                raise self.refuse(f"buffer {buffer.name} does not hold a {type}")
+        written = [array.buffer for array in statement.results]
+        if len(set(written)) != len(written) or set(written) != self.kernel.writes:
+            raise self.refuse("a call of the host writes each of the written buffers once, and no other")
 
     def iterated(
         self,

@@ -1,0 +1,108 @@
+"""Functions of the host: what a graph calls in Python, since no kernel of ours computes it.
+
+Level: below the ops. A graph and a kernel name such a function and its parameters; the function itself stands in the
+table here. The interpreters and native code look it up by name when they get there, so nothing that is printed or
+cached holds an address.
+
+    register_host(HostFunction("linalg.det", lambda results, x: np.linalg.det(x)))
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from graphc.ir.attribute import Attribute
+from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, ShapeError
+from graphc.ir.type import TensorType
+
+if TYPE_CHECKING:
+    from graphc.ir.graph import Node
+
+AnyArray: TypeAlias = npt.NDArray[Any]
+Parameters: TypeAlias = "tuple[tuple[str, Attribute], ...]"
+"""Names and values: None, bools, numbers, strings, and tuples of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFunction:
+    """A function by its name.
+
+    `run(results, *arrays, **parameters)` gives an array for each of `results`, the types with their sizes as numbers;
+    one array alone where there is one. It must give the same for the same arguments, and change none of the arrays.
+    `vjp(cotangents, outputs, *inputs, **parameters)` gives a cotangent or None for each input. It gets a cotangent or
+    None for each of the outputs.
+    """
+
+    name: str
+    run: Callable[..., object]
+    vjp: Callable[..., tuple[Node | None, ...]] | None = None
+
+
+_FUNCTIONS: dict[str, HostFunction] = {}
+
+
+def register_host(function: HostFunction) -> HostFunction:
+    """Make a function known by its name; a name is taken once."""
+    assert function.name not in _FUNCTIONS, f"a host function {function.name} exists already"
+    _FUNCTIONS[function.name] = function
+    return function
+
+
+def find_host(name: str) -> HostFunction:
+    """The function of this name; raises GraphcError if this process has none."""
+    found = _FUNCTIONS.get(name)
+    if found is None:
+        raise GraphcError(
+            f"there is no host function {name!r} in this process",
+            hint="a callback lives in the process in which it was given to pure_callback",
+        )
+    return found
+
+
+def run_host(
+    name: str, parameters: Parameters, results: Sequence[TensorType], arrays: Sequence[AnyArray]
+) -> tuple[AnyArray, ...]:
+    """Call a function; its results have exactly the dtypes and shapes of `results`, whose sizes are numbers."""
+    function = find_host(name)
+    with np.errstate(all="ignore"):
+        given = function.run(tuple(results), *arrays, **dict(parameters))
+        values = given if isinstance(given, tuple) else (given,)
+        if len(values) != len(results):
+            raise ArgumentError(f"{name}: gave {len(values)} results, not {len(results)}")
+        return tuple(_checked(name, number, *each) for number, each in enumerate(zip(values, results)))
+
+
+def _checked(name: str, number: int, value: object, type: TensorType) -> AnyArray:
+    array = np.asarray(value)
+    if array.shape != type.shape:
+        raise ShapeError(f"{name}: result {number} has shape {array.shape}, expected {type}")
+    if array.dtype != type.dtype.numpy:
+        if not isinstance(value, bool | int | float | complex) or isinstance(value, np.generic):
+            raise DTypeError(f"{name}: result {number} has dtype {array.dtype}, expected {type}")
+        array = array.astype(type.dtype.numpy)
+    return array
+
+
+def parameters_text(parameters: Parameters) -> str:
+    """The parameters as a Python literal."""
+    return repr(parameters)
+
+
+def parse_parameters(text: str) -> Parameters:
+    """The parameters back from their text; ValueError if it is none."""
+    try:
+        value = ast.literal_eval(text)
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+        raise ValueError(f"{text!r} is no Python literal") from error
+    is_table = isinstance(value, tuple) and all(
+        isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value
+    )
+    if not is_table:
+        raise ValueError(f"{text!r} is no tuple of names and values")
+    return tuple(value)

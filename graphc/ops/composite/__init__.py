@@ -6,6 +6,7 @@ Importing this package enters everything into the table of `graphc/ops/function.
 from graphc.ops.composite import (
     activation,
     arithmetic,
+    callback,
     classification,
     comparison,
     complex_functions,
@@ -28,6 +29,7 @@ from graphc.ops.composite import (
     operators,
     ordering,
     pooling,
+    products,
     quantiles,
     random,
     reductions,
@@ -35,6 +37,10 @@ from graphc.ops.composite import (
     scatter,
     shapes,
     special,
+    special_bessel,
+    special_error,
+    special_gamma,
+    special_names,
     subscript,
     unary,
 )
@@ -42,6 +48,7 @@ from graphc.ops.composite import (
 __all__ = [
     "activation",
     "arithmetic",
+    "callback",
     "classification",
     "comparison",
     "complex_functions",
@@ -64,6 +71,7 @@ __all__ = [
     "operators",
     "ordering",
     "pooling",
+    "products",
     "quantiles",
     "random",
     "reductions",
@@ -71,6 +79,10 @@ __all__ = [
     "scatter",
     "shapes",
     "special",
+    "special_bessel",
+    "special_error",
+    "special_gamma",
+    "special_names",
     "subscript",
     "unary",
 ]

@@ -11,32 +11,37 @@ import math
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, cast
 
-from graphc.ir.dtype import DType
+import ml_dtypes
+
+from graphc.ir.dtype import DType, Kind, bool_, default_float
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.check import NUMBER, shape_text, takes
-from graphc.ops.composite.arithmetic import add, div, mul, sub
-from graphc.ops.composite.operand import detached, in_dtype, normal_dim, only_floats, widened
+from graphc.ops.composite.arithmetic import add, div, mul, refuse_complex, sub
+from graphc.ops.composite.operand import detached, in_dtype_exactly, normal_dim, refuse_kinds, widened
 from graphc.ops.composite.reductions import reduced
 from graphc.ops.composite.shapes import cut
+from graphc.ops.composite.unary import abs_, neg, sigmoid, tanh
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
 P = ParamSpec("P")
 
 
-def of_floats(formula: Callable[Concatenate[Node, P], Node]) -> Callable[Concatenate[Node, P], Node]:
-    """A formula of a float tensor; 16-bit floats go through it as float32."""
+def of_floats(kernel: str) -> Callable[[Callable[Concatenate[Node, P], Node]], Callable[Concatenate[Node, P], Node]]:
+    """A formula of a float tensor; 16-bit floats go through it as float32. `kernel` is PyTorch's name in errors."""
 
-    @functools.wraps(formula)
-    def build_node(input: Node, *args: P.args, **kwargs: P.kwargs) -> Node:
-        x = only_floats(formula.__name__, input)
-        return build.cast_to(formula(widened(x), *args, **kwargs), x.tensor.dtype)
+    def decorate(formula: Callable[Concatenate[Node, P], Node]) -> Callable[Concatenate[Node, P], Node]:
+        @functools.wraps(formula)
+        def build_node(input: Node, *args: P.args, **kwargs: P.kwargs) -> Node:
+            refuse_kinds(kernel, input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+            return build.cast_to(formula(widened(input), *args, **kwargs), input.tensor.dtype)
 
-    return cast("Callable[Concatenate[Node, P], Node]", build_node)  # which also takes `input` by name
+        return cast("Callable[Concatenate[Node, P], Node]", build_node)  # which also takes `input` by name
+
+    return decorate
 
 
 def _below(x: Node, limit: float) -> Node:
@@ -53,20 +58,35 @@ def _above(x: Node, limit: float) -> Node:
 @function(method=True)
 def relu(input: Node) -> Node:
     """The element where it is above 0, else 0."""
-    takes("relu", input.tensor, NUMBER)
+    if input.tensor.dtype is bool_:
+        raise DTypeError("Boolean inputs not supported for relu", hint="convert it first, e.g. x.to('uint8')")
+    refuse_complex("clamp", input)
     zero = build.zeros_like(input)
-    return ew.select(ew.le(input, zero), zero, input)
+    result = ew.select(ew.le(input, zero), zero, input)
+    return with_gradient((result,), (input,), _where_above_0)[0] if input.tensor.dtype.is_differentiable else result
+
+
+def _where_above_0(cts: tuple[Node, ...], results: tuple[Node, ...], operands: tuple[Node, ...]) -> tuple[Node]:
+    zero = build.zeros_like(results[0])
+    return (ew.select(ew.le(results[0], zero), zero, cts[0]),)
 
 
 @function()
-@of_floats
 def hardtanh(input: Node, min_val: float = -1.0, max_val: float = 1.0) -> Node:
     """The element moved between two bounds; no gradient flows at them."""
     if min_val > max_val:
+        raise ArgumentError("min_val cannot be greater than max_val", hint="hardtanh: give the lower bound first")
+    dtype = input.tensor.dtype
+    if dtype is bool_:
+        raise DTypeError("Bool inputs not supported for hardtanh", hint="convert it first, e.g. x.to('int8')")
+    if dtype.is_integer and not dtype.signed and min_val < 0:
         raise ArgumentError(
-            f"hardtanh: min_val {min_val} is above max_val {max_val}", hint="give the lower bound first"
+            "cannot do hardtanh on an unsigned type with negative limits", hint="give a min_val of 0 or more"
         )
-    low, high = build.full_like(input, min_val), build.full_like(input, max_val)
+    refuse_complex("clamp", input)
+    low, high = (
+        build.broadcast_to(in_dtype_exactly("hardtanh", each, dtype), input.shape) for each in (min_val, max_val)
+    )
     return ew.select(ew.le(input, low), low, ew.select(ew.ge(input, high), high, input))
 
 
@@ -77,21 +97,27 @@ def relu6(input: Node) -> Node:
 
 
 @function()
-@of_floats
+@of_floats("leaky_relu_cpu")
 def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
     """The element, times `negative_slope` where it is not above 0."""
     return ew.select(_above(input, 0), input, mul(input, negative_slope))
 
 
 @function(method=True)
-@of_floats
+@of_floats("prelu_cpu")
 def prelu(input: Node, weight: Node) -> Node:
     """The element, times its channel's weight where it is not above 0; channels are dimension 1."""
     channels = input.shape[1] if len(input.shape) > 1 else 1
-    if len(weight.shape) > 1 or weight.tensor.size not in (1, channels):
+    if weight.tensor.size not in (1, channels):
         raise ShapeError(
-            f"prelu: a weight of shape {shape_text(weight.shape)} for an input of {shape_text(input.shape)}",
-            hint=f"give one weight, or one for each of {channels} channels",
+            f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {weight.tensor.size} and "
+            f"channel size = {channels}.",
+            hint="prelu: give one weight, or one for each channel",
+        )
+    if len(weight.shape) > 1:
+        raise ShapeError(
+            f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {len(weight.shape)}",
+            hint="flatten it",
         )
     slope = build.cast_to(weight, input.tensor.dtype)
     shape = (1,) * len(input.shape) if slope.tensor.size == 1 else (1, channels, *(1,) * (len(input.shape) - 2))
@@ -101,29 +127,28 @@ def prelu(input: Node, weight: Node) -> Node:
 @function()
 def threshold(input: Node, threshold: float, value: float) -> Node:
     """The element where it is above the threshold, else `value`."""
-    takes("threshold", input.tensor, NUMBER)
-    limit = in_dtype("threshold", threshold, input.tensor.dtype)
-    other = in_dtype("threshold", value, input.tensor.dtype)
+    refuse_kinds("threshold_cpu", input, Kind.BOOL, Kind.COMPLEX)
+    limit, other = (in_dtype_exactly("threshold", each, input.tensor.dtype) for each in (threshold, value))
     limit, other = (build.broadcast_to(x, input.shape) for x in (limit, other))
     return ew.select(ew.le(input, limit), other, input)
 
 
 @function()
-@of_floats
+@of_floats("hardsigmoid_cpu")
 def hardsigmoid(input: Node) -> Node:
     """0 below -3, 1 above 3, and a line between."""
     return div(hardtanh(add(input, 3.0), 0.0, 6.0), 6.0)
 
 
 @function()
-@of_floats
+@of_floats("hardswish_cpu")
 def hardswish(input: Node) -> Node:
     """The element times `hardsigmoid` of it."""
     return mul(input, hardsigmoid(input))
 
 
-@function()
-@of_floats
+@function(method=True)
+@of_floats("hardshrink_cpu")
 def hardshrink(input: Node, lambd: float = 0.5) -> Node:
     """0 where the element is between -lambd and lambd, else the element."""
     inside = ew.bitwise_and(ew.ge(input, build.full_like(input, -lambd)), ew.le(input, build.full_like(input, lambd)))
@@ -131,11 +156,16 @@ def hardshrink(input: Node, lambd: float = 0.5) -> Node:
 
 
 @function()
-@of_floats
+@of_floats("softshrink_check")
 def softshrink(input: Node, lambd: float = 0.5) -> Node:
     """The element moved toward 0 by lambd, no further than 0."""
     if lambd < 0:
-        raise ArgumentError(f"softshrink: lambd {lambd} is below 0", hint="use 0 or more")
+        largest = float(ml_dtypes.finfo(input.tensor.dtype.numpy).max)
+        raise ArgumentError(
+            f"lambda must be in range [0, {largest:.6g}] for input dtype {input.tensor.dtype.scalar}, but found "
+            f"{lambd:g}",
+            hint="softshrink: use 0 or more",
+        )
     toward = ew.select(_below(input, -lambd), add(input, lambd), mul(input, 0.0))
     return ew.select(_above(input, lambd), sub(input, lambd), toward)
 
@@ -144,25 +174,25 @@ def softshrink(input: Node, lambd: float = 0.5) -> Node:
 
 
 @function()
-@of_floats
+@of_floats("elu_cpu")
 def elu(input: Node, alpha: float = 1.0) -> Node:
     """The element above 0, else alpha * (exp(x) - 1)."""
     return _elu(input, alpha, 1.0, 1.0)
 
 
 @function(method=False)
-@of_floats
+@of_floats("elu_cpu")
 def selu(input: Node) -> Node:
     """`elu` with the constants that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
     return _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
 
 
 @function(method=False)
-@of_floats
+@of_floats("elu_cpu")
 def celu(input: Node, alpha: float = 1.0) -> Node:
     """The element above 0, else alpha * (exp(x / alpha) - 1)."""
     if alpha == 0:
-        raise ArgumentError("celu: alpha is 0", hint="use another number")
+        raise ArgumentError("ZeroDivisionError: alpha cannot be 0 for CELU", hint="use another number")
     return _elu(input, alpha, 1.0, 1.0 / alpha)
 
 
@@ -175,7 +205,7 @@ def _elu(x: Node, alpha: float, scale: float, inner: float) -> Node:
 
 
 @function()
-@of_floats
+@of_floats("GeluKernelImpl")
 def gelu(input: Node, approximate: str = "none") -> Node:
     """The element times the probability that a standard normal number is below it; "tanh" approximates that."""
     match approximate:
@@ -185,25 +215,26 @@ def gelu(input: Node, approximate: str = "none") -> Node:
             cube = mul(ew.mul(ew.mul(input, input), input), 0.044715)
             return mul(mul(input, 0.5), add(ew.tanh(mul(ew.add(input, cube), math.sqrt(2 / math.pi))), 1.0))
         case _:
-            raise ArgumentError(f"gelu: approximate={approximate!r}", hint='use "none" or "tanh"')
+            raise ArgumentError("approximate argument must be either none or tanh.", hint=f"gelu: not {approximate!r}")
 
 
 @function()
-@of_floats
 def silu(input: Node) -> Node:
     """The element times its sigmoid."""
-    return ew.mul(input, ew.sigmoid(input))
+    refuse_kinds("silu_cpu", input, Kind.BOOL, Kind.INT)
+    x = widened(input)
+    return build.cast_to(ew.mul(x, sigmoid(x)), input.tensor.dtype)
 
 
 @function()
-@of_floats
+@of_floats("mish_cpu")
 def mish(input: Node) -> Node:
     """The element times the tanh of its softplus."""
     return ew.mul(input, ew.tanh(softplus(input)))
 
 
 @function()
-@of_floats
+@of_floats("softplus_cpu")
 def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
     """log(1 + exp(beta * x)) / beta; the element itself where beta * x is above the threshold."""
     scaled = input if beta == 1 else mul(input, beta)
@@ -213,31 +244,36 @@ def softplus(input: Node, beta: float = 1.0, threshold: float = 20.0) -> Node:
 
 
 @function()
-@of_floats
+@of_floats("log_sigmoid_cpu")
 def logsigmoid(input: Node) -> Node:
     """log(sigmoid(x)), without overflow."""
     return ew.sub(ew.minimum(input, build.zeros_like(input)), ew.log1p(ew.exp(ew.neg(ew.abs_(input)))))
 
 
 @function()
-@of_floats
 def softsign(input: Node) -> Node:
     """x / (1 + |x|)."""
-    return div(input, add(ew.abs_(input), 1.0))
+    x = widened(input)
+    return build.cast_to(div(x, add(abs_(x), 1)), default_float(input.tensor.dtype))
 
 
 @function()
-@of_floats
 def tanhshrink(input: Node) -> Node:
     """x - tanh(x)."""
-    return ew.sub(input, ew.tanh(input))
+    x = widened(input)
+    return build.cast_to(sub(x, tanh(x)), default_float(input.tensor.dtype))
 
 
 # Along a dimension
 
 
-def _floats(name: str, input: Node, dtype: DType | str | None) -> Node:
-    return only_floats(name, input if dtype is None else build.cast_to(input, to_dtype(dtype)))
+def _floats(name: str, input: Node, dim: int, dtype: DType | str | None) -> tuple[Node, int]:
+    """The operand in the dtype asked for, which must be of floats, and the dimension counted from the front."""
+    x = input if dtype is None else build.cast_to(input, to_dtype(dtype))
+    axis = normal_dim(name, dim, len(x.shape))
+    where = "_lastdim" if axis == max(len(x.shape) - 1, 0) else ""
+    refuse_kinds(f"{name}{where}_kernel_impl", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    return x, axis
 
 
 def shifted(x: Node, axis: int) -> Node:
@@ -249,8 +285,9 @@ def shifted(x: Node, axis: int) -> Node:
 @function(method=True)
 def softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
     """exp(x) divided by its sum along `dim`."""
-    given = _floats("softmax", input, dtype)
-    axis = normal_dim("softmax", dim, len(given.shape))
+    given, axis = _floats("softmax", input, dim, dtype)
+    if 0 in given.shape:
+        return given
     if not given.shape:
         return build.ones_like(given)
     power = ew.exp(shifted(widened(given), axis))
@@ -268,8 +305,9 @@ def softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
 @function(method=True)
 def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
     """The logarithm of `softmax`, exact where that is near 0."""
-    given = _floats("log_softmax", input, dtype)
-    axis = normal_dim("log_softmax", dim, len(given.shape))
+    given, axis = _floats("log_softmax", input, dim, dtype)
+    if 0 in given.shape:
+        return given
     if not given.shape:
         return build.zeros_like(given)
     x = shifted(widened(given), axis)
@@ -287,17 +325,21 @@ def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node
 @function()
 def softmin(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
     """`softmax` of -x."""
-    return softmax(ew.neg(_floats("softmin", input, dtype)), dim)
+    return softmax(neg(input), dim, dtype)
 
 
 @function()
 def glu(input: Node, dim: int = -1) -> Node:
     """The first half along `dim` times the sigmoid of the second."""
-    x = only_floats("glu", input)
-    axis = normal_dim("glu", dim, len(x.shape))
-    size = x.shape[axis] if x.shape else 1
+    if not input.shape:
+        raise ShapeError("glu does not support 0-dimensional tensors", hint="glu halves a dimension")
+    x, axis = input, normal_dim("glu", dim, len(input.shape))
+    size = x.shape[axis]
     half = size // 2
     if half * 2 != size:
-        raise ShapeError(f"glu: the size {size} of dimension {axis} has no halves", hint="choose an even size")
+        raise ShapeError(
+            f"Halving dimension must be even, but dimension {axis} is size {size}", hint="glu: choose an even size"
+        )
+    refuse_kinds("glu_cpu", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     gate = build.cast_to(ew.sigmoid(widened(cut(x, axis, half, size))), x.tensor.dtype)
     return ew.mul(cut(x, axis, 0, half), gate)

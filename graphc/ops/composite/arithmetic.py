@@ -131,7 +131,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
             refuse_kinds("div_trunc_cpu", x, Kind.BOOL, Kind.COMPLEX)
             _refuse_zero(x, other)
             if x.tensor.dtype.is_floating_point:
-                return build.cast_to(ew.trunc(ew.div(widened(x), widened(y))), x.tensor.dtype)
+                return ew.trunc(ew.div(x, y))
             return ew.floor_divide(ew.sub(x, ew.fmod(x, y)), y)
         case _:
             raise ArgumentError(

@@ -1,4 +1,4 @@
-"""Sums of products under PyTorch's names: matmul and its kin.
+"""Products of matrices and vectors under PyTorch's names: matmul and its kin.
 
 All are written as one contraction of two labelled operands, which knows which axes both have, which are summed, and
 which one operand has alone. An operand without an axis of the batch is not repeated along it: in
@@ -7,18 +7,28 @@ which one operand has alone. An operand without an axis of the batch is not repe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeAlias
 
 from graphc.ir.dim import Size
-from graphc.ir.dtype import bf16, f16
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.dtype import Kind, bf16, bool_, f16
+from graphc.ir.errors import DTypeError, ShapeError
 from graphc.ir.graph import Node
+from graphc.ir.type import Shape
 from graphc.ops import build, contraction, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.check import NUMBER, equal_dtypes, equal_sizes, shape_text, takes
-from graphc.ops.composite.arithmetic import add, mul
-from graphc.ops.composite.operand import Operand, broadcast_shape, normal_dim
+from graphc.ops.check import can_be_equal
+from graphc.ops.composite.arithmetic import check_factor, is_one, truth
+from graphc.ops.composite.operand import (
+    Operand,
+    broadcast_shape,
+    c_name,
+    in_dtype,
+    in_dtype_exactly,
+    normal_dim,
+    refuse_kinds,
+    result_dtype,
+    widened,
+)
 from graphc.ops.function import function
 
 Label: TypeAlias = "int | str"
@@ -90,35 +100,116 @@ def _lined_up(x: tuple[Node, Labels], w: tuple[Node, Labels], result: Labels) ->
     return lined[0], lined[1]
 
 
-def _checked(name: str, *operands: Node) -> None:
-    """The operands, which must be numbers of one dtype."""
-    equal_dtypes(name, *(x.tensor for x in operands))
-    takes(name, operands[0].tensor, NUMBER)
+# What fits what, in PyTorch's words
 
 
-def _rank(name: str, what: str, x: Node, rank: int) -> None:
-    if len(x.shape) != rank:
-        kind = ("", "a vector (1 dimension)", "a matrix (2 dimensions)", "a batch of matrices (3 dimensions)")[rank]
+def agree(name: str, a: Size, b: Size, message: str) -> None:
+    """Raise ShapeError with this message unless the sizes are equal."""
+    if a == b:
+        return
+    if can_be_equal(a, b):
         raise ShapeError(
-            f"{name}: {what} must be {kind}, not of shape {shape_text(x.shape)}",
+            f"{name}: the sizes {a} and {b} are not known to be equal",
+            hint="give both the same name where the shapes are declared",
+        )
+    raise ShapeError(message, hint=f"{name}: check the shapes of the operands")
+
+
+def sizes_text(shape: Shape) -> str:
+    """A shape as PyTorch's errors print it."""
+    return f"[{', '.join(map(str, shape))}]"
+
+
+def _refuse_dtypes(name: str, message: str, *operands: Node) -> None:
+    if len({x.tensor.dtype for x in operands}) > 1:
+        raise DTypeError(message, hint=f"{name}: convert one of them, e.g. x.to('float32')")
+
+
+def _check_matrices(name: str, x: Node, y: Node) -> None:
+    """Two matrices that can be multiplied."""
+    message = f"mat1 and mat2 shapes cannot be multiplied ({_by(x.shape)} and {_by(y.shape)})"
+    agree(name, x.shape[1], y.shape[0], message)
+    a, b = c_name(x.tensor.dtype), c_name(y.tensor.dtype)
+    _refuse_dtypes(name, f"expected m1 and m2 to have the same dtype, but got: {a} != {b}", x, y)
+    refuse_kinds("addmm_impl_cpu_", x, Kind.BOOL)
+
+
+def _by(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+def _check_batches(name: str, x: Node, y: Node) -> None:
+    """Two batches of matrices that can be multiplied in pairs."""
+    message = (
+        "Expected size for first two dimensions of batch2 tensor to be: "
+        f"{sizes_text((x.shape[0], x.shape[2]))} but got: {sizes_text(y.shape[:2])}."
+    )
+    agree(name, x.shape[0], y.shape[0], message)
+    agree(name, x.shape[2], y.shape[1], message)
+    a, b = x.tensor.dtype.scalar, y.tensor.dtype.scalar
+    _refuse_dtypes(name, f"expected scalar type {a} but found {b}", x, y)
+    refuse_kinds(name, x, Kind.BOOL)
+
+
+def _check_vectors(x: Node, y: Node) -> None:
+    if len(x.shape) != 1 or len(y.shape) != 1:
+        raise ShapeError(
+            f"1D tensors expected, but got {len(x.shape)}D and {len(y.shape)}D tensors",
             hint="matmul takes any number of dimensions",
         )
+    n, m = x.shape[0], y.shape[0]
+    _refuse_dtypes(
+        "dot",
+        f"dot : expected both vectors to have same dtype, but found {x.tensor.dtype.scalar} and "
+        f"{y.tensor.dtype.scalar}",
+        x,
+        y,
+    )
+    message = (
+        f"inconsistent tensor size, expected tensor [{n}] and src [{m}] to have the same number of elements, but got "
+        f"{n} and {m} elements respectively"
+    )
+    agree("dot", n, m, message)
+    refuse_kinds("dot", x, Kind.BOOL)
+
+
+def _check_matrix_and_vector(name: str, mat: Node, vec: Node, result: Node | None = None) -> None:
+    rank = 1 if result is None else len(result.shape)
+    if len(mat.shape) != 2 or len(vec.shape) != 1 or rank > 1:
+        raise ShapeError(
+            f"vector + matrix @ vector expected, got {rank}, {len(mat.shape)}, {len(vec.shape)}",
+            hint="matmul takes any number of dimensions",
+        )
+    rows = mat.shape[0]
+    given = rows if result is None or not result.shape else result.shape[0]
+    message = f"size mismatch, got input ({given}), mat ({_by(mat.shape)}), vec ({vec.shape[0]})"
+    agree(name, mat.shape[1], vec.shape[0], message)
+    if given != 1:
+        agree(name, rows, given, message)
+    first = vec if result is None else result
+    dtypes = [x.tensor.dtype.scalar for x in (first, mat, vec)]
+    _refuse_dtypes(
+        name,
+        f"addmv input tensors must have the same dtype, but got {dtypes[0]}, {dtypes[1]}, and {dtypes[2]}",
+        first,
+        mat,
+        vec,
+    )
+    refuse_kinds("addmv_impl_cpu", mat, Kind.BOOL)
+
+
+def _rank(message: str, x: Node, rank: int) -> None:
+    if len(x.shape) != rank:
+        raise ShapeError(message, hint="matmul takes any number of dimensions")
+
+
+# Products
 
 
 @function(method=True)
 def matmul(input: Node, other: Node) -> Node:
     """The matrix product over the last two dimensions, those before broadcast; vectors are rows or columns."""
-    _checked("matmul", input, other)
-    if not input.shape or not other.shape:
-        raise ShapeError(
-            f"matmul: takes tensors with dimensions, not {shape_text(input.shape)} @ {shape_text(other.shape)}",
-            hint="multiply by a 0-d tensor with *",
-        )
-    depth = other.shape[-2] if len(other.shape) > 1 else other.shape[0]
-    equal_sizes(
-        "matmul", f"the inner sizes of {shape_text(input.shape)} @ {shape_text(other.shape)}", input.shape[-1], depth
-    )
-    broadcast_shape("matmul", input.shape[:-2], other.shape[:-2])
+    check_matmul(input, other)
     rank = max(len(input.shape), len(other.shape), 2) - 2
     batch = tuple(range(rank))
     rows, columns, inner = ("rows",), ("columns",), ("inner",)
@@ -128,177 +219,205 @@ def matmul(input: Node, other: Node) -> Node:
     return contract(input, left, other, right, result)
 
 
+def check_matmul(x: Node, y: Node) -> None:
+    """Refuses what PyTorch's matmul refuses, in the words of what it calls for operands of these ranks."""
+    match len(x.shape), len(y.shape):
+        case (0, _) | (_, 0):
+            raise ShapeError(
+                f"both arguments to matmul need to be at least 1D, but they are {len(x.shape)}D and {len(y.shape)}D",
+                hint="multiply by a 0-d tensor with *",
+            )
+        case (1, 1):
+            _check_vectors(x, y)
+        case (2, 1):
+            _check_matrix_and_vector("matmul", x, y)
+        case (1, 2):
+            _check_matrices("matmul", build.insert_axes(x, (0,)), y)
+        case (2, 2):
+            _check_matrices("matmul", x, y)
+        case (_, 1):
+            _check_matrix_and_vector("matmul", _folded(x), y)
+        case (_, 2):
+            _check_matrices("matmul", _folded(x), y)
+        case _:
+            left = build.insert_axes(x, (0,)) if len(x.shape) == 1 else x
+            batch = broadcast_shape("matmul", left.shape[:-2], y.shape[:-2])
+            count = _product(batch)
+            pair = (build.broadcast_to(each, (*batch, *each.shape[-2:])) for each in (left, y))
+            _check_batches("bmm", *(build.reshape_to(each, (count, *each.shape[-2:])) for each in pair))
+
+
+def _product(sizes: Shape) -> Size:
+    result: Size = 1
+    for size in sizes:
+        result = result * size
+    return result
+
+
+def _folded(x: Node) -> Node:
+    """A batch of matrices as one, of all their rows."""
+    return build.reshape_to(x, (_product(x.shape[:-1]), x.shape[-1]))
+
+
 @function(method=True)
 def mm(input: Node, mat2: Node) -> Node:
     """The product of two matrices."""
-    _rank("mm", "input", input, 2)
-    _rank("mm", "mat2", mat2, 2)
+    _rank("self must be a matrix", input, 2)
+    _rank("mat2 must be a matrix", mat2, 2)
     return matmul(input, mat2)
 
 
 @function(method=True)
 def bmm(input: Node, mat2: Node) -> Node:
     """The products of matrices in pairs; both have the same number of them."""
-    _rank("bmm", "input", input, 3)
-    _rank("bmm", "mat2", mat2, 3)
-    equal_sizes("bmm", "the numbers of matrices", input.shape[0], mat2.shape[0])
+    _rank("batch1 must be a 3D tensor", input, 3)
+    _rank("batch2 must be a 3D tensor", mat2, 3)
+    _check_batches("bmm", input, mat2)
     return matmul(input, mat2)
 
 
 @function(method=True)
 def mv(input: Node, vec: Node) -> Node:
     """The product of a matrix and a vector."""
-    _rank("mv", "input", input, 2)
-    _rank("mv", "vec", vec, 1)
+    _check_matrix_and_vector("mv", input, vec)
     return matmul(input, vec)
 
 
 @function(method=True)
 def dot(input: Node, tensor: Node) -> Node:
     """The sum of the products of two vectors' elements."""
-    _rank("dot", "input", input, 1)
-    _rank("dot", "tensor", tensor, 1)
+    _check_vectors(input, tensor)
     return matmul(input, tensor)
 
 
 @function(method=True)
 def vdot(input: Node, other: Node) -> Node:
     """`dot` with the first vector conjugated."""
-    _rank("vdot", "input", input, 1)
-    _rank("vdot", "other", other, 1)
+    _check_vectors(input, other)
     return matmul(build.conj_of(input), other)
 
 
-@function(method=True)
-def inner(input: Node, other: Node) -> Node:
-    """The sum of products over the last dimension of both; a 0-d tensor multiplies."""
-    if not input.shape or not other.shape:
-        return mul(input, other)
-    return tensordot(input, other, ([-1], [-1]))
+# Products added
 
 
-@function(method=True, names=("ger",))
-def outer(input: Node, vec2: Node) -> Node:
-    """All products of an element of one vector and one of the other: `[n]` and `[m]` give `[n, m]`."""
-    _rank("outer", "input", input, 1)
-    _rank("outer", "vec2", vec2, 1)
-    return mul(build.insert_axes(input, (1,)), vec2)
+def _plus(name: str, input: Node, product: Node, beta: Operand, alpha: Operand, dtype: Node) -> Node:
+    """beta * input + alpha * product, of the product's shape, in the dtype of `dtype`; a beta of 0 drops the input."""
+    result = dtype.tensor.dtype
+    wide = product.tensor.dtype
+    first, second = (in_dtype_exactly(name, each, wide) for each in (beta, alpha))
+    if not is_one(alpha):
+        product = ew.mul(product, build.broadcast_to(second, product.shape))
+    expanded = expanded_to(name, input, product.shape)
+    if not isinstance(beta, Node) and beta == 0:
+        return build.cast_to(product, result)
+    added = build.cast_to(expanded, wide)
+    if not is_one(beta):
+        added = ew.mul(added, build.broadcast_to(first, added.shape))
+    return build.cast_to(ew.add(added, product), result)
 
 
-def _plus(name: str, input: Node, product: Node, beta: Operand, alpha: Operand) -> Node:
-    """beta * input + alpha * product, of the product's shape."""
-    if broadcast_shape(name, input.shape, product.shape) != product.shape:
+def expanded_to(name: str, x: Node, shape: Shape) -> Node:
+    """x repeated to a shape; raises ShapeError in the words of PyTorch's expand."""
+    if len(x.shape) > len(shape):
         raise ShapeError(
-            f"{name}: input of shape {shape_text(input.shape)} doesn't repeat to the product's"
-            f" {shape_text(product.shape)}",
-            hint="the input has the product's shape, or sizes of 1 that repeat",
+            f"expand(torch.{x.tensor.dtype.scalar}Tensor{{{sizes_text(x.shape)}}}, size={sizes_text(shape)}): the "
+            f"number of sizes provided ({len(shape)}) must be greater or equal to the number of dimensions in the "
+            f"tensor ({len(x.shape)})",
+            hint=f"{name}: the operand that is added has no more dimensions than the result",
         )
-    scaled = product if _is_number(alpha, 1) else mul(product, alpha)
-    if _is_number(beta, 0):
-        return scaled
-    return add(input if _is_number(beta, 1) else mul(input, beta), scaled)
+    offset = len(shape) - len(x.shape)
+    for axis in reversed(range(len(x.shape))):
+        mine, wanted = x.shape[axis], shape[axis + offset]
+        if mine != 1:
+            message = (
+                f"The expanded size of the tensor ({wanted}) must match the existing size ({mine}) at non-singleton "
+                f"dimension {axis + offset}.  Target sizes: {sizes_text(shape)}.  Tensor sizes: {sizes_text(x.shape)}"
+            )
+            agree(name, mine, wanted, message)
+    return build.broadcast_to(x, shape)
 
 
-def _is_number(x: Operand, value: int) -> bool:
-    return not isinstance(x, Node) and x == value
+def _same_as_self(name: str, input: Node, mat2: Node) -> None:
+    a, b = input.tensor.dtype.scalar, mat2.tensor.dtype.scalar
+    _refuse_dtypes(name, f"self and mat2 must have the same dtype, but got {a} and {b}", input, mat2)
 
 
 @function(method=True)
 def addmm(input: Node, mat1: Node, mat2: Node, *, beta: Operand = 1, alpha: Operand = 1) -> Node:
     """beta * input + alpha * (mat1 @ mat2)."""
-    return _plus("addmm", input, mm(mat1, mat2), beta, alpha)
+    _rank(f"mat1 must be a matrix, got {len(mat1.shape)}-D tensor", mat1, 2)
+    _rank(f"mat2 must be a matrix, got {len(mat2.shape)}-D tensor", mat2, 2)
+    _same_as_self("addmm", input, mat2)
+    _check_matrices("addmm", mat1, mat2)
+    return _plus("addmm", input, matmul(widened(mat1), widened(mat2)), beta, alpha, mat1)
 
 
 @function(method=True)
 def addmv(input: Node, mat: Node, vec: Node, *, beta: Operand = 1, alpha: Operand = 1) -> Node:
     """beta * input + alpha * (mat @ vec)."""
-    return _plus("addmv", input, mv(mat, vec), beta, alpha)
+    _check_matrix_and_vector("addmv", mat, vec, input)
+    return _plus("addmv", input, matmul(widened(mat), widened(vec)), beta, alpha, mat)
 
 
 @function(method=True)
 def addr(input: Node, vec1: Node, vec2: Node, *, beta: Operand = 1, alpha: Operand = 1) -> Node:
     """beta * input + alpha * outer(vec1, vec2)."""
-    return _plus("addr", input, outer(vec1, vec2), beta, alpha)
+    _rank(f"addr: Expected 1-D argument vec1, but got {len(vec1.shape)}-D", vec1, 1)
+    _rank(f"addr: Expected 1-D argument vec2, but got {len(vec2.shape)}-D", vec2, 1)
+    common = result_dtype(input, vec1, vec2)
+    if common is not bool_:
+        check_factor("addr", beta, input, vec1, vec2)
+        check_factor("addr", alpha, input, vec1, vec2)
+    x, a, b = (build.cast_to(each, common) for each in (input, vec1, vec2))
+    shape = (*a.shape, *b.shape)
+    pair = (build.broadcast_to(build.insert_axes(a, (1,)), shape), build.broadcast_to(b, shape))
+    if common is bool_:
+        return _any_of_bools(x, ew.bitwise_and(*pair), beta, alpha)
+    return _plus("addr", x, ew.mul(*map(widened, pair)), beta, alpha, x)
+
+
+def _any_of_bools(x: Node, product: Node, beta: Operand, alpha: Operand) -> Node:
+    for each in (beta, alpha):
+        check_factor("addr", in_dtype("addr", each, bool_) if isinstance(each, int) else each, x)
+    added = expanded_to("addr", x, product.shape)
+    first, second = (build.broadcast_to(truth(each), product.shape) for each in (beta, alpha))
+    return ew.bitwise_or(ew.bitwise_and(added, first), ew.bitwise_and(product, second))
 
 
 @function(method=True)
 def baddbmm(input: Node, batch1: Node, batch2: Node, *, beta: Operand = 1, alpha: Operand = 1) -> Node:
     """beta * input + alpha * bmm(batch1, batch2)."""
-    return _plus("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+    _check_three("baddbmm", batch1, batch2)
+    expanded_to("baddbmm", input, (batch1.shape[0], batch1.shape[1], batch2.shape[2]))
+    names = [c_name(x.tensor.dtype) for x in (input, batch1, batch2)]
+    _check_batches("baddbmm", batch1, batch2)
+    message = f"Input dtypes must be the same, got: input {names[0]}, batch1: {names[1]}, batch2: {names[2]}"
+    _refuse_dtypes("baddbmm", message, input, batch1)
+    return _plus("baddbmm", input, matmul(widened(batch1), widened(batch2)), beta, alpha, batch1)
 
 
-@function()
-def linear(input: Node, weight: Node, bias: Node | None = None) -> Node:
-    """input @ weight.T + bias: `[..., n]` and `[m, n]` give `[..., m]`."""
-    _checked("linear", input, weight)
-    if not input.shape or len(weight.shape) not in (1, 2):
-        raise ShapeError(
-            f"linear: no input of shape {shape_text(input.shape)} with a weight of {shape_text(weight.shape)}",
-            hint="the input is [..., n], the weight [m, n] or [n]",
-        )
-    what = f"the inner sizes of an input {shape_text(input.shape)} and a weight {shape_text(weight.shape)}"
-    equal_sizes("linear", what, input.shape[-1], weight.shape[-1])
-    outside = tuple(range(len(input.shape) - 1))
-    features = ("features",) if len(weight.shape) == 2 else ()
-    result = contract(input, (*outside, "inner"), weight, (*features, "inner"), (*outside, *features))
-    return result if bias is None else add(result, bias)
-
-
-@function()
-def bilinear(input1: Node, input2: Node, weight: Node, bias: Node | None = None) -> Node:
-    """x1 @ weight[k] @ x2 + bias[k] for each k: `[..., n]`, `[..., m]` and `[k, n, m]` give `[..., k]`."""
-    _checked("bilinear", input1, input2, weight)
-    _rank("bilinear", "weight", weight, 3)
-    outside = tuple(range(len(input1.shape) - 1))
-    equal_sizes("bilinear", "the last sizes of input1 and the weight's second", input1.shape[-1], weight.shape[1])
-    equal_sizes("bilinear", "the last sizes of input2 and the weight's third", input2.shape[-1], weight.shape[2])
-    if input1.shape[:-1] != input2.shape[:-1]:
-        raise ShapeError(
-            f"bilinear: the inputs {shape_text(input1.shape)} and {shape_text(input2.shape)} differ before the last"
-            " dimension",
-            hint="all sizes but the last are equal",
-        )
-    half = contract(input1, (*outside, "n"), weight, ("k", "n", "m"), (*outside, "k", "m"))
-    result = contract(half, (*outside, "k", "m"), input2, (*outside, "m"), (*outside, "k"))
-    return result if bias is None else add(result, bias)
-
-
-@function()
-def tensordot(a: Node, b: Node, dims: int | Sequence[Sequence[int]] = 2) -> Node:
-    """The sum of products over the last `dims` dimensions of a and the first of b, or over those listed in pairs."""
-    _checked("tensordot", a, b)
-    if isinstance(dims, int):
-        if not 0 <= dims <= min(len(a.shape), len(b.shape)):
-            raise ArgumentError(
-                f"tensordot: dims={dims} for shapes {shape_text(a.shape)} and {shape_text(b.shape)}",
-                hint="it counts dimensions that both have",
-            )
-        left, right = tuple(range(len(a.shape) - dims, len(a.shape))), tuple(range(dims))
-    else:
-        left, right = (
-            tuple(normal_dim("tensordot", d, len(x.shape)) for d in each) for x, each in zip((a, b), dims, strict=True)
-        )
-        if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
-            raise ArgumentError(f"tensordot: dims={dims} doesn't pair dimensions", hint="name each of a and b once")
-    for k, m in zip(left, right, strict=True):
-        equal_sizes("tensordot", f"the sizes of dimension {k} of a and {m} of b", a.shape[k], b.shape[m])
-    a_labels: Labels = tuple(range(len(a.shape)))
-    partner = dict(zip(right, left, strict=True))
-    b_labels: Labels = tuple(partner.get(axis, f"b{axis}") for axis in range(len(b.shape)))
-    result = tuple(x for x in a_labels + b_labels if x not in left)
-    return contract(a, a_labels, b, b_labels, result)
+def _check_three(name: str, batch1: Node, batch2: Node) -> None:
+    for each in (batch1, batch2):
+        normal_dim(name, 2, len(each.shape))
 
 
 @function(method=True)
-def kron(input: Node, other: Node) -> Node:
-    """The Kronecker product: each element of the input times the whole other tensor, laid out in blocks."""
-    rank = max(len(input.shape), len(other.shape))
-    x, y = (build.reshape_to(each, (1,) * (rank - len(each.shape)) + each.shape) for each in (input, other))
-    blocks = mul(
-        build.insert_axes(x, tuple(range(1, 2 * rank, 2))),
-        build.insert_axes(y, tuple(range(0, 2 * rank, 2))),
-    )
-    return build.reshape_to(blocks, tuple(a * b for a, b in zip(x.shape, y.shape, strict=True)))
+def addbmm(input: Node, batch1: Node, batch2: Node, *, beta: Operand = 1, alpha: Operand = 1) -> Node:
+    """beta * input + alpha * (the sum of bmm(batch1, batch2) over the batch)."""
+    _check_three("addbmm", batch1, batch2)
+    expanded_to("addbmm", input, (batch1.shape[1], batch2.shape[2]))
+    counts = batch1.shape[0], batch2.shape[0]
+    message = f"batch1 and batch2 must have same number of batches, got {counts[0]} and {counts[1]}"
+    agree("addbmm", *counts, message)
+    message = f"Incompatible matrix sizes for bmm ({_by(batch1.shape[1:])} and {_by(batch2.shape[1:])})"
+    agree("addbmm", batch1.shape[2], batch2.shape[1], message)
+    _same_as_self("addbmm", input, batch2)
+    a, b = c_name(batch1.tensor.dtype), c_name(batch2.tensor.dtype)
+    _refuse_dtypes("addbmm", f"expected m1 and m2 to have the same dtype, but got: {a} != {b}", batch1, batch2)
+    refuse_kinds("addmm_impl_cpu_", batch1, Kind.BOOL)
+    x, y = widened(batch1), widened(batch2)
+    product = contract(x, ("batch", "rows", "inner"), y, ("batch", "inner", "columns"), ("rows", "columns"))
+    return _plus("addbmm", input, product, beta, alpha, batch1)
 
 
 def _operator(name: str, is_reflected: bool) -> None:

@@ -11,8 +11,8 @@ from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import add, div, mul, sub
-from graphc.ops.composite.operand import Operand, normal_dim, normal_dims
 from graphc.ops.composite.cumulative import cumsum
+from graphc.ops.composite.operand import Operand, normal_dim, normal_dims
 from graphc.ops.composite.shapes import cat, cut
 from graphc.ops.function import function
 
@@ -27,6 +27,8 @@ def diff(input: Node, n: int = 1, dim: int = -1, prepend: Node | None = None, ap
         _check_end(input, each, axis)
     if n < 0:
         raise ArgumentError(f"order must be non-negative but got {n}", hint="diff: use 0 or more")
+    if n == 0:
+        return input
     parts = [x for x in (prepend, input, append) if x is not None]
     x = parts[0] if len(parts) == 1 else cat(parts, axis)
     for _ in range(n if not isinstance(x.shape[axis], int) else min(n, x.shape[axis])):

@@ -9,15 +9,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 
 from graphc.ir.dim import Size
-from graphc.ir.dtype import i64
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.dtype import Kind, i64
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError, describe
 from graphc.ir.graph import Node
 from graphc.ops import build, creation, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.check import NUMBER, can_be_equal, equal_dtypes, shape_text, takes
-from graphc.ops.composite.contraction import Labels, contract
+from graphc.ops.composite.contraction import Labels, agree, contract
+from graphc.ops.composite.operand import refuse_kinds
 from graphc.ops.function import function
 
 _TYPICAL_SIZE = 64
@@ -25,15 +26,22 @@ _TYPICAL_SIZE = 64
 
 
 @function()
-def einsum(equation: str, *operands: Node | Sequence[Node]) -> Node:
-    """The sum of products that the equation says, as in "ij,jk->ik"; without "->" letters that stand once stay."""
-    nodes = _operands(operands)
-    if not isinstance(equation, str):
-        raise ArgumentError("einsum: the equation comes first", hint='for example einsum("ij,jk->ik", a, b)')
-    terms, output = _parse(equation, nodes)
-    equal_dtypes("einsum", *(x.tensor for x in nodes))
-    takes("einsum", nodes[0].tensor, NUMBER)
-    sizes = _sizes(equation, nodes, terms)
+def einsum(equation: str | Node, *operands: Node | Sequence[Node] | Sequence[object]) -> Node:
+    """The sum of products that the equation says, as in "ij,jk->ik"; without "->" letters that stand once stay.
+
+    In place of letters, numbers may follow each operand: `einsum(x, [0, 1], y, [1, 2], [0, 2])`.
+    """
+    text, nodes = _written(equation, operands)
+    terms, output = _parse(text, nodes)
+    sizes = _sizes(nodes, terms)
+    for x in nodes[1:]:
+        if x.tensor.dtype is not nodes[0].tensor.dtype:
+            raise DTypeError(
+                f"expected scalar type {nodes[0].tensor.dtype.scalar} but found {x.tensor.dtype.scalar}",
+                hint="einsum: convert one of the operands",
+            )
+    if len(nodes) > 1:
+        refuse_kinds("bmm", nodes[0], Kind.BOOL)
     parts = [_diagonal(x, labels) for x, labels in zip(nodes, terms, strict=True)]
     while len(parts) > 1:
         i, j = _cheapest_pair(parts, output, sizes)
@@ -47,87 +55,156 @@ def einsum(equation: str, *operands: Node | Sequence[Node]) -> Node:
     (x, labels) = parts[0]
     axes = tuple(axis for axis, label in enumerate(labels) if label not in output)
     if axes:
-        x = build.cast_to(reduction.sum_(x, axes=axes), x.tensor.dtype)
+        x = reduction.sum_(x, axes=axes)
         labels = tuple(label for label in labels if label in output)
     return build.permute_to(x, tuple(map(labels.index, output)))
 
 
-def _operands(given: tuple[Node | Sequence[Node], ...]) -> tuple[Node, ...]:
-    nodes: list[Node] = []
-    for each in given:
-        nodes.extend([each] if isinstance(each, Node) else each)
-    if not nodes:
-        raise ArgumentError("einsum: no operands are given", hint='for example einsum("ij,jk->ik", a, b)')
-    return tuple(nodes)
+def _written(equation: object, operands: tuple[object, ...]) -> tuple[str, tuple[Node, ...]]:
+    """The equation and the operands, of either form of call."""
+    given: list[object] = list(operands)
+    if isinstance(equation, str):
+        if len(given) == 1 and isinstance(given[0], Sequence):
+            given = list(given[0])
+        if not given:
+            raise ArgumentError(
+                "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+                "subscripts list",
+                hint='for example einsum("ij,jk->ik", a, b)',
+            )
+        return equation, tuple(_node(each) for each in given)
+    pairs = [equation, *given]
+    output = pairs.pop() if len(pairs) % 2 else None
+    nodes = tuple(_node(each) for each in pairs[::2])
+    text = ",".join(_term(each) for each in pairs[1::2])
+    return text if output is None else f"{text}->{_term(output)}", nodes
+
+
+def _node(value: object) -> Node:
+    if not isinstance(value, Node):
+        raise SignatureError(
+            f"einsum(): operands must be tensors, not {describe(value)}", hint='write einsum("ij,jk->ik", a, b)'
+        )
+    return value
+
+
+def _term(subscripts: object) -> str:
+    """A list of numbers as letters: 0 to 25 are capitals, 26 to 51 small."""
+    if not isinstance(subscripts, Sequence):
+        raise SignatureError(f"einsum(): a list of subscripts is {describe(subscripts)}", hint="give a list of ints")
+    term = ""
+    for each in subscripts:
+        if each is Ellipsis:
+            term += "..."
+        elif isinstance(each, int) and 0 <= each < len(ascii_letters):
+            term += (ascii_uppercase + ascii_lowercase)[each]
+        else:
+            raise ArgumentError(
+                f"einsum(): subscript {each} is not within the valid range [0, 52)", hint="number them from 0"
+            )
+    return term
 
 
 def _parse(equation: str, nodes: tuple[Node, ...]) -> tuple[list[Labels], Labels]:
     """For each operand its labels, and those of the result. Dimensions of an ellipsis count from the last: "...0"."""
-    text = equation.replace(" ", "")
-    left, arrow, right = text.partition("->")
+    left, arrow, right = equation.partition("->")
     terms = left.split(",")
+    begins = [sum(len(each) + 1 for each in terms[:i]) for i in range(len(terms))]
+    letters = [
+        _letters(term, begin, f"for operand {i} ") for i, (term, begin) in enumerate(zip(terms, begins, strict=True))
+    ]
     if len(terms) != len(nodes):
+        count = "fewer" if len(nodes) < len(terms) else "more"
         raise ArgumentError(
-            f"einsum: {equation!r} has {len(terms)} terms for {len(nodes)} operands",
+            f"einsum(): {count} operands were provided than specified in the equation",
             hint="write one term per operand, separated by commas",
         )
-    labels = [_labels(equation, term, len(x.shape), x) for term, x in zip(terms, nodes, strict=True)]
+    labels = [_labels(i, each, x) for i, (each, x) in enumerate(zip(letters, nodes, strict=True))]
     everywhere = Counter(label for each in labels for label in each)
     hidden = sorted((label for label in everywhere if str(label).startswith("...")), key=str, reverse=True)
     if not arrow:
         return labels, (*hidden, *sorted(k for k, n in everywhere.items() if n == 1 and k not in hidden))
-    _check_letters(equation, right)
-    head, dots, tail = right.partition("...")
+    head, dots, tail = _letters(right, len(left) + 2, "for the output ")
     output = (*head, *(hidden if dots else ()), *tail)
     for label in output:
-        if label not in everywhere:
-            raise ArgumentError(
-                f"einsum: {label!r} of the result is in no operand of {equation!r}",
-                hint="the result's letters are among those of the operands",
-            )
         if output.count(label) > 1:
             raise ArgumentError(
-                f"einsum: {label!r} stands twice in the result of {equation!r}",
+                f"einsum(): output subscript {label} appears more than once in the output",
                 hint="take the diagonal of an operand with a repeated letter there, not in the result",
+            )
+        if label not in everywhere:
+            raise ArgumentError(
+                f"einsum(): output subscript {label} does not appear in the equation for any input operand",
+                hint="the result's letters are among those of the operands",
             )
     return labels, output
 
 
-def _labels(equation: str, term: str, rank: int, x: Node) -> Labels:
-    _check_letters(equation, term)
-    head, dots, tail = term.partition("...")
-    hidden = rank - len(head) - len(tail)
+def _letters(term: str, begin: int, where: str) -> tuple[str, bool, str]:
+    """(letters before the ellipsis, whether there is one, letters after it) of a term that begins there."""
+    before, after, has_dots = "", "", False
+    at = 0
+    while at < len(term):
+        letter = term[at]
+        if letter == ".":
+            if has_dots:
+                raise ArgumentError(
+                    f"einsum(): found '.' {where}for which an ellipsis was already found", hint="write ... once"
+                )
+            if term[at : at + 3] != "...":
+                raise ArgumentError(
+                    f"einsum(): found '.' {where}that is not part of any ellipsis", hint="write three dots"
+                )
+            has_dots, at = True, at + 3
+            continue
+        if letter != " ":
+            if not (letter.isascii() and letter.isalpha()):
+                raise ArgumentError(
+                    f"einsum(): invalid subscript given at index {begin + at} in the equation string, subscripts "
+                    "must be in [a-zA-Z]",
+                    hint="use letters, commas, ... and one ->",
+                )
+            before, after = (before, after + letter) if has_dots else (before + letter, after)
+        at += 1
+    return before, has_dots, after
+
+
+def _labels(operand: int, letters: tuple[str, bool, str], x: Node) -> Labels:
+    head, dots, tail = letters
+    hidden = len(x.shape) - len(head) - len(tail)
     if hidden < 0 or (hidden and not dots):
+        how = "is larger than" if dots else "does not match"
+        end = "" if dots else " and no ellipsis was given"
         raise ShapeError(
-            f"einsum: the term {term!r} of {equation!r} has {len(head) + len(tail)} letters for the shape"
-            f" {shape_text(x.shape)}",
+            f"einsum(): the number of subscripts in the equation ({len(head) + len(tail)}) {how} the number of "
+            f"dimensions ({len(x.shape)}) for operand {operand}{end}",
             hint="write a letter for every dimension, or ... for the rest",
         )
     return (*head, *(f"...{k:03}" for k in reversed(range(hidden))), *tail)
 
 
-def _check_letters(equation: str, term: str) -> None:
-    head, _, tail = term.partition("...")
-    for letter in head + tail:
-        if not (letter.isascii() and letter.isalpha()):
-            raise ArgumentError(
-                f"einsum: {letter!r} in the equation {equation!r}", hint="use letters, commas, ... and one ->"
-            )
-
-
-def _sizes(equation: str, nodes: tuple[Node, ...], terms: list[Labels]) -> dict[int | str, Size]:
-    """The size of each label; a size of 1 goes with any other."""
+def _sizes(nodes: tuple[Node, ...], terms: list[Labels]) -> dict[int | str, Size]:
+    """The size of each label; a size of 1 goes with any other, but not within one operand."""
     sizes: dict[int | str, Size] = {}
-    for x, labels in zip(nodes, terms, strict=True):
+    for operand, (x, labels) in enumerate(zip(nodes, terms, strict=True)):
+        own: dict[int | str, Size] = {}
         for label, size in zip(labels, x.shape, strict=True):
+            mine = own.setdefault(label, size)
+            message = (
+                f"einsum(): subscript {label} is repeated for operand {operand} but the sizes don't match, "
+                f"{size} != {mine}"
+            )
+            agree("einsum", mine, size, message)
+        for label, size in own.items():
             known = sizes.get(label, 1)
-            if known != 1 and size not in (1, known):
-                name = "..." if str(label).startswith("...") else label
-                differ = "are not known to be equal" if can_be_equal(known, size) else "differ"
-                raise ShapeError(
-                    f"einsum: the sizes {known} and {size} of {name!r} in {equation!r} {differ}",
-                    hint="dimensions of one letter have one size",
+            if known != 1 and size != 1:
+                message = (
+                    f"einsum(): subscript {label} has size {size} for operand {operand} which does not broadcast with "
+                    f"previously seen size {known}"
                 )
+                if str(label).startswith("..."):
+                    message = message.replace(f"subscript {label}", "an ellipsis dimension")
+                agree("einsum", known, size, message)
             sizes[label] = size if known == 1 else known
     return sizes
 

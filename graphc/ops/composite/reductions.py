@@ -235,7 +235,7 @@ def logsumexp(input: Node, dim: Dims, keepdim: bool = False) -> Node:
     """log(sum(exp(input))) over `dim`, without overflow; of nothing -inf."""
     given = floating(input)
     dims = dims_or_all("logsumexp", dim, len(given.shape))
-    if not given.shape:
+    if not given.shape and not given.tensor.dtype.is_complex:
         return given
     x = widened(given)
     (result,) = with_gradient((_logsumexp(x, dims),), (x,), _share_of_sum)

@@ -19,7 +19,7 @@ OUTER = {"passes": "graphc.passes", "runtime": "graphc.runtime"}
 # A folder may import itself and those to its right.
 BELOW: dict[str, set[str]] = {
     "ir": set(),
-    "ops": {"ir"},
+    "ops": {"ir", "kernel"},
     "kernel": {"ir"},
     "passes": {"ir", "ops", "kernel"},
     "codegen": {"ir", "kernel", "passes"},

@@ -15,13 +15,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
+from graphc.eager.follow import Unviewable, can_follow, follow
+from graphc.eager.program import Recipe, executable_for
 from graphc.frontend.executable import Executable
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
-from graphc.ops import build
+from graphc.ir.type import TensorType
+from graphc.ops import build, elementwise
 
 if TYPE_CHECKING:
     pass
@@ -30,6 +34,8 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 Needs: TypeAlias = "tuple[bool, ...]"
 
 _lock = threading.RLock()
+SMALL = 1 << 15
+"""Elements that one thread copies as quickly as several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,10 @@ class Backward:
         self.plan = plan
         self.needs = needs
         self._variants: dict[Needs, Variant] = {}
-        grads, reads, produces = self._differentiate(plan.differentiable)
+        grads, reads, produces = differentiate(plan.graph, needs, plan.differentiable)
         self.saved: tuple[Saved, ...] = reads
         """All that any variant reads."""
-        self._variants[plan.differentiable] = self._variant(grads, reads, produces)
+        self._variants[plan.differentiable] = self._variant(plan.differentiable, grads, reads, produces)
         self.number = next_number()
 
     def variant(self, given: Needs) -> Variant:
@@ -72,49 +78,69 @@ class Backward:
         found = self._variants.get(given)
         if found is None:
             with _lock:
-                found = self._variants[given] = self._variant(*self._differentiate(given))
+                made = differentiate(self.plan.graph, self.needs, given)
+                found = self._variants[given] = self._variant(given, *made)
         return found
 
-    def _variant(self, graph: Graph | None, reads: tuple[Saved, ...], produces: tuple[int, ...]) -> Variant:
+    def _variant(
+        self, given: Needs, graph: Graph | None, reads: tuple[Saved, ...], produces: tuple[int, ...]
+    ) -> Variant:
         positions = tuple(self.saved.index(each) for each in reads)
         if graph is None:
             return Variant(None, (), ())
-        return Variant(Plan(graph, f"{self.plan.name}Backward"), positions, produces)
+        recipe = self.plan.recipe
+        if recipe is not None:
+            recipe = Recipe(("backward", recipe.key, self.needs, given), recipe.types, self._rebuild(given, reads))
+        return Variant(Plan(graph, f"{self.plan.name}Backward", recipe), positions, produces)
 
-    def _differentiate(self, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
-        """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
-        # Late: importing graphc must be quick, and it needs no gradients.
-        from graphc.passes.autodiff import vjp
-        from graphc.passes.pipeline import parse_pipeline
+    def _rebuild(self, given: Needs, reads: tuple[Saved, ...]) -> Callable[[Sequence[TensorType]], Graph | None]:
+        """What builds the graph of the gradients for other sizes, if it reads the same values there."""
+        forward, needs = self.plan.recipe, self.needs
 
-        graph = self.plan.graph
-        wanted = [node for node, needed in zip(graph.inputs, self.needs) if needed]
-        cotangents = [
-            make_input(f"ct_{k}", output.tensor) if is_given and output.tensor.dtype.is_differentiable else None
-            for k, (output, is_given) in enumerate(zip(graph.outputs, given))
-        ]
-        found = iter(vjp(graph.outputs, wanted, cotangents))
-        gradients = {i: next(found) for i, needed in enumerate(self.needs) if needed}
-        if all(each is None for each in cotangents):
-            return None, (), ()
-        # An input without influence, as that of a step function, has a gradient of zeros.
-        filled = [build.zeros_like(graph.inputs[i]) if g is None else g for i, g in gradients.items()]
-        # An output that the gradient reads is taken as it is, not computed again; an output may be an input itself.
-        outputs = {
-            node: make_input(f"out_{k}", node.tensor) for k, node in enumerate(graph.outputs) if node.op is not INPUT
-        }
-        nodes = replace_nodes(filled, outputs)
-        sources: dict[Node, Saved] = {node: Saved("input", i) for i, node in enumerate(graph.inputs)}
-        sources |= {outputs[node]: Saved("output", k) for k, node in enumerate(graph.outputs) if node in outputs}
-        seeds = [each for each in cotangents if each is not None]
-        whole = Graph("backward", (*sources, *seeds), tuple(nodes))
-        whole = parse_pipeline("simplify").run(whole)
-        used = {operand for node in whole.nodes for operand in node.inputs} | set(whole.outputs)
-        # Passes keep the order of inputs, but may build them again.
-        kinds = [*sources.values(), *([None] * len(seeds))]
-        kept = [(node, kind) for node, kind in zip(whole.inputs, kinds) if kind is None or node in used]
-        reads = tuple(kind for _, kind in kept if kind is not None)
-        return Graph("backward", tuple(node for node, _ in kept), whole.outputs), reads, tuple(gradients)
+        def rebuild(types: Sequence[TensorType]) -> Graph | None:
+            assert forward is not None
+            graph = forward.build(types)
+            if graph is None:
+                return None
+            found, its_reads, _ = differentiate(graph, needs, given)
+            return found if its_reads == reads else None
+
+        return rebuild
+
+
+def differentiate(graph: Graph, needs: Needs, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
+    """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
+    # Late: importing graphc must be quick, and it needs no gradients.
+    from graphc.passes.autodiff import vjp
+    from graphc.passes.pipeline import parse_pipeline
+
+    wanted = [node for node, needed in zip(graph.inputs, needs) if needed]
+    cotangents = [
+        make_input(f"ct_{k}", output.tensor) if is_given and output.tensor.dtype.is_differentiable else None
+        for k, (output, is_given) in enumerate(zip(graph.outputs, given))
+    ]
+    found = iter(vjp(graph.outputs, wanted, cotangents))
+    gradients = {i: next(found) for i, needed in enumerate(needs) if needed}
+    if all(each is None for each in cotangents):
+        return None, (), ()
+    # An input without influence, as that of a step function, has a gradient of zeros.
+    filled = [build.zeros_like(graph.inputs[i]) if g is None else g for i, g in gradients.items()]
+    # An output that the gradient reads is taken as it is, not computed again; an output may be an input itself.
+    outputs = {
+        node: make_input(f"out_{k}", node.tensor) for k, node in enumerate(graph.outputs) if node.op is not INPUT
+    }
+    nodes = replace_nodes(filled, outputs)
+    sources: dict[Node, Saved] = {node: Saved("input", i) for i, node in enumerate(graph.inputs)}
+    sources |= {outputs[node]: Saved("output", k) for k, node in enumerate(graph.outputs) if node in outputs}
+    seeds = [each for each in cotangents if each is not None]
+    whole = Graph("backward", (*sources, *seeds), tuple(nodes))
+    whole = parse_pipeline("simplify").run(whole)
+    used = {operand for node in whole.nodes for operand in node.inputs} | set(whole.outputs)
+    # Passes keep the order of inputs, but may build them again.
+    kinds = [*sources.values(), *([None] * len(seeds))]
+    kept = [(node, kind) for node, kind in zip(whole.inputs, kinds) if kind is None or node in used]
+    reads = tuple(kind for _, kind in kept if kind is not None)
+    return Graph("backward", tuple(node for node, _ in kept), whole.outputs), reads, tuple(gradients)
 
 
 class Plan:
@@ -129,20 +155,27 @@ class Plan:
         "is_elementwise",
         "name",
         "number",
+        "recipe",
     )
 
-    def __init__(self, graph: Graph, name: str) -> None:
+    def __init__(self, graph: Graph, name: str, recipe: Recipe | None = None) -> None:
         self.graph = graph
+        self.recipe = recipe
+        """What builds the graph for other sizes, so that they can share native code."""
         self.name = name
         """That of the nodes that record it."""
         self.number = next_number()
-        self.differentiable: Needs = tuple(node.tensor.dtype.is_differentiable for node in graph.outputs)
+        self.differentiable: Needs = tuple(
+            node.tensor.dtype.is_differentiable and node.op is not elementwise.detach for node in graph.outputs
+        )
         """Which outputs can have a gradient."""
         self.is_elementwise = _is_elementwise(graph)
         """Whether each element of the result depends on the same element of each operand, after broadcasting."""
         self._executable: Executable | None = None
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
+        if can_follow(graph) and all(node.tensor.size <= SMALL for node in graph.outputs):  # type: ignore[operator]
+            self.fast = self._move
 
     @property
     def executable(self) -> Executable:
@@ -150,9 +183,17 @@ class Plan:
         if self._executable is None:
             with _lock:
                 if self._executable is None:
-                    self._executable = Executable.build(self.graph)
+                    self._executable = executable_for(self.graph, self.recipe)
                     self.fast = self._executable.fast
         return self._executable
+
+    def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
+        """A few elements moved: a copy by strides needs no code of its own."""
+        try:
+            return tuple(np.array(each, order="C") for each in follow(self.graph, *arrays))
+        except Unviewable:
+            self.fast = _not_yet
+            return None
 
     def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The outputs for these inputs; new arrays."""

@@ -12,6 +12,7 @@ from graphc.ops import (
     ordering,
     reduction,
     scan,
+    special,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "ordering",
     "reduction",
     "scan",
+    "special",
 ]

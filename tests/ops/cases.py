@@ -10,9 +10,10 @@ from __future__ import annotations
 from tests.ops.case import Case, assert_close
 from tests.ops.elementwise_cases import ELEMENTWISE
 from tests.ops.ordering_cases import ORDERING
+from tests.ops.special_cases import SPECIAL
 from tests.ops.tensor_cases import TENSOR
 
 __all__ = ["CASES", "Case", "assert_close"]
 
-CASES: tuple[Case, ...] = ELEMENTWISE + TENSOR + ORDERING
+CASES: tuple[Case, ...] = ELEMENTWISE + TENSOR + ORDERING + SPECIAL
 """Every case, op by op."""

@@ -19,7 +19,9 @@ constant and every 61st of the others (pairs: 10 million), in float64 among 2.7 
     sinh         1.62     1.63     tanh           1.26     2.51     rsqrt          1.50     1.50
     cosh         1.45     1.43     cbrt           0.51     0.51     reciprocal     0.50     0.50
 
-fmod, remainder and floor_divide are exact. float16 and bfloat16 are computed in float32 and rounded once.
+The functions of `gamma`, `gamma_sum`, `normal`, `bessel`, `modified_bessel` and `airy` are computed in float64.
+fmod, remainder and floor_divide are exact. Of the others, float16 and bfloat16 are computed in float32 and
+rounded once.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ from __future__ import annotations
 from typing import Final
 
 from graphc.kernel.formula import (
+    airy,
+    bessel,
     division,
     error_function,
     exponential,
+    gamma,
+    gamma_sum,
     hyperbolic,
     integer,
     inverse,
     logarithm,
+    modified_bessel,
+    normal,
     power,
     trigonometric,
 )
@@ -73,6 +81,30 @@ FORMULAS: Final[dict[str, Formula]] = {
         division.fmod,
         division.remainder,
         division.floor_divide,
+        gamma.lgamma,
+        gamma.digamma,
+        gamma.trigamma,
+        gamma_sum.zeta_rest,
+        gamma_sum.gamma_integrand,
+        gamma_sum.lower_gamma,
+        gamma_sum.upper_gamma,
+        normal.erfinv,
+        normal.erfcx,
+        normal.ndtri,
+        normal.log_ndtr,
+        bessel.bessel_j0,
+        bessel.bessel_j1,
+        bessel.bessel_y0,
+        bessel.bessel_y1,
+        modified_bessel.i0,
+        modified_bessel.i0e,
+        modified_bessel.i1,
+        modified_bessel.i1e,
+        modified_bessel.modified_bessel_k0,
+        modified_bessel.modified_bessel_k1,
+        modified_bessel.scaled_modified_bessel_k0,
+        modified_bessel.scaled_modified_bessel_k1,
+        airy.airy_ai,
         integer.multiply_high,
         integer.logical_not,
         integer.is_nan,

@@ -7,6 +7,7 @@ Chebyshev approximation of (1 + 2 x) exp(x^2) erfc(x), 1981). The polynomials ar
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from graphc.ir.dtype import f32, f64
@@ -165,3 +166,18 @@ def erfc(x: Number) -> Number:
     product, product_low = fast_two_sum(g, fma(g, p, fma(g_low, p, g_low)))
     y = scale(fma(product, inverse, product_low * inverse), n)
     return choose(x < 0.0, 2.0 - y, y)
+
+
+_ASYMPTOTIC: Final = (-0.5, 0.75, -1.875, 6.5625, -29.53125, 162.421875, -1055.7421875)
+"""P with e^(x^2) erfc(x) = (1 + P(1 / x^2) / x^2) / (x sqrt(pi)) from 25 on: the product of odd numbers over (-2)^k."""
+_ASYMPTOTIC_FROM: Final = 25.0
+
+
+def scaled_erfc(x: Number) -> Number:
+    """e^(x^2) erfc(x) for float64 x >= 0."""
+    inverse = 1.0 / (x + _CENTER)
+    near = polynomial((x - _CENTER) * inverse, _ERFC[x.dtype]) * inverse
+    inverse = 1.0 / x
+    square = inverse * inverse
+    far = fma(square, polynomial(square, _ASYMPTOTIC), 1.0) * inverse * (1.0 / math.sqrt(math.pi))
+    return choose(x < _ASYMPTOTIC_FROM, near, far)

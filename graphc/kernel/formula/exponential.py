@@ -88,6 +88,12 @@ def expm1_reduced(r: Number) -> Number:
     return fma(r * r, polynomial(r, _EXPM1[r.dtype]), r)
 
 
+def minus_expm1(x: Number) -> Number:
+    """exp(x) - 1 - x, right to the last bits also near 0."""
+    near = x * x * polynomial(x, _EXPM1[x.dtype])
+    return choose(abs(x) < 0.34, near, x.apply("expm1") - x)
+
+
 def power_of_two(n: Number) -> Number:
     """2^n for whole n between the least and the greatest exponent of a normal number."""
     form = n.format

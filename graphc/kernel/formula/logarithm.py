@@ -155,3 +155,10 @@ def log1p_twofold(x: Number, x_low: Number | None) -> Number:
 def log1p(x: Number) -> Number:
     """log(1 + x)."""
     return choose(abs(x) < _LOG1P_LINEAR[x.dtype], x, log1p_twofold(x, None))
+
+
+def minus_log1p(x: Number) -> Number:
+    """x - log(1 + x) for float64 x >= -1, right to the last bits also near 0."""
+    s = x / (x + 2.0)
+    near = fma(x, s, -(s * s * s) * polynomial(s * s, _ATANH))
+    return choose(abs(x) < 0.25, near, x - x.apply("log1p"))

@@ -228,6 +228,11 @@ def polynomial(x: Number, coefficients: Sequence[float]) -> Number:
     return total
 
 
+def on_interval(x: Number, low: float, high: float) -> Number:
+    """x moved so that -1 stands for `low` and 1 for `high`: the variable of polynomials by Chebyshev's nodes."""
+    return fma(x, 2.0 / (high - low), -(high + low) / (high - low))
+
+
 def two_product(a: Number, b: Number | float) -> tuple[Number, Number]:
     """The product, rounded, and what rounding left out."""
     product = a * b
@@ -258,5 +263,19 @@ def formula(rule: Callable[..., Number]) -> Formula:
             return rule(*numbers).scalar
         result = rule(*(x.cast(f32) if x.dtype is given else x for x in numbers))
         return (result.cast(given) if result.dtype is f32 else result).scalar
+
+    return run
+
+
+def double_formula(rule: Callable[..., Number]) -> Formula:
+    """Make a rule over float64 numbers one over a builder's scalars of any float dtype, rounded at the end.
+
+    For functions too rare, or too long, to have coefficients of their own in float32.
+    """
+
+    @wraps(rule)
+    def run(builder: Arithmetic, *operands: Scalar) -> Scalar:
+        given = operands[0].dtype
+        return rule(*(Number(builder, x).cast(f64) for x in operands)).cast(given).scalar
 
     return run

@@ -82,6 +82,20 @@ class Launcher:
         self._fast_path: _FastPath = _NativePath(self) if _is_native(native) else _PythonPath(self)
         self.fast: Callable[..., Result | None] = self._fast_path.call
 
+    def another(self) -> Launcher:
+        """A launcher of the same program, whose `fast` expects sizes of its own."""
+        return Launcher(
+            self._entry,
+            self._inputs,
+            self._outputs,
+            constants=self._constants,
+            words=self._plain_words,
+            sizes=self._sizes,
+            arena_bytes=self._arena_bytes,
+            release_lock=self._releases_lock,
+            native=isinstance(self._fast_path, _NativePath),
+        )
+
     def run(self, arrays: Sequence[AnyArray], sizes: Mapping[str, int]) -> Result:
         """Run on arrays of the right dtypes and sizes, C-contiguous and aligned, where `sizes` are their symbols."""
         values = {symbol.name: sizes[symbol.name] for symbol in self._sizes}

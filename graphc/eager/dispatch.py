@@ -12,12 +12,15 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
+from graphc.eager.program import Recipe
 from graphc.eager.record import Source, record
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.frontend.entry import ALIASES, explain
@@ -31,6 +34,8 @@ from graphc.ir.type import TensorType
 from graphc.ops.function import Function, functions
 
 _lock = threading.RLock()
+MOST_CALLS = 4096
+"""Plans that one function remembers; then all are forgotten."""
 _NUMBERS = {int: i64, float: f64, complex: c128}
 _PLAIN = frozenset((0, 1, 2, 3, -1, -2, 0.5, -0.5))
 """Values of parameters such as exponents and factors that have better code of their own."""
@@ -48,6 +53,15 @@ class Call:
         self.constants = constants
         """Leaves of the result that are plain values; an output stands where there is OUTPUT."""
         self.fill = None if structure.kind is None else structure.fill
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """An argument that is an input of the plan."""
+
+    type: TensorType
+    is_weak: bool
+    """Whether it stands for a Python number."""
 
 
 OUTPUT = object()
@@ -180,22 +194,47 @@ class EagerFunction:
             _scan(value, lifted.get(ALIASES.get(name, name)), key, sources)
 
     def _make(self, key: tuple[object, ...], args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
-        inputs: list[Node] = []
+        slots: list[Slot] = []
         names, rest = self._parameters, self._rest
-        given = []
+        given: list[object] = []
         for position, value in enumerate(args):
             index = position if rest is None or position < rest else rest
             lift = self._lifted.get(names[index]) if index < len(names) else None
-            given.append(_to_node(value, lift, inputs))
-        named = {}
+            given.append(_to_slots(value, lift, slots))
+        named: dict[str, object] = {}
         for name, value in kwargs.items():
             known = name if name in names else ALIASES.get(name, name)
-            named[known] = _to_node(value, self._lifted.get(known), inputs)
+            named[known] = _to_slots(value, self._lifted.get(known), slots)
+        types = tuple(slot.type for slot in slots)
+        graph, structure, constants = self._build(given, named, slots, types)
+
+        def rebuild(types: Sequence[TensorType]) -> Graph | None:
+            graph, its_structure, its_constants = self._build(given, named, slots, types)
+            return graph if (its_structure, its_constants) == (structure, constants) else None
+
+        name = backward_name(self.entry.name, args, kwargs)
+        # The key without sizes: a tuple in it is a shape, as other tuples are there by their entries.
+        sizeless = tuple(tuple if type(each) is tuple else each for each in key)
+        plan = Plan(graph, name, Recipe((self.entry.name, sizeless), types, rebuild))
+        call = Call(plan, structure, constants)
+        with _lock:
+            if len(self._calls) >= MOST_CALLS:
+                self._calls.clear()
+            return self._calls.setdefault(key, call)
+
+    def _build(
+        self, given: Sequence[object], named: dict[str, object], slots: list[Slot], types: Sequence[TensorType]
+    ) -> tuple[Graph, Structure, tuple[object, ...]]:
+        """The entry's graph for inputs of these types, and how its outputs make the result."""
+        inputs = [_input(index, type, slot.is_weak) for index, (slot, type) in enumerate(zip(slots, types))]
+        nodes = dict(zip(slots, inputs))
+        args = [_with_nodes(each, nodes) for each in given]
+        kwargs = {name: _with_nodes(each, nodes) for name, each in named.items()}
         with using(None):  # the tape is shared by all calls of this kind, wherever they stand
             try:
-                built = self.entry.build(*given, **named)
+                built = self.entry.build(*args, **kwargs)
             except Exception as error:
-                cause = explain(self.entry, error, tuple(given), named)
+                cause: GraphcError | None = explain(self.entry, error, tuple(args), kwargs)
                 if cause is None:
                     raise
                 if isinstance(error, TypeError) and not isinstance(error, GraphcError):
@@ -204,10 +243,7 @@ class EagerFunction:
         leaves, structure = flatten(built)
         outputs = tuple(leaf for leaf in leaves if isinstance(leaf, Node))
         constants = tuple(OUTPUT if isinstance(leaf, Node) else leaf for leaf in leaves)
-        plan = Plan(Graph(self.name, tuple(inputs), outputs), backward_name(self.entry.name, args, kwargs))
-        call = Call(plan, structure, constants)
-        with _lock:
-            return self._calls.setdefault(key, call)
+        return Graph(self.name, tuple(inputs), outputs), structure, constants
 
 
 def _filled(call: Call, results: list[Tensor]) -> object:
@@ -249,30 +285,41 @@ def _scan(value: object, lift: bool | None, key: list[object], sources: list[Sou
     key += (kind, value)
 
 
-def _to_node(value: object, lift: bool | None, inputs: list[Node]) -> object:
-    """The argument as the builder takes it; walks as `_scan` does."""
+def _to_slots(value: object, lift: bool | None, slots: list[Slot]) -> object:
+    """The argument with slots in place of what a plan computes with; walks as `_scan` does."""
     if isinstance(value, Tensor):
         array = value._array
-        return _input(inputs, TensorType(array.shape, to_dtype(array.dtype)))
+        slots.append(Slot(TensorType(array.shape, to_dtype(array.dtype)), False))
+        return slots[-1]
     kind = type(value)
     if kind in _NUMBERS and _is_lifted(value, lift):
-        return _input(inputs, TensorType((), _NUMBERS[kind]), is_weak=True)
+        slots.append(Slot(TensorType((), _NUMBERS[kind]), True))
+        return slots[-1]
     if isinstance(value, list | tuple):
-        found = [_to_node(each, lift, inputs) for each in value]
+        found = [_to_slots(each, lift, slots) for each in value]
         return tuple(found) if isinstance(value, tuple) else found
     if isinstance(value, slice):
-        return slice(*(_to_node(each, None, inputs) for each in (value.start, value.stop, value.step)))
+        return slice(*(_to_slots(each, None, slots) for each in (value.start, value.stop, value.step)))
     if isinstance(value, np.ndarray | np.generic):
-        return _to_node(_from_numpy(value), lift, inputs)
+        return _to_slots(_from_numpy(value), lift, slots)
     return value
 
 
-def _input(inputs: list[Node], type: TensorType, is_weak: bool = False) -> Node:
-    node = make_input(f"x{len(inputs)}", type)
-    if is_weak:
-        node = Node(INPUT, (), (*node.attributes, ("weak", True)), type, node.location)
-    inputs.append(node)
-    return node
+def _with_nodes(value: object, nodes: dict[Slot, Node]) -> object:
+    """The argument as the builder takes it."""
+    if isinstance(value, Slot):
+        return nodes[value]
+    if isinstance(value, list | tuple):
+        found = [_with_nodes(each, nodes) for each in value]
+        return tuple(found) if isinstance(value, tuple) else found
+    if isinstance(value, slice):
+        return slice(*(_with_nodes(each, nodes) for each in (value.start, value.stop, value.step)))
+    return value
+
+
+def _input(index: int, type: TensorType, is_weak: bool) -> Node:
+    node = make_input(f"x{index}", type)
+    return Node(INPUT, (), (*node.attributes, ("weak", True)), type, node.location) if is_weak else node
 
 
 def _is_lifted(value: object, lift: bool | None) -> bool:

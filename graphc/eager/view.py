@@ -8,21 +8,21 @@ write into the history of the base.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from numpy.lib.stride_tricks import as_strided
+from dataclasses import dataclass
 
 from graphc.eager.dispatch import _filled, function_of
+from graphc.eager.follow import Unviewable, follow
 from graphc.eager.mode import MODE, enable_grad
 from graphc.eager.node import GradNode, PlanNode
 from graphc.eager.plan import Plan
 from graphc.eager.record import record
 from graphc.eager.tensor import AnyArray, AutogradMeta, Replay, Tensor, ViewInfo, meta_of, wrap_shared
+from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError
-from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.replace import inline
+from graphc.ir.type import TensorType
 from graphc.ops import build
 from graphc.ops import elementwise as ew
 
@@ -37,10 +37,6 @@ MAYBE_VIEWS = frozenset("reshape flatten ravel reshape_as".split())
 _MULTIPLE = frozenset("split chunk unbind tensor_split hsplit vsplit dsplit split_with_sizes".split())
 
 
-class _Unviewable(Exception):
-    """No strides give the result."""
-
-
 def view_function(name: str) -> Callable[..., object]:
     """The eager form of a table entry that gives views."""
     function = function_of(name)
@@ -53,7 +49,7 @@ def view_function(name: str) -> Callable[..., object]:
         assert isinstance(base, Tensor)
         try:
             arrays = follow(call.plan.graph, base._array)
-        except _Unviewable:
+        except Unviewable:
             if may_copy:
                 return function(*args, **kwargs)
             raise ArgumentError(
@@ -71,13 +67,22 @@ def view_function(name: str) -> Callable[..., object]:
 def make_view(base: Tensor, array: AnyArray, plan: Plan, index: int = 0, is_multiple: bool = False) -> Tensor:
     """A view of a tensor with this array, which the plan's output describes; not recorded yet."""
 
-    def replay(tensor: Tensor) -> Tensor:
-        outputs = follow(plan.graph, tensor._array)
-        results = [wrap_shared(each, tensor._storage) for each in outputs]
-        record(plan, [tensor], results)
-        return results[index]
+    return share(base, array, Step(plan, index), is_multiple)
 
-    return share(base, array, replay, is_multiple)
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step from the base to a view: an output of a plan that only renames elements."""
+
+    plan: Plan
+    index: int
+
+    def __call__(self, tensor: Tensor) -> Tensor:
+        """The view of another such tensor, recorded."""
+        outputs = follow(self.plan.graph, tensor._array)
+        results = [wrap_shared(each, tensor._storage) for each in outputs]
+        record(self.plan, [tensor], results)
+        return results[self.index]
 
 
 def share(base: Tensor, array: AnyArray, replay: Replay, is_multiple: bool = False) -> Tensor:
@@ -150,14 +155,26 @@ def _adopt(node: GradNode | None, index: int, tensor: Tensor) -> None:
                 each.array, each.storage, each.version = tensor._array, tensor._storage, tensor._storage.version
 
 
+MOST_PLANS = 1024
+_scatter_plans: dict[tuple[object, ...], Plan] = {}
+
+
 def _scatter_plan(base: Tensor, replay: Sequence[Replay], written: Tensor) -> Plan:
     """base with the values of a view replaced: what a write to the view makes of its base."""
-    from graphc.ir.dtype import dtype as to_dtype
-    from graphc.ir.replace import inline
-    from graphc.ir.type import TensorType
+    chain = _chain(base, replay)
+    steps = tuple((plan.number, index) for plan, index in chain)
+    key = (base._array.shape, base._array.dtype, written._array.shape, written._array.dtype, steps)
+    found = _scatter_plans.get(key)
+    if found is None:
+        if len(_scatter_plans) >= MOST_PLANS:
+            _scatter_plans.clear()
+        found = _scatter_plans[key] = _make_scatter_plan(base, chain, written)
+    return found
+
+
+def _make_scatter_plan(base: Tensor, chain: Sequence[tuple[Plan, int]], written: Tensor) -> Plan:
     from graphc.passes.autodiff import vjp  # late: importing graphc must be quick, and it needs no gradients
 
-    chain = _chain(base, replay)
     dtype = to_dtype(base._array.dtype)
     whole = make_input("base", TensorType(base._array.shape, dtype))
     value = make_input("value", TensorType(written._array.shape, to_dtype(written._array.dtype)))
@@ -174,6 +191,8 @@ def _scatter_plan(base: Tensor, replay: Sequence[Replay], written: Tensor) -> Pl
 
 def _chain(base: Tensor, replay: Sequence[Replay]) -> list[tuple[Plan, int]]:
     """The plans of the steps of a view, and which output each takes."""
+    if all(isinstance(step, Step) for step in replay):
+        return [(step.plan, step.index) for step in replay if isinstance(step, Step)]
     found: list[tuple[Plan, int]] = []
     current = wrap_shared(base._array, base._storage)
     current._meta = AutogradMeta(True)
@@ -185,93 +204,3 @@ def _chain(base: Tensor, replay: Sequence[Replay]) -> list[tuple[Plan, int]]:
             assert isinstance(meta.node, PlanNode)
             found.append((meta.node.backward.plan, meta.index))
     return found
-
-
-def follow(graph: Graph, array: AnyArray) -> list[AnyArray]:
-    """The outputs of a graph that only renames elements of its first input, as views of an array."""
-    values: dict[Node, AnyArray] = {}
-    for node in graph.nodes:
-        if node.op is INPUT:
-            if not values:
-                values[node] = array
-            continue
-        rule = _RULES.get(node.op.name)
-        if rule is None:
-            raise _Unviewable
-        values[node] = rule(values[node.inputs[0]], **node.keywords)
-    return [values[node] if node.op is not INPUT else array[...] for node in graph.outputs]
-
-
-def _reshape(x: AnyArray, shape: Sequence[int]) -> AnyArray:
-    if x.flags.c_contiguous:
-        return x.reshape(shape)
-    strides = strides_of_view(x.shape, x.strides, shape, x.itemsize)
-    if strides is None:
-        raise _Unviewable
-    return as_strided(x, shape, strides)
-
-
-def strides_of_view(
-    shape: Sequence[int], strides: Sequence[int], wanted: Sequence[int], itemsize: int
-) -> tuple[int, ...] | None:
-    """The strides with which memory of this shape and these strides has the wanted shape; None if there are none.
-
-    Axes that follow each other in memory are one piece; each piece must be covered by whole axes of the wanted shape.
-    """
-    if math.prod(shape) == 0:
-        if tuple(shape) == tuple(wanted):
-            return tuple(strides)
-        result, step = [], itemsize
-        for size in reversed(wanted):
-            result.append(step)
-            step *= max(size, 1)
-        return tuple(reversed(result))
-    result = [0] * len(wanted)
-    at = len(wanted) - 1
-    piece, elements, wanted_elements = strides[-1] if strides else itemsize, 1, 1
-    for axis in range(len(shape) - 1, -1, -1):
-        elements *= shape[axis]
-        ends = axis == 0 or (shape[axis - 1] != 1 and strides[axis - 1] != elements * piece)
-        if not ends:
-            continue
-        while at >= 0 and (wanted_elements < elements or wanted[at] == 1):
-            result[at] = wanted_elements * piece
-            wanted_elements *= wanted[at]
-            at -= 1
-        if wanted_elements != elements:
-            return None
-        if axis > 0:
-            piece, elements, wanted_elements = strides[axis - 1], 1, 1
-    if not shape:
-        return (itemsize,) * len(wanted)
-    return tuple(result) if at == -1 else None
-
-
-def _broadcast(x: AnyArray, shape: Sequence[int]) -> AnyArray:
-    strides = [0 if n != m else stride for n, m, stride in zip(x.shape, shape, x.strides)]
-    return as_strided(x, shape, strides)
-
-
-def _slice(x: AnyArray, start: Sequence[int], stop: Sequence[int], step: Sequence[int]) -> AnyArray:
-    return x[tuple(slice(*each) for each in zip(start, stop, step))]
-
-
-def _window(
-    x: AnyArray, axes: Sequence[int], size: Sequence[int], stride: Sequence[int], dilation: Sequence[int]
-) -> AnyArray:
-    shape, strides = list(x.shape), list(x.strides)
-    for axis, k, s, d in zip(axes, size, stride, dilation):
-        shape[axis] = (x.shape[axis] - d * (k - 1) - 1) // s + 1
-        strides[axis] = x.strides[axis] * s
-        shape.append(k)
-        strides.append(x.strides[axis] * d)
-    return as_strided(x, shape, strides)
-
-
-_RULES: dict[str, Callable[..., Any]] = {
-    "reshape": _reshape,
-    "permute": lambda x, axes: x.transpose(axes),
-    "broadcast": _broadcast,
-    "slice": _slice,
-    "window": _window,
-}

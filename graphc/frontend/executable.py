@@ -26,6 +26,7 @@ from graphc.ir.dtype import Kind
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, IndexOutOfRange, MemoryExceeded, describe
 from graphc.ir.graph import Graph, Node, set_compiler
+from graphc.ir.interpret import evaluate_graph
 from graphc.ir.location import Location
 from graphc.ir.replace import inline
 from graphc.ir.sizes import bind_sizes, check_arguments
@@ -68,6 +69,9 @@ def make_program(fused: Graph) -> Program:
 
 MOST_REMEMBERED = 1024
 """Shapes of arguments that are known to fit; with symbolic sizes there may be any number."""
+MOST_INTERPRETED = 200
+"""Nodes of graphs that are run again, slowly, to find out which value was refused."""
+
 MOST_BYTES = 1 << 47
 """Of one tensor: what a process can address on today's machines."""
 
@@ -179,7 +183,7 @@ class Executable:
                 return self._inline(inputs)
             result = self._run_slowly(inputs)
         if not isinstance(result, tuple):
-            self._raise(result)
+            self._raise(result, inputs)
         return result[0] if self.fill is None else self.fill(result)
 
     def _inputs(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> list[object]:
@@ -245,16 +249,26 @@ class Executable:
             nodes.append(given)
         return self._results.fill([SymbolicTensor(node) for node in inline(self.graph, nodes)])
 
-    def _raise(self, code: object) -> NoReturn:
+    def _raise(self, code: object, inputs: Sequence[object]) -> NoReturn:
         """Turn the code of a failed check into its error."""
         for site in self.program.checks:
             if site.code == code:
                 if site.is_host:
                     raise host_error(site.location)
-                raise IndexOutOfRange(
+                raise self._refusal(inputs) or IndexOutOfRange(
                     site.message, location=site.location, hint="an index counts from 0, or from -1 backwards"
                 )
         raise AssertionError(f"the program ended with the unknown code {code}")
+
+    def _refusal(self, inputs: Sequence[object]) -> GraphcError | None:
+        """The error as the interpreter raises it, which names the value; None for graphs too large to run again."""
+        if len(self.graph.nodes) > MOST_INTERPRETED:
+            return None
+        try:
+            evaluate_graph(self.graph, self._arrays(inputs))
+        except IndexOutOfRange as error:
+            return error
+        return None
 
 
 def host_error(location: Location | None) -> BaseException:

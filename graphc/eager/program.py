@@ -1,0 +1,112 @@
+"""Native code for plans: for the sizes at hand at first, for all sizes once the same operation came with others.
+
+In: a plan's graph and a `Recipe`, which can build it again for symbolic sizes. Out: an `Executable`. Sizes that are
+equal stay equal, and sizes of 0 and 1 stay numbers: what is left of a key after that is its pattern. The first plans of
+a pattern have code of their own; the next makes a program whose sizes are symbols, which serves all that follow.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+from graphc.frontend.executable import Executable
+from graphc.ir.dim import Size, symbol, symbols
+from graphc.ir.errors import GraphcError
+from graphc.ir.graph import Graph
+from graphc.ir.location import using
+from graphc.ir.sizes import bind_sizes, fix_sizes
+from graphc.ir.type import TensorType
+
+OWN_PROGRAMS = 2
+"""Plans of one pattern that have code for their sizes alone."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recipe:
+    """How a plan's graph comes from the types of a call."""
+
+    key: Hashable
+    """All that it depends on besides sizes."""
+    types: tuple[TensorType, ...]
+    """Those of the call's inputs; the plan's own may be others."""
+    build: Callable[[Sequence[TensorType]], Graph | None]
+    """The graph for other sizes; None where it would not be the same operation."""
+
+
+def pattern_of(types: Sequence[TensorType]) -> tuple[TensorType, ...]:
+    """The types with symbols for sizes above 1, one for each number."""
+    names: dict[object, Size] = {}
+    found: list[TensorType] = []
+    for type in types:
+        shape: list[Size] = []
+        for size in type.shape:
+            if isinstance(size, int) and size > 1:
+                size = names.setdefault(size, symbol(f"n{len(names)}", 2))
+            shape.append(size)
+        found.append(type.with_shape(tuple(shape)))
+    return tuple(found)
+
+
+class _Pattern:
+    """What is known of one operation with one pattern of sizes."""
+
+    __slots__ = ("count", "executable", "is_tried")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_tried = False
+        self.executable: Executable | None = None
+
+
+_patterns: dict[Hashable, _Pattern] = {}
+_lock = threading.RLock()
+
+
+def executable_for(graph: Graph, recipe: Recipe | None) -> Executable:
+    """Native code for the graph."""
+    if recipe is None or not any(isinstance(size, int) and size > 1 for type in recipe.types for size in type.shape):
+        return Executable.build(graph)
+    types = pattern_of(recipe.types)
+    key = (recipe.key, types)
+    with _lock:
+        pattern = _patterns.setdefault(key, _Pattern())
+        pattern.count += 1
+        if pattern.count > OWN_PROGRAMS and not pattern.is_tried:
+            pattern.is_tried = True
+            pattern.executable = _general(recipe, types)
+    if pattern.executable is not None and _fits(pattern.executable, graph):
+        return pattern.executable.bound()
+    return Executable.build(graph)
+
+
+def _general(recipe: Recipe, types: Sequence[TensorType]) -> Executable | None:
+    """A program for all sizes; None where the operation has to know them."""
+    try:
+        with using(None):
+            graph = recipe.build(types)
+        return None if graph is None or not _knows_its_sizes(graph) else Executable.build(graph)
+    except GraphcError:  # a size that must be a number
+        return None
+
+
+def _knows_its_sizes(graph: Graph) -> bool:
+    """Whether all symbols are sizes of inputs: the gradient of a sum is as large as its operand, which isn't read."""
+    given = set(graph.sizes)
+    return all(set(symbols(size)) <= given for node in graph.nodes for size in node.shape)
+
+
+def _fits(executable: Executable, graph: Graph) -> bool:
+    """Whether the program computes this graph: for these sizes it must give the same types."""
+    general = executable.graph
+    if len(general.inputs) != len(graph.inputs) or len(general.outputs) != len(graph.outputs):
+        return False
+    try:
+        values = bind_sizes(general, [node.shape for node in graph.inputs])  # type: ignore[misc]  # they are numbers
+        fixed = fix_sizes(Graph(general.name, general.inputs, general.outputs), values)
+    except GraphcError:
+        return False
+    return all(
+        a.type == b.type for a, b in zip((*fixed.inputs, *fixed.outputs), (*graph.inputs, *graph.outputs), strict=True)
+    )

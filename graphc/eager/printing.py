@@ -67,11 +67,11 @@ def set_printoptions(
 ) -> None:
     """Set how tensors print, in the whole process: first all of a profile, then each option given.
 
-    `profile` is "default", "short" or "full" (no summary), in any case. `sci_mode` is set by every call: None means
+    `profile` is "default", "short" or "full" (no summary). `sci_mode` is set by every call: None means
     that the values decide. A name that is no profile changes nothing by itself.
     """
     global _options
-    base = PROFILES.get(profile.lower(), _options) if profile is not None else _options
+    base = PROFILES.get(profile, _options) if profile is not None else _options
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
     changes = {name: value for name, value in given.items() if value is not None}
     _options = replace(base, **changes, sci_mode=sci_mode)  # type: ignore[arg-type]  # each has its field's type

@@ -65,6 +65,8 @@ class Size(tuple[int, ...]):
         return Size.trusted(tuple.__add__(Size(other), self))
 
     def __mul__(self, count: SupportsIndex, /) -> Size:
+        if isinstance(count, float):
+            raise SignatureError("can't multiply sequence by non-int of type 'float'", hint="repeat a whole number")
         return Size.trusted(tuple.__mul__(self, count))
 
     __rmul__ = __mul__

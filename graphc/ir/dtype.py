@@ -239,10 +239,14 @@ def set_default_dtype(d: object, /) -> None:
     Raises SignatureError for anything that is no dtype, and for a dtype of another kind.
     """
     global _default
+    message = "only floating-point types are supported as the default type"
+    hint = "such as float32 or float64"
     if not isinstance(d, DType):
-        raise SignatureError("invalid dtype object: only floating-point types are supported as the default type")
+        raise SignatureError(f"invalid dtype object: {message}", hint=hint)
     if not d.is_floating_point:
-        raise SignatureError("only floating-point types are supported as the default type")
+        raise SignatureError(message, hint=hint)
+    if d.is_storage_only:
+        raise SignatureError(f"couldn't find storage object {d.scalar}Storage", hint=hint)
     if d is not _default:
         _default = d
         for callback in _on_change:

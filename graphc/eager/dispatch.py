@@ -71,7 +71,7 @@ NO_PLAN = Plan(Graph("none", (), ()), "")
 class EagerFunction:
     """A table entry, called on tensors."""
 
-    __slots__ = ("_calls", "_lifted", "_one", "_parameters", "_rest", "_two", "_with_number", "entry", "name")
+    __slots__ = ("_calls", "_lifted", "_one", "_parameters", "_rest", "_two", "_twos", "_with_number", "entry", "name")
 
     def __init__(self, entry: Function) -> None:
         self.entry = entry
@@ -90,6 +90,7 @@ class EagerFunction:
         # the one before, and `fast` itself sees whether its arrays fit.
         self._one: Plan = NO_PLAN
         self._two: Plan = NO_PLAN
+        self._twos: dict[tuple[object, ...], Plan] = {}
         self._with_number: tuple[type, Plan] = (float, NO_PLAN)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
@@ -100,9 +101,14 @@ class EagerFunction:
                 if type(a) is Tensor:
                     kind = type(b)
                     if kind is Tensor:
+                        x, y = a._array, b._array
                         plan = self._two
-                        outputs = plan.fast(a._array, b._array)
+                        outputs = plan.fast(x, y)
+                        if type(outputs) is not tuple:
+                            plan = self._twos.get((x.shape, y.shape, x.dtype, y.dtype), NO_PLAN)
+                            outputs = plan.fast(x, y)
                         if type(outputs) is tuple:
+                            self._two = plan
                             result = wrap(outputs[0])
                             if a._meta is not None or b._meta is not None:
                                 record(plan, args, (result,))
@@ -136,7 +142,10 @@ class EagerFunction:
         if kinds == [Tensor]:
             self._one = call.plan
         elif kinds == [Tensor, Tensor]:
-            self._two = call.plan
+            if len(self._twos) >= MOST_CALLS:
+                self._twos.clear()
+            x, y = (source._array for source in sources if isinstance(source, Tensor))
+            self._two = self._twos[x.shape, y.shape, x.dtype, y.dtype] = call.plan
         elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
             if self._lifted.get(self._parameters[1]):  # all its numbers are inputs
                 self._with_number = kinds[1], call.plan

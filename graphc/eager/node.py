@@ -220,9 +220,9 @@ class PlanNode(GradNode):
     __slots__ = ("backward", "saved")
 
     def __init__(
-        self, backward: Backward, edges: tuple[Edge | None, ...], saved: list[SavedValue], outputs: Sequence[AnyArray]
+        self, backward: Backward, edges: tuple[Edge | None, ...], saved: list[SavedValue], outputs: int
     ) -> None:
-        super().__init__(edges, len(outputs))
+        super().__init__(edges, outputs)
         self.backward = backward
         self.saved = saved
 

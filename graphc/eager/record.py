@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.eager.mode import MODE
-from graphc.eager.node import PlanNode, SavedValue, edge_of, node_type
+from graphc.eager.node import Edge, PlanNode, SavedValue, edge_of, node_type
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, wrap
 
@@ -40,16 +40,24 @@ def record(
     """
     if not MODE.grad:
         return None
-    needs = tuple([isinstance(each, Tensor) and each.requires_grad for each in sources])
-    if True not in needs:
+    edges: list[Edge | None] = []
+    needed: list[bool] = []
+    for source in sources:
+        meta = source._meta if isinstance(source, Tensor) else None
+        if meta is None or not meta.requires_grad:
+            edges.append(None)
+            needed.append(False)
+            continue
+        needed.append(True)
+        is_plain = meta.node is not None and meta.view is None
+        edges.append((meta.node, meta.index) if is_plain else edge_of(source))  # type: ignore[arg-type]  # see is_plain
+    if True not in needed or True not in plan.differentiable:
         return None
-    if True not in plan.differentiable:
-        return None
+    needs = tuple(needed)
     backward = plan.backward(needs)
-    edges = tuple([edge_of(each) if needed else None for each, needed in zip(sources, needs)])
     kind = node_type(name or plan.name)
     saved: list[SavedValue] = []
-    node = kind(backward, edges, saved, [each._array for each in results])
+    node = kind(backward, tuple(edges), saved, len(results))
     for each in backward.saved:
         if each.source == "input":
             saved.append(_of_input(sources[each.index], edges[each.index], each.index == overwrites))

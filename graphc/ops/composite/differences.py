@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from graphc.ir.dim import Size
 from graphc.ir.dtype import bool_
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.errors import ArgumentError, DimensionError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
@@ -59,7 +59,8 @@ def trapezoid(y: Node, x: Node | None = None, *, dx: Operand = 1, dim: int = -1)
     """The integral along `dim` by the trapezoid rule, of samples at x or dx apart."""
     areas = _areas("trapezoid", y, x, dx, dim)
     if areas is None:
-        return build.constant(0, y.tensor.dtype, tuple(s for a, s in enumerate(y.shape) if a != dim % len(y.shape)))
+        axis = dim % len(y.shape)
+        return build.constant(0, y.tensor.dtype, tuple(size for a, size in enumerate(y.shape) if a != axis))
     return build.cast_to(reduction.sum_(areas, axes=(normal_dim("trapezoid", dim, len(y.shape)),)), areas.tensor.dtype)
 
 
@@ -75,7 +76,9 @@ def cumulative_trapezoid(y: Node, x: Node | None = None, *, dx: Operand = 1, dim
 def _areas(name: str, y: Node, x: Node | None, dx: Operand, dim: int) -> Node | None:
     """What lies between each sample and the next; None where there are no samples."""
     if not y.shape:
-        return None
+        raise DimensionError(
+            f"Dimension specified as {dim} but tensor has no dimensions", hint=f"{name}: unsqueeze it first"
+        )
     axis = normal_dim(name, dim, len(y.shape))
     size = y.shape[axis]
     if size == 0:

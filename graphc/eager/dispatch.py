@@ -25,7 +25,7 @@ from graphc.eager.record import Source, record
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.frontend.entry import ALIASES, explain
 from graphc.frontend.tree import Structure, flatten
-from graphc.ir.dtype import c128, f64, i64
+from graphc.ir.dtype import c128, f64, get_default_dtype, i64, when_default_changes
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import GraphcError, SignatureError
 from graphc.ir.graph import INPUT, Graph, Node, make_input
@@ -64,6 +64,7 @@ class Slot:
     """Whether it stands for a Python number."""
 
 
+_ALL: list[EagerFunction] = []
 OUTPUT = object()
 NO_PLAN = Plan(Graph("none", (), ()), "")
 
@@ -92,6 +93,14 @@ class EagerFunction:
         self._two: Plan = NO_PLAN
         self._twos: dict[tuple[object, ...], Plan] = {}
         self._with_number: tuple[type, Plan] = (float, NO_PLAN)
+        _ALL.append(self)
+
+    def forget(self) -> None:
+        """Forget all plans: something that graphs depend on besides arguments has changed."""
+        self._calls.clear()
+        self._twos.clear()
+        self._one = self._two = NO_PLAN
+        self._with_number = (float, NO_PLAN)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """Compute, and record if a gradient may be asked for."""
@@ -224,7 +233,7 @@ class EagerFunction:
         name = backward_name(self.entry.name, args, kwargs)
         # The key without sizes: a tuple in it is a shape, as other tuples are there by their entries.
         sizeless = tuple(tuple if type(each) is tuple else each for each in key)
-        plan = Plan(graph, name, Recipe((self.entry.name, sizeless), types, rebuild))
+        plan = Plan(graph, name, Recipe((self.entry.name, get_default_dtype(), sizeless), types, rebuild))
         call = Call(plan, structure, constants)
         with _lock:
             if len(self._calls) >= MOST_CALLS:
@@ -350,3 +359,11 @@ def _from_numpy(value: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.ge
 def function_of(name: str) -> EagerFunction:
     """The eager form of a table entry."""
     return EagerFunction(functions()[name])
+
+
+def _forget_all() -> None:
+    for each in _ALL:
+        each.forget()
+
+
+when_default_changes(_forget_all)

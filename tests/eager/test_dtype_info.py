@@ -252,6 +252,15 @@ def test_numbers_have_the_default_dtype() -> None:
     assert (get_default_dtype(), default_complex()) == (f16, c64)
 
 
+def test_eager_functions_follow_the_default_dtype() -> None:
+    x = graphc.tensor([1, 2])
+    found = []
+    for default in (f32, f64, f32):
+        set_default_dtype(default)
+        found += [(x / 2).dtype, (x * 1.5).dtype, graphc.ones(2).dtype, graphc.tensor(1.5).dtype, x.exp().dtype]
+    assert found == [f32] * 5 + [f64] * 5 + [f32] * 5
+
+
 @pytest.mark.parametrize("given", [None, "a", np.zeros(2), [1]], ids=["None", "str", "array", "list"])
 def test_results_of_other_things_are_refused(given: Any) -> None:
     with pytest.raises(TypeError, match=r"^result_type\(\) received an invalid combination of arguments - got \(") as c:

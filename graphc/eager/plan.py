@@ -21,6 +21,7 @@ import numpy.typing as npt
 from graphc.eager.follow import Unviewable, can_follow, follow
 from graphc.eager.program import Recipe, executable_for
 from graphc.frontend.executable import Executable
+from graphc.ir.dim import bounds
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
@@ -174,8 +175,15 @@ class Plan:
         self._executable: Executable | None = None
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
-        if can_follow(graph) and all(node.tensor.size <= SMALL for node in graph.outputs):  # type: ignore[operator]
+        if can_follow(graph) and all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs):
             self.fast = self._move
+
+    @classmethod
+    def of(cls, executable: Executable, name: str) -> Plan:
+        """The plan of a graph that is compiled already."""
+        plan = cls(executable.graph, name)
+        plan._executable = executable
+        return plan
 
     @property
     def executable(self) -> Executable:

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
+from graphc.frontend.concrete import has_tensors, without_tensors
 from graphc.frontend.executable import Executable, Numerics, check_options
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.signature import Call, Signature, name_of
@@ -233,6 +234,9 @@ class CompiledFunction:
         leaves, structure = flatten(call.values)
         if current_scope() is not None or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
             return self._inline(call, leaves, structure)
+        if has_tensors(leaves):
+            found, _, _ = self._specializer.find(call, without_tensors(leaves), structure)
+            return found.made.call_flat([x for x, kind in zip(leaves, found.kinds) if isinstance(kind, TensorType)])
         found, arrays, route = self._specializer.find(call, leaves, structure)
         result = found.made.call_flat(arrays)
         self._last = route

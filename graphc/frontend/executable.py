@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.frontend.arguments import as_argument
+from graphc.frontend.concrete import has_tensors, run_on_tensors
 from graphc.frontend.scope import current_scope
 from graphc.frontend.tensor import SymbolicTensor, constant, node_of
 from graphc.frontend.trace import structures
@@ -181,6 +182,9 @@ class Executable:
         if result is None:
             if current_scope() is not None or any(isinstance(each, SymbolicTensor) for each in inputs):
                 return self._inline(inputs)
+            if has_tensors(inputs):
+                tensors = run_on_tensors(self, inputs)
+                return tensors[0] if self.fill is None else self.fill(tensors)
             result = self._run_slowly(inputs)
         if not isinstance(result, tuple):
             self._raise(result, inputs)

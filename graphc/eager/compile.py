@@ -1,0 +1,40 @@
+"""Compiled functions on eager tensors: tensors in, tensors out, and gradients through them.
+
+In: an executable and its inputs. Out: its outputs as tensors. The executable's graph is a plan like that of any other
+operation, so autograd differentiates it by the same pass, and its backward pass is compiled as a whole too.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from threading import Lock
+
+import numpy as np
+
+from graphc.eager.plan import Plan
+from graphc.eager.record import Source, apply
+from graphc.eager.tensor import Tensor
+from graphc.frontend.concrete import Eager, set_eager
+from graphc.frontend.executable import Executable
+
+_plans: weakref.WeakKeyDictionary[Executable, Plan] = weakref.WeakKeyDictionary()
+_lock = Lock()
+
+
+def run(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
+    """The outputs, recorded; numbers among the inputs take the dtype of the input they are for."""
+    with _lock:
+        plan = _plans.get(executable)
+        if plan is None:
+            plan = _plans[executable] = Plan.of(executable, "CompiledFunctionBackward")
+    sources: list[Source] = [
+        each if isinstance(each, Tensor | np.ndarray) else np.asarray(each, node.tensor.dtype.numpy)
+        for each, node in zip(inputs, executable.graph.inputs, strict=True)
+    ]
+    return tuple(apply(plan, sources))
+
+
+def install() -> None:
+    """Let compiled functions take eager tensors."""
+    set_eager(Eager(Tensor, lambda tensor: tensor._array, run))

@@ -1,0 +1,51 @@
+"""Eager tensors as arguments of compiled functions: what the frontend must know of the level above it.
+
+In: the arguments of a call. Out: whether eager tensors are among them, their arrays, and for an executable the results
+as eager tensors, recorded if a gradient may be asked for. `graphc/eager` says how, when it is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from graphc.frontend.executable import Executable
+
+
+@dataclass(frozen=True, slots=True)
+class Eager:
+    """The eager level, as far as compiled functions are concerned."""
+
+    tensor: type
+    array: Callable[[Any], npt.NDArray[Any]]
+    """The array of a tensor."""
+    run: Callable[[Executable, Sequence[object]], tuple[object, ...]]
+    """The outputs of an executable for inputs among which there are tensors."""
+
+
+_levels: list[Eager] = []
+
+
+def set_eager(level: Eager) -> None:
+    """Say how eager tensors are taken and made."""
+    _levels[:] = [level]
+
+
+def has_tensors(values: Sequence[object]) -> bool:
+    """Whether an eager tensor is among the values."""
+    return any(isinstance(each, _levels[0].tensor) for each in values)
+
+
+def without_tensors(values: Sequence[object]) -> tuple[object, ...]:
+    """The values with arrays in place of eager tensors."""
+    level = _levels[0]
+    return tuple(level.array(each) if isinstance(each, level.tensor) else each for each in values)
+
+
+def run_on_tensors(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
+    """The outputs of an executable as eager tensors."""
+    return _levels[0].run(executable, inputs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from graphc.eager import creation, history, indexing, inplace
+from graphc.eager import conversion, creation, history, indexing, inplace, interop, python_value, text
 from graphc.eager.dispatch import function_of
 from graphc.eager.inplace import with_out
 from graphc.eager.tensor import Tensor
@@ -22,7 +22,12 @@ from graphc.ir.boundary import hide_frames
 from graphc.ir.errors import GraphcError
 from graphc.ops.function import Function, functions
 
-OVERRIDES: dict[str, Callable[..., object]] = {**creation.FUNCTIONS, **indexing.FUNCTIONS}
+MODULES = (history, creation, interop, conversion, python_value, indexing, text)
+"""What has functions, methods and attributes of eager tensors beside those of the table."""
+
+OVERRIDES: dict[str, Callable[..., object]] = {
+    name: function for module in MODULES for name, function in getattr(module, "FUNCTIONS", {}).items()
+}
 """Functions that eager tensors compute in a way of their own, since their results depend on values or are memory of a
 certain kind, and those that only eager tensors have. A name with a dot stands in that namespace."""
 
@@ -84,7 +89,9 @@ def shorten(error: Exception) -> None:
 
 def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
-    compute = with_out(eager_form(entry)) if "out" not in signature_of(entry).parameters else eager_form(entry)
+    compute = eager_form(entry)
+    if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
+        compute = with_out(compute)
     build = symbolic.free_function(entry)
 
     def call(*args: object, **kwargs: object) -> object:
@@ -156,8 +163,8 @@ def install() -> None:
             setattr(Tensor, f"{name}_", _method(f"{name}_", inplace.in_place(name)))
     for operator, name in _AUGMENTED.items():
         setattr(Tensor, operator, _method(operator, inplace.in_place(name)))
-    for module in (history, creation, indexing):
-        for name, function in module.METHODS.items():
+    for module in MODULES:
+        for name, function in getattr(module, "METHODS", {}).items():
             setattr(Tensor, name, _method(name, function))
         for name, (getter, setter, deleter) in getattr(module, "ATTRIBUTES", {}).items():
             written = [None if each is None else _method(name, each) for each in (setter, deleter)]

@@ -1,0 +1,184 @@
+"""Tensors of other dtypes: `to` in all its forms, `type`, `float` and its kin, `cpu`, `cuda`.
+
+In: a tensor and what it should become. Out: the tensor itself where nothing changes, else a converted copy, through
+the table's `to`, so gradients flow back in the old dtype.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from graphc.eager.arguments import dtype_of, in_format, type_name
+from graphc.eager.device import CPU, device, require_usable
+from graphc.eager.dispatch import function_of
+from graphc.eager.memory_format import memory_format, preserve_format
+from graphc.eager.tensor import Tensor
+from graphc.eager.tensor_type import dtype_of_type
+from graphc.eager.tensor_type import type_name as name_of_type
+from graphc.ir.dtype import DType, bool_
+from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import SignatureError, UnsupportedDType
+
+
+def convert(self: Tensor, dtype: DType, copy: bool = False, memory_format: object = None) -> Tensor:
+    """The tensor in a dtype; itself where nothing changes and no copy is asked for."""
+    source = self.dtype
+    keeps = memory_format is None or memory_format is preserve_format
+    if source is dtype:
+        if keeps:
+            return _call("clone", self) if copy else self
+        if not copy and in_format(self._array, memory_format, like=self._array) is self._array:
+            return self
+        result = _call("clone", self)
+    else:
+        if source.is_complex and not dtype.is_complex and dtype is not bool_:
+            warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
+        result = _call("to", self, dtype)
+    if not keeps:
+        result._array = in_format(result._array, memory_format, like=self._array)
+    return result
+
+
+def _call(name: str, *args: object) -> Tensor:
+    found = function_of(name)(*args)
+    assert isinstance(found, Tensor)
+    return found
+
+
+_FORMS = (
+    " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, "
+    "torch.memory_format memory_format = None)\n"
+    " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, "
+    "torch.memory_format memory_format = None)\n"
+    " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n"
+)
+_PYTHON_TYPES = (bool, int, float, complex)
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """`to(dtype)`, `to(device, dtype)` or `to(other)`, each with `non_blocking`, `copy` and `memory_format`.
+
+    The tensor itself where it has the dtype already and `copy` is not set.
+    """
+    given = dict(kwargs)
+    values = list(args)
+    first = values[0] if values else None
+    target = self.dtype
+    if isinstance(first, Tensor) or "tensor" in given:
+        other = values.pop(0) if values else given.pop("tensor")
+        names = ("non_blocking", "copy")
+        target = other.dtype
+    elif isinstance(first, DType) or (isinstance(first, type) and first in _PYTHON_TYPES):
+        target = dtype_of("to", values.pop(0), target)
+        names = ("non_blocking", "copy")
+    else:
+        names = ("device", "dtype", "non_blocking", "copy")
+    if len(values) > len(names):
+        _refuse(args, kwargs)
+    for name, value in zip(names, values):
+        if name in given:
+            _refuse(args, kwargs)
+        given[name] = value
+    if not given.keys() <= {"device", "dtype", "non_blocking", "copy", "memory_format"}:
+        _refuse(args, kwargs)
+    place = given.get("device")
+    if place is not None:
+        if not isinstance(place, device | str | int) or isinstance(place, bool):
+            _refuse(args, kwargs)
+        _check_place(place)
+    target = dtype_of("to", given.get("dtype"), target)
+    order = given.get("memory_format")
+    if order is not None and not isinstance(order, memory_format):
+        raise SignatureError(f"to(): argument 'memory_format' must be torch.memory_format, not {type_name(order)}")
+    return convert(self, target, bool(given.get("copy", False)), order)
+
+
+def _refuse(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    shown = [type_name(each) for each in args] + [f"{name}={type_name(each)}" for name, each in kwargs.items()]
+    text = ", ".join(shown) + (", " if kwargs else "")
+    raise SignatureError(
+        f"to() received an invalid combination of arguments - got ({text}), but expected one of:\n{_FORMS}",
+        hint="such as x.to(torch.float64)",
+    )
+
+
+def _check_place(place: object) -> None:
+    found = device(place)
+    require_usable(found)
+    if found.type != "cpu":
+        raise UnsupportedDType("tensors without memory are not there", hint="tensors live on the CPU")
+
+
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Tensor | str:
+    """The name of the type, such as "torch.FloatTensor"; or the tensor as a type, for which a dtype may stand."""
+    if dtype is None:
+        return name_of_type(self.dtype)
+    if isinstance(dtype, DType):
+        target = dtype
+    elif isinstance(dtype, str):
+        target = dtype_of_type(dtype)
+    elif isinstance(dtype, type):
+        own = getattr(dtype, "dtype", None)
+        target = own if isinstance(own, DType) else dtype_of_type(_name(dtype))
+    else:
+        raise SignatureError("dtype must be a type, str, or dtype object", hint="such as torch.float64")
+    return convert(self, target)
+
+
+def _name(kind: type) -> str:
+    if issubclass(kind, Tensor):
+        return "torch.Tensor"
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of another."""
+    if not isinstance(other, Tensor):
+        raise SignatureError(f"type_as(): argument 'other' (position 1) must be Tensor, not {type_name(other)}")
+    return convert(self, other.dtype)
+
+
+def _conversion(name: str, target: DType) -> Callable[..., Tensor]:
+    def method(self: Tensor, memory_format: object = None) -> Tensor:
+        return convert(self, target, memory_format=memory_format)
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor in {target.name}."
+    return method
+
+
+def cpu(self: Tensor, memory_format: object = None) -> Tensor:
+    """The tensor in the CPU's memory, where it is."""
+    return convert(self, self.dtype, memory_format=memory_format)
+
+
+def cuda(self: Tensor, device: object = None, non_blocking: bool = False, memory_format: object = None) -> Tensor:
+    """Refused: no tensor can be on a GPU."""
+    _check_place("cuda")
+    return self
+
+
+def place_of(self: Tensor) -> device:
+    """Where the memory is: the CPU."""
+    return CPU
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {}
+METHODS: dict[str, Callable[..., object]] = {
+    "cpu": cpu,
+    "cuda": cuda,
+    "to": to,
+    "type": type_,
+    "type_as": type_as,
+    **{
+        name: _conversion(name, to_dtype(target))
+        for name, target in {
+            "bool": "bool", "char": "int8", "short": "int16", "int": "int32", "long": "int64", "byte": "uint8",
+            "half": "float16", "bfloat16": "bfloat16", "float": "float32", "double": "float64", "cfloat": "complex64",
+            "cdouble": "complex128",
+        }.items()
+    },
+}  # fmt: skip
+ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {"device": (place_of, None, None)}

@@ -1,0 +1,336 @@
+"""Tensors and the memory of others: numpy's arrays, buffers, DLPack.
+
+In: arrays, buffers, capsules, or data to copy. Out: tensors over the same memory where there is one, and numpy's arrays
+over the memory of tensors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphc.eager.arguments import check_place, created, dtype_of, type_name
+from graphc.eager.data import _BadSequence, array_of, cast, check_array
+from graphc.eager.dispatch import function_of
+from graphc.eager.history import set_requires_grad
+from graphc.eager.node import AutogradError
+from graphc.eager.tensor import AnyArray, Tensor
+from graphc.ir.dtype import DType, bf16, get_default_dtype
+from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
+
+_COPY_ADVICE = (
+    "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+    "sourceTensor.detach().clone().requires_grad_(True), rather than {}(sourceTensor)."
+)
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """A tensor with a copy of the data: a number, nested lists or tuples of numbers, an array, a tensor.
+
+    Without a dtype it has that of the data; Python's floats have the default dtype. Raises for lists of uneven lengths
+    (ValueError), for what is no number (TypeError, RuntimeError) and for numbers that the dtype can't hold.
+    """
+    if isinstance(data, Tensor):
+        warnings.warn(_COPY_ADVICE.format("torch.tensor"), stacklevel=3)
+    target = None if dtype is None else dtype_of("tensor", dtype, bf16)
+    check_place("tensor", None, device, pin_memory)
+    return created(array_of(data, target), requires_grad)
+
+
+def new_tensor(
+    self: Tensor,
+    data: Any,
+    *,
+    dtype: DType | None = None,
+    device: object = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
+    """`tensor(data)`, in the dtype of this tensor unless one is given."""
+    if isinstance(data, Tensor):
+        warnings.warn(_COPY_ADVICE.format("tensor.new_tensor"), stacklevel=3)
+    target = dtype_of("new_tensor", dtype, self.dtype)
+    check_place("new_tensor", None, device, pin_memory)
+    return created(array_of(data, target), requires_grad)
+
+
+def from_numpy(array: AnyArray) -> Tensor:
+    """A tensor over the memory of an array: writes to either are seen in both.
+
+    Raises SignatureError (a TypeError) for what is no array and for dtypes that tensors don't have, ValueError for
+    negative strides.
+    """
+    if not isinstance(array, np.ndarray):
+        raise SignatureError(f"expected np.ndarray (got {type_name(array)})", hint="use graphc.tensor for other data")
+    check_array(array)
+    if not array.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
+            "writing to this tensor will result in undefined behavior. You may want to copy the array to protect its "
+            "data or make it writable before converting it to a tensor. This type of warning will be suppressed for "
+            "the rest of this program.",
+            stacklevel=3,
+        )
+    return created(array.view(np.ndarray))
+
+
+def as_tensor(data: Any, dtype: DType | None = None, device: object = None) -> Tensor:
+    """The data as a tensor: itself, or over the same memory, where it is a tensor or array of the dtype."""
+    target = None if dtype is None else dtype_of("as_tensor", dtype, bf16)
+    check_place("as_tensor", None, device, False)
+    if isinstance(data, Tensor):
+        return data if target is None or target is data.dtype else _converted(data, target)
+    if isinstance(data, np.ndarray):
+        shared = from_numpy(data)
+        return shared if target is None or target is shared.dtype else created(cast(shared._array, target))
+    if hasattr(data, "__array_interface__") and not isinstance(data, np.generic):
+        return as_tensor(np.asarray(data), target)
+    return created(array_of(data, target))
+
+
+def _converted(source: Tensor, dtype: DType) -> Tensor:
+    found = function_of("to")(source, dtype)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: DType | None = None,
+    device: object = None,
+    copy: bool | None = None,
+    requires_grad: bool | None = None,
+) -> Tensor:
+    """The object as a tensor: over its memory where it has such, as arrays, buffers and DLPack's do.
+
+    `copy` True always copies, False raises ValueError where a copy is needed.
+    """
+    target = None if dtype is None else dtype_of("asarray", dtype, bf16)
+    check_place("asarray", None, device, False)
+    found: Tensor | None = None
+    if isinstance(obj, Tensor):
+        found = obj
+    elif isinstance(obj, np.ndarray):
+        found = from_numpy(obj)
+    elif not isinstance(obj, np.generic | list | tuple | int | float | complex):
+        if hasattr(obj, "__dlpack__"):
+            found = from_dlpack(obj)
+        elif not isinstance(obj, str) and _is_buffer(obj):
+            found = frombuffer(obj, dtype=target or get_default_dtype())
+    if found is None:
+        if copy is False:
+            raise _BadSequence("can't alias arbitrary sequence into a tensor.")
+        return created(array_of(obj, target), bool(requires_grad))
+    if target is not None and target is not found.dtype:
+        if copy is False:
+            raise _BadSequence(f"can't alias tensor with dtype '{found.dtype.scalar}' into dtype '{target.scalar}'.")
+        found = _converted(found, target)
+    elif copy:
+        cloned = function_of("clone")(found)
+        assert isinstance(cloned, Tensor)
+        found = cloned
+    if requires_grad is None:
+        return found
+    if requires_grad:
+        set_requires_grad(found, True)
+        return found
+    return found.detach() if found.requires_grad else found  # type: ignore[attr-defined,no-any-return]  # a method
+
+
+def _is_buffer(value: object) -> bool:
+    try:
+        memoryview(value)  # type: ignore[arg-type]  # what is no buffer raises TypeError
+    except TypeError:
+        return False
+    return True
+
+
+def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
+    """A vector over the memory of a buffer: `count` elements (-1: all) from `offset` bytes on."""
+    element = dtype_of("frombuffer", dtype, bf16)
+    if not _is_buffer(buffer):
+        raise _BadSequence("object does not implement Python buffer protocol.")
+    raw = np.frombuffer(buffer, np.uint8)
+    length, size = raw.size, element.itemsize
+    if not length or not count:
+        raise _BadSequence(f"both buffer length ({length}) and count ({count}) must not be 0")
+    if not 0 <= offset < length:
+        raise _BadSequence(
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} bytes) minus 1"
+        )
+    if count < 0:
+        if (length - offset) % size:
+            raise _BadSequence(
+                f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
+                f"size ({size})"
+            )
+        count = (length - offset) // size
+    elif offset + count * size > length:
+        raise _BadSequence(
+            f"requested buffer length ({count} * {size} bytes) after offset ({offset} bytes) must not be greater than "
+            f"actual buffer length ({length} bytes)"
+        )
+    if not raw.flags.writeable:
+        warnings.warn(
+            "The given buffer is not writable, and PyTorch does not support non-writable tensors. This means you can "
+            "write to the underlying (supposedly non-writable) buffer using the tensor. You may want to copy the "
+            "buffer to protect its data or make it writable before converting it to a tensor. This type of warning "
+            "will be suppressed for the rest of this program.",
+            stacklevel=3,
+        )
+    return created(np.frombuffer(buffer, element.numpy, count, offset), requires_grad)
+
+
+# Out of tensors.
+
+
+def numpy(self: Tensor, *, force: bool = False) -> AnyArray:
+    """The array over the same memory. Raises where a gradient would be lost, unless `force` is set."""
+    if self.requires_grad and not force:
+        raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
+    _refuse_foreign(self)
+    return self._array
+
+
+def _refuse_foreign(self: Tensor) -> None:
+    """Refuse the dtypes that numpy itself doesn't have."""
+    dtype = self.dtype
+    if dtype is bf16 or dtype.is_storage_only:
+        raise SignatureError(f"Got unsupported ScalarType {dtype.scalar}", hint="convert it first, e.g. with .float()")
+
+
+def __array__(self: Tensor, dtype: object = None, copy: bool | None = None) -> AnyArray:
+    """What numpy asks for."""
+    array = numpy(self)
+    if dtype is not None and array.dtype != dtype:
+        if copy is False:
+            raise _BadSequence("Unable to avoid copy while creating an array as requested.")
+        return array.astype(dtype)  # type: ignore[arg-type]  # numpy says what a dtype is
+    return array.copy() if copy else array
+
+
+def __array_wrap__(self: Tensor, array: AnyArray, context: object = None, return_scalar: bool = False) -> Tensor:
+    """What numpy's functions do with their results: bools become uint8."""
+    if array.dtype == np.bool_:
+        array = array.astype(np.uint8)
+    return created(np.asarray(array))
+
+
+class _BufferRefused(GraphcError, BufferError):
+    """A tensor that can't be handed to others."""
+
+
+def __dlpack__(
+    self: Tensor,
+    *,
+    stream: int | None = None,
+    max_version: tuple[int, int] | None = None,
+    dl_device: tuple[int, int] | None = None,
+    copy: bool | None = None,
+) -> object:
+    """A capsule over the tensor's memory, which one consumer may take."""
+    if self.requires_grad:
+        raise _BufferRefused("Can't export tensors that require gradient, use tensor.detach()")
+    if stream is not None:
+        raise AssertionError("stream should be None on cpu.")
+    _refuse_foreign(self)
+    options: dict[str, Any] = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
+    return self._array.__dlpack__(**{name: value for name, value in options.items() if value is not None})
+
+
+def __dlpack_device__(self: Tensor) -> tuple[int, int]:
+    """The CPU, in DLPack's numbers."""
+    return self._array.__dlpack_device__()
+
+
+class _Capsule:
+    """A capsule as the object that it was made from, as numpy wants it."""
+
+    def __init__(self, capsule: object) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **options: object) -> object:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+
+def from_dlpack(ext_tensor: Any, *, device: object = None, copy: bool | None = None) -> Tensor:
+    """A tensor over the memory of another library's tensor, or of a capsule."""
+    check_place("from_dlpack", None, device, False)
+    if not hasattr(ext_tensor, "__dlpack__"):
+        if type(ext_tensor).__name__ != "PyCapsule":
+            raise ArgumentError(
+                "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so "
+                "you might have already constructed a tensor from it once."
+            )
+        ext_tensor = _Capsule(ext_tensor)
+    try:
+        array = np.from_dlpack(ext_tensor)
+    except ValueError as error:
+        raise ArgumentError(
+            "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you "
+            "might have already constructed a tensor from it once.",
+            hint=str(error),
+        ) from None
+    return created(array.copy() if copy else _writable(array, ext_tensor))
+
+
+def _writable(array: AnyArray, owner: object) -> AnyArray:
+    """The array for writing: numpy takes what comes without a version for read-only, which a tensor never is."""
+    if array.flags.writeable or not array.size:
+        return array
+    if isinstance(owner, np.ndarray) and not owner.flags.writeable:
+        return array
+    return np.lib.stride_tricks.as_strided(np.asarray(_Memory(array)), array.shape, array.strides)
+
+
+class _Memory:
+    """The bytes of an array from its first element to its last, for writing."""
+
+    def __init__(self, array: AnyArray) -> None:
+        self.array = array
+        extent = 1 + sum((size - 1) * step // array.itemsize for size, step in zip(array.shape, array.strides))
+        address = array.__array_interface__["data"][0]
+        self.__array_interface__ = {
+            "version": 3,
+            "shape": (extent,),
+            "typestr": array.dtype.str,
+            "data": (address, False),
+        }
+
+
+def to_dlpack(tensor: Tensor) -> object:
+    """A capsule over the tensor's memory."""
+    return __dlpack__(tensor)
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "as_tensor": as_tensor,
+    "asarray": asarray,
+    "from_dlpack": from_dlpack,
+    "from_numpy": from_numpy,
+    "frombuffer": frombuffer,
+    "tensor": tensor,
+    "to_dlpack": to_dlpack,
+}
+METHODS: dict[str, Callable[..., object]] = {
+    "__array__": __array__,
+    "__array_wrap__": __array_wrap__,
+    "__dlpack__": __dlpack__,
+    "__dlpack_device__": __dlpack_device__,
+    "new_tensor": new_tensor,
+    "numpy": numpy,
+}

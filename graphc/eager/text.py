@@ -1,0 +1,28 @@
+"""The text of a tensor: `repr`, with what autograd adds to it.
+
+In: a tensor. Out: PyTorch's text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graphc.eager.history import grad_fn
+from graphc.eager.printing import tensor_text
+from graphc.eager.tensor import Tensor
+
+
+def show(self: Tensor, *, tensor_contents: str | None = None) -> str:
+    """The text of the tensor."""
+    node = grad_fn(self)
+    kind = type(self)
+    return tensor_text(
+        self._array,
+        self.dtype,
+        requires_grad=self.requires_grad,
+        grad_fn_name=None if node is None else node.name(),
+        type_name="tensor" if kind is Tensor else kind.__name__,
+    )
+
+
+METHODS: dict[str, Callable[..., object]] = {"__repr__": show}

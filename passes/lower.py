@@ -27,7 +27,7 @@ from graphc.ir.type import Shape, TensorType, TupleType
 from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.ir import Buffer, HostArray, HostCall, Kernel
 from graphc.kernel.program import CheckSite
-from graphc.ops import contraction, creation, host, movement, ordering
+from graphc.ops import contraction, creation, host, movement, ordering, requirement
 from graphc.ops.indices import linear_index, split_index
 from graphc.passes.access import Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
@@ -293,8 +293,7 @@ class GroupLowering:
 
     def site(self, node: Node) -> int:
         """The code of the node's checks."""
-        message = f"{node.op.name}: an index is out of range for axis of size {_indexed_size(node)}"
-        self.checks.append(CheckSite(len(self.checks) + 1, message, node.location))
+        self.checks.append(CheckSite(len(self.checks) + 1, _complaint(node), node.location))
         return len(self.checks)
 
     def _lower_loops(self) -> None:
@@ -412,5 +411,9 @@ def _buffer(name: str, type: TensorType) -> Buffer:
     return Buffer(name, real_of(type.dtype), type.size * parts)
 
 
-def _indexed_size(node: Node) -> Size:
-    return node.inputs[0].shape[cast("int", node.attribute("axis"))]
+def _complaint(node: Node) -> str:
+    """What a run says whose check of the node failed; which value it was is found out later."""
+    if node.op is requirement.require:
+        return cast("str", node.attribute("message")).replace("{}", "(not shown)")
+    size = node.inputs[0].shape[cast("int", node.attribute("axis"))]
+    return f"{node.op.name}: an index is out of range for axis of size {size}"

@@ -76,8 +76,8 @@ class UnknownAttribute(GraphcError, AttributeError):
     """A method or property that a tensor doesn't have."""
 
 
-class IndexOutOfRange(GraphcError, IndexError):
-    """An index that names no element, found while a program ran."""
+class IndexOutOfRange(GraphcError, IndexError, RuntimeError):
+    """An index that names no element, or a value that an operation refuses, found while a program ran."""
 
 
 class LinAlgError(GraphcError, RuntimeError):
@@ -95,7 +95,7 @@ class VerifyError(GraphcError):
     """A graph or kernel that breaks the rules of its level: a mistake of a pass, not of the caller."""
 
 
-class MemoryExceeded(GraphcError, MemoryError):
+class MemoryExceeded(GraphcError, MemoryError, RuntimeError):
     """Sizes that overflow the address space or exhaust the memory."""
 
 

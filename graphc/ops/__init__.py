@@ -11,6 +11,7 @@ from graphc.ops import (
     movement,
     ordering,
     reduction,
+    requirement,
     scan,
     special,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "movement",
     "ordering",
     "reduction",
+    "requirement",
     "scan",
     "special",
 ]

@@ -34,12 +34,12 @@ def _gathered_shape(op: str, x: TensorType, index: TensorType, axis: int) -> Sha
     return (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])
 
 
-def _positions(op: str, index: NumpyArray, extent: int) -> NumpyArray:
+def _positions(index: NumpyArray, axis: int, extent: int) -> NumpyArray:
     """The indices counted from the start; raises IndexOutOfRange."""
     wrong = (index < -extent) | (index >= extent) if index.dtype.kind == "i" else index >= extent
     if np.any(wrong):
         raise IndexOutOfRange(
-            f"{op}: the index {index[wrong][0]} names no element of an axis of {extent}",
+            f"index {index[wrong][0]} is out of bounds for dimension {axis} with size {extent}",
             hint=f"indices go from {-extent} to {extent - 1}" if extent else "the axis is empty",
         )
     signed = index.astype(np.int64)
@@ -47,7 +47,7 @@ def _positions(op: str, index: NumpyArray, extent: int) -> NumpyArray:
 
 
 def _gather_reference(out: TensorType, x: NumpyArray, index: NumpyArray, *, axis: int) -> NumpyArray:
-    return np.asarray(np.take(x, _positions("gather", index, x.shape[axis]), axis=axis))
+    return np.asarray(np.take(x, _positions(index, axis, x.shape[axis]), axis=axis))
 
 
 def _gather_vjp(ct: Node, out: Node, x: Node, index: Node, *, axis: int) -> tuple[Node, None]:
@@ -106,7 +106,7 @@ def _scatter_type(x: TensorType, index: TensorType, updates: TensorType, *, axis
 def _scatter_reference(
     out: TensorType, x: NumpyArray, index: NumpyArray, updates: NumpyArray, *, axis: int, mode: str
 ) -> NumpyArray:
-    positions = _positions("scatter", index, x.shape[axis]).reshape(-1)
+    positions = _positions(index, axis, x.shape[axis]).reshape(-1)
     result = np.moveaxis(x, axis, 0).copy()
     rows = np.moveaxis(updates, tuple(range(axis, axis + index.ndim)), tuple(range(index.ndim)))
     rows = rows.reshape((positions.size, *result.shape[1:]))

@@ -3,10 +3,17 @@
 import pytest
 
 from graphc.ops.function import functions
-from tests.composite import arithmetic_cases, contraction_cases, loss_cases, network_cases, shape_cases
+from tests.composite import (
+    arithmetic_cases,
+    contraction_cases,
+    loss_cases,
+    network_cases,
+    ordering_cases,
+    shape_cases,
+)
 from tests.composite.case import Case, assert_close, interpret, native, wanted
 
-MODULES = (arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases)
+MODULES = (arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
 CASES = [case for module in MODULES for case in module.cases()]
 ELSEWHERE = {
     "of random numbers, in test_random.py": {

@@ -13,6 +13,7 @@ from graphc.ir.attribute import Attribute
 from graphc.ir.dtype import Kind, bf16, bool_, c64, c128, f16, f32, f64, i8, i32, i64, u8, u64
 from graphc.ops import along as al
 from graphc.ops import ordering as od
+from graphc.ops import requirement as rq
 from graphc.ops import scan as sc
 from tests.ops.case import COMBINE, FLOATS, INTEGERS, Case, Values, draw, special
 
@@ -183,4 +184,12 @@ def _put_by_element(x: Values, index: Values, updates: Values, axis: int, mode: 
     return result
 
 
-ORDERING: tuple[Case, ...] = (*_ordering_cases(), *_scan_cases(), *_along_cases())
+def _requirement_cases() -> Iterator[Case]:
+    for kind in (i32, f16, f64, c128):
+        x = draw((2, 3), kind)
+        holds = np.ones(x.shape, np.bool_)
+        message: dict[str, Attribute] = {"message": "{} is refused"}
+        yield Case(rq.require, (x, holds), message, lambda x, c: x, gradient=kind in (f64, c128), exact=True)
+
+
+ORDERING: tuple[Case, ...] = (*_ordering_cases(), *_scan_cases(), *_along_cases(), *_requirement_cases())

@@ -24,6 +24,7 @@ from graphc.ops import indexing as ix
 from graphc.ops import movement as mv
 from graphc.ops import ordering as od
 from graphc.ops import reduction as rd
+from graphc.ops import requirement as rq
 from graphc.ops import scan as sc
 from tests.ops.element import CheckFailed, compute
 
@@ -428,7 +429,7 @@ def test_index_out_of_range_is_found_by_interpreter_and_lowered_code(index: int)
     inputs = (t(3), make_input("i", TensorType((2,), i64)))
     node = ix.gather(*inputs, axis=0)
     arrays: tuple[Any, ...] = (np.zeros(3, np.float32), np.array([0, index]))
-    with pytest.raises(IndexOutOfRange, match=f"gather: the index {index} names no element of an axis of 3"):
+    with pytest.raises(IndexOutOfRange, match=f"index {index} is out of bounds for dimension 0 with size 3"):
         evaluate_graph(Graph("f", inputs, (node,)), arrays)
     with pytest.raises(CheckFailed):
         compute(node, arrays)
@@ -447,6 +448,16 @@ def test_an_index_along_an_axis_counts_from_0_alone(index: int) -> None:
     placed = al.put_along(*inputs, build.zeros_like(node), axis=1, mode="set")
     with pytest.raises(IndexOutOfRange, match=message):
         evaluate_graph(Graph("f", inputs, (placed,)), arrays)
+
+
+def test_a_value_that_is_refused_is_named_in_the_message_of_the_requirement() -> None:
+    inputs = (t(3), make_input("c", TensorType((3,), bool_)))
+    node = rq.require(*inputs, message="{} is too large, {}")
+    arrays: tuple[Any, ...] = (np.array([1.0, 2.5, 4.0], np.float32), np.array([True, False, False]))
+    with pytest.raises(IndexOutOfRange, match=r"2\.5 is too large, 2\.5"):
+        evaluate_graph(Graph("f", inputs, (node,)), arrays)
+    with pytest.raises(CheckFailed):
+        compute(node, arrays)
 
 
 def test_examples_in_docstrings() -> None:

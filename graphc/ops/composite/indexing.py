@@ -11,7 +11,7 @@ from graphc.ir.dim import Size
 from graphc.ir.dtype import bool_, i32, i64
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import along, build, creation, indexing, movement, reduction
+from graphc.ops import along, build, creation, indexing, movement, reduction, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, shape_text, takes
 from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim
@@ -94,7 +94,20 @@ def take(input: Node, index: Node) -> Node:
     check_index_dtype("take()", index, long_only=True)
     if index.tensor.size == 0:
         return build.constant(0, input.tensor.dtype, index.shape)
-    return indexing.gather(build.reshape_to(input, (input.tensor.size,)), index, axis=0)
+    flat = build.reshape_to(input, (input.tensor.size,))
+    return indexing.gather(flat, flat_place(index, flat.shape[0]), axis=0)
+
+
+def flat_place(index: Node, size: Size) -> Node:
+    """Positions in a flattened tensor, which may be negative; what they don't name the run reports in its own words."""
+    message = f"out of range: tried to access index {{}} on a tensor of {size} elements."
+    return within(build.cast_to(index, i64), -size, size, message)
+
+
+def within(x: Node, low: Size, high: Size, message: str) -> Node:
+    """The integers x, for which the run checks that low <= x < high."""
+    first, end = (build.broadcast_to(build.size_of(each, x.tensor.dtype), x.shape) for each in (low, high))
+    return requirement.require(x, ew.bitwise_and(ew.ge(x, first), ew.lt(x, end)), message=message)
 
 
 @function(method=True)
@@ -106,12 +119,15 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     if index.tensor.dtype not in (i32, i64):
         raise DTypeError("index_select(): Expected dtype int32 or int64 for index", hint="convert it first")
     x, vector = lined(input), lined(index)
-    limit = build.broadcast_to(build.size_of(x.shape[axis], i64), vector.shape)
-    place = build.cast_to(vector, i64)
-    # PyTorch takes no negative index here: one beyond the end makes the run report it.
-    place = ew.select(ew.lt(place, build.zeros_like(place)), limit, place)
+    if not input.shape and vector.shape != (1,):
+        raise ShapeError(
+            f"index_select(): Index to scalar can have only 1 value, got {vector.tensor.size} value(s)",
+            hint="expand the tensor first",
+        )
+    # PyTorch takes no negative index here.
+    place = within(build.cast_to(vector, i64), 0, x.shape[axis], "index out of range in self")
     found = indexing.gather(x, place, axis=axis)
-    return found if input.shape else build.reshape_to(found, found.shape if found.shape != (1,) else ())
+    return found if input.shape else build.reshape_to(found, ())
 
 
 @function()
@@ -123,7 +139,8 @@ def embedding(input: Node, weight: Node, padding_idx: int | None = None) -> Node
             f"embedding: the weight must be a matrix, not of shape {shape_text(weight.shape)}",
             hint="it has a row for each number: [numbers, features]",
         )
-    rows = indexing.gather(weight, input, axis=0)
+    place = within(build.cast_to(input, i64), 0, weight.shape[0], "index out of range in self")
+    rows = indexing.gather(weight, place, axis=0)
     if padding_idx is None:
         return rows
     size = weight.shape[0]
@@ -132,14 +149,10 @@ def embedding(input: Node, weight: Node, padding_idx: int | None = None) -> Node
     return ew.select(build.repeat_along(is_padding, (len(input.shape),), rows.shape), detached(rows), rows)
 
 
-def checked_class(name: str, target: Node, classes: Size) -> Node:
+def checked_class(name: str, target: Node, classes: Size, message: str = "Target {} is out of bounds.") -> Node:
     """The numbers of classes, which the run checks: below 0 or from `classes` on there are none."""
     takes(name, target.tensor, INTEGER, "numbers of classes")
-    index = build.cast_to(target, i64)
-    limit = build.broadcast_to(build.size_of(classes, i64), index.shape)
-    beyond = ew.select(ew.lt(index, build.zeros_like(index)), limit, index)
-    # The number itself is what a table of all numbers holds at its place, and looking there is what checks.
-    return indexing.gather(creation.iota(shape=(classes,), axis=0, dtype=i64), beyond, axis=0)
+    return within(build.cast_to(target, i64), 0, classes, message)
 
 
 @function(method=False)
@@ -150,7 +163,7 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
             "one_hot: the number of classes is not given, and the greatest number is not known yet",
             hint="pass num_classes",
         )
-    index = checked_class("one_hot", tensor, num_classes)
+    index = checked_class("one_hot", tensor, num_classes, "Class values must be smaller than num_classes.")
     shape = (*index.shape, num_classes)
     place = creation.iota(shape=shape, axis=len(index.shape), dtype=i64)
     return build.cast_to(ew.eq(build.repeat_along(index, (len(index.shape),), shape), place), i64)
@@ -160,6 +173,12 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
 def masked_fill(input: Node, mask: Node, value: Operand) -> Node:
     """The input with `value` where the mask is true."""
     takes("masked_fill", mask.tensor, (bool_.kind,), "the mask")
+    if isinstance(value, Node) and value.shape:
+        raise ShapeError(
+            "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+            f"{len(value.shape)} dimension(s).",
+            hint="use where for several",
+        )
     chosen, x, filled = broadcast("masked_fill", mask, input, in_dtype("masked_fill", value, input.tensor.dtype))
     return ew.select(chosen, filled, x)
 

@@ -67,11 +67,12 @@ def _sorted(x: Node, dim: int, descending: bool, length: int | None, kind: type[
     """The first `length` in order, or all."""
     vector = lined(x)
     axis = normal_dim(kind.__name__, dim, len(x.shape))
+    length = length if x.shape else None
     order = order_along(vector, axis, descending)
     if length is not None:
         order = cut(order, axis, 0, length)
-    shape = order.shape if x.shape or length == 0 else ()
     values = along.take_along(vector, order, axis=axis)
+    shape = order.shape if x.shape else ()
     return kind(build.reshape_to(values, shape), build.reshape_to(order, shape))
 
 
@@ -110,11 +111,11 @@ def topk(input: Node, k: int, dim: int = -1, largest: bool = True, sorted: bool 
 def _looked_up(name: str, sequence: Node, given: Operand, right: bool, out_int32: bool) -> Node:
     x = as_tensor(given)
     kernel = f"{name}_out_cpu"
-    for each in (x, sequence):
-        refuse_kinds(kernel, each, Kind.BOOL, Kind.COMPLEX)
     common = result_dtype(sequence, given)
-    vector = lined(x) if len(sequence.shape) > 1 else x
-    found = ordering.search(build.cast_to(sequence, common), build.cast_to(vector, common), right=right)
+    ordered, values = build.cast_to(sequence, common), build.cast_to(x, common)
+    refuse_kinds(kernel, ordered, Kind.BOOL, Kind.COMPLEX)
+    vector = lined(values) if len(sequence.shape) > 1 else values
+    found = ordering.search(ordered, vector, right=right)
     return build.cast_to(build.reshape_to(found, x.shape), i32 if out_int32 else i64)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from graphc.ir.dtype import Kind, f32, f64, i64, u8
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import along, build, creation, reduction, return_types, scan
+from graphc.ops import along, build, creation, reduction, requirement, return_types, scan
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import normal_dim, refuse_kinds
 from graphc.ops.composite.ordering import lined, order_along
@@ -169,6 +169,8 @@ def _quantile(
         axis = normal_dim(name, dim, rank)
         x = movedim(lined(input), axis, -1)
         kept = tuple(1 if a == axis else size for a, size in enumerate(input.shape))
+    is_fraction = ew.bitwise_and(ew.ge(q, build.zeros_like(q)), ew.le(q, build.ones_like(q)))
+    q = requirement.require(q, is_fraction, message=f"{name} q values must be in the range [0, 1]")
     found = _ranked(x, lined(q), interpolation, skips_nan)
     rest = kept if keepdim else x.shape[:-1] if rank else ()
     return build.reshape_to(movedim(found, -1, 0), (*q.shape, *rest))

@@ -18,7 +18,7 @@ from graphc.ops import along, build, indexing, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, equal_sizes, takes
 from graphc.ops.composite.arithmetic import mul
-from graphc.ops.composite.indexing import check_index_dtype, sizes_text
+from graphc.ops.composite.indexing import check_index_dtype, flat_place, sizes_text, within
 from graphc.ops.composite.operand import (
     Operand,
     broadcast_shape,
@@ -216,6 +216,7 @@ def _parts(name: str, input: Node, dim: int, index: Node, source: Node) -> tuple
     """(put, operand, updates) for parts along a dimension."""
     axis = normal_dim(name, dim, len(input.shape))
     vector = vector_of(f"{name}_()", index)
+    prefix = "index_copy_(): " if name == "index_copy" else ""
     x, updates = lined(input), lined(source)
     if source.tensor.dtype is not input.tensor.dtype:
         raise DTypeError(
@@ -246,6 +247,8 @@ def _parts(name: str, input: Node, dim: int, index: Node, source: Node) -> tuple
         )
     wanted = tuple(vector.shape[0] if a == axis else size for a, size in enumerate(x.shape))
     known = all(isinstance(size, int) for size in (*wanted, *updates.shape))
+    if name != "index_copy" and not input.shape and source.shape:
+        known, wanted = True, ()
     if len(updates.shape) != len(wanted) or (known and updates.shape != wanted):
         raise ShapeError(
             "source tensor shape must match self tensor shape, excluding the specified dimension. "
@@ -257,7 +260,9 @@ def _parts(name: str, input: Node, dim: int, index: Node, source: Node) -> tuple
 
     def put(x: Node, updates: Node, mode: str) -> Node:
         # The index is the same in all other dimensions: repeated there it costs nothing.
-        places = build.broadcast_to(_lined_up(vector, axis, len(x.shape)), updates.shape)
+        message = f"{prefix}index {{}} is out of bounds for dimension {axis} with size {x.shape[axis]}"
+        named = within(build.cast_to(vector, i64), 0, x.shape[axis], message)
+        places = build.broadcast_to(_lined_up(named, axis, len(x.shape)), updates.shape)
         return along.put_along(x, places, updates, axis=axis, mode=mode)
 
     return put, x, updates
@@ -338,6 +343,7 @@ def put(input: Node, index: Node, source: Node, accumulate: bool = False) -> Nod
             hint="give an element for each index",
         )
     flat, places = (build.reshape_to(x, (x.tensor.size,)) for x in (input, index))
+    places = flat_place(places, flat.shape[0])
     updates = build.reshape_to(source, places.shape)
 
     def at(x: Node, updates: Node, mode: str) -> Node:
@@ -412,5 +418,6 @@ def masked_scatter(input: Node, mask: Node, source: Node) -> Node:
     if elements.shape[0] == 0:  # nothing may be taken, yet where nothing is wanted that is fine
         elements = build.constant(0, input.tensor.dtype, (1,))
         place = ew.select(flags, build.ones_like(place), place)
+    place = within(place, 0, elements.shape[0], "Number of elements of source < number of ones in mask")
     taken = build.reshape_to(indexing.gather(elements, place, axis=0), shape)
     return ew.select(chosen, taken, x)

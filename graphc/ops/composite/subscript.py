@@ -17,7 +17,7 @@ from graphc.ir.dim import Dim, Size, bounds, is_at_least, maximum, minimum, prod
 from graphc.ir.dtype import bool_, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, TraceError, describe
 from graphc.ir.graph import Node
-from graphc.ops import build, creation, indexing, movement
+from graphc.ops import build, creation, indexing, movement, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.operand import broadcast
@@ -70,23 +70,21 @@ def merged(x: Node, indices: tuple[tuple[int, Node], ...]) -> tuple[Node, Node, 
         where = 0
     sizes = x.shape[where : where + len(axes)]
     total = product(sizes)
-    position = flat_position(entries, sizes)
+    position = flat_position(entries, sizes, axes)
     return build.reshape_to(x, (*x.shape[:where], total, *x.shape[where + len(axes) :])), position, where
 
 
-def flat_position(entries: tuple[Node, ...], sizes: tuple[Size, ...]) -> Node:
-    """Row-major positions of elements at these indices; out of range exactly where one of the indices is."""
+def flat_position(entries: tuple[Node, ...], sizes: tuple[Size, ...], axes: tuple[int, ...]) -> Node:
+    """Row-major positions of elements at these indices, for each of which the run checks that it names one."""
     flat = build.zeros_like(entries[0])
-    is_inside = build.full(True, flat.tensor.with_dtype(bool_))
-    for entry, size in zip(entries, sizes, strict=True):
+    for axis, entry, size in zip(axes, entries, sizes, strict=True):
         extent = build.broadcast_to(build.size_of(size, i64), entry.shape)
-        zero = build.zeros_like(entry)
-        counted = ew.select(ew.lt(entry, zero), ew.add(entry, extent), entry)
-        is_valid = ew.bitwise_and(ew.ge(counted, zero), ew.lt(counted, extent))
-        is_inside = ew.bitwise_and(is_inside, is_valid)
+        is_valid = ew.bitwise_and(ew.ge(entry, ew.neg(extent)), ew.lt(entry, extent))
+        message = f"index {{}} is out of bounds for dimension {axis} with size {size}"
+        checked = requirement.require(entry, is_valid, message=message)
+        counted = ew.select(ew.lt(checked, build.zeros_like(entry)), ew.add(checked, extent), checked)
         flat = ew.add(ew.mul(flat, extent), counted)
-    beyond = build.broadcast_to(build.size_of(product(sizes), i64), flat.shape)
-    return ew.select(is_inside, flat, beyond)
+    return flat
 
 
 # From what stands in the brackets to a view and index tensors

@@ -206,13 +206,10 @@ class Plan:
     def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The outputs for these inputs; new arrays."""
         result = self.fast(*arrays)
-        if type(result) is tuple:
-            return result
-        return self._run_slowly(arrays)
+        return result if type(result) is tuple else self._run_slowly(arrays)
 
     def _run_slowly(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
-        result = self.executable.call_flat(arrays)
-        return result if isinstance(result, tuple) else (result,)
+        return self.executable.outputs(arrays)
 
     def backward(self, needs: Needs) -> Backward:
         """The gradient by the inputs that `needs` names."""

@@ -185,10 +185,17 @@ class Executable:
             if has_tensors(inputs):
                 tensors = run_on_tensors(self, inputs)
                 return tensors[0] if self.fill is None else self.fill(tensors)
-            result = self._run_slowly(inputs)
-        if not isinstance(result, tuple):
+            result = self.outputs(inputs)
+        elif not isinstance(result, tuple):
             self._raise(result, inputs)
         return result[0] if self.fill is None else self.fill(result)
+
+    def outputs(self, inputs: Sequence[object]) -> tuple[AnyArray, ...]:
+        """The graph's outputs in order, for inputs of any layout."""
+        result = self._run_slowly(inputs)
+        if not isinstance(result, tuple):
+            self._raise(result, inputs)
+        return result
 
     def _inputs(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> list[object]:
         """The inputs out of the arguments' containers; raises ArgumentError where those are others."""

@@ -14,9 +14,11 @@ import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from graphc.eager import float8
 from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
@@ -102,7 +104,7 @@ class EagerFunction:
         self._one = self._two = NO_PLAN
         self._with_number = (float, NO_PLAN)
 
-    def __call__(self, *args: object, **kwargs: object) -> object:
+    def __call__(self, *args: Any, **kwargs: object) -> object:
         """Compute, and record if a gradient may be asked for."""
         if not kwargs:
             if len(args) == 2:
@@ -156,7 +158,7 @@ class EagerFunction:
             x, y = (source._array for source in sources if isinstance(source, Tensor))
             self._two = self._twos[x.shape, y.shape, x.dtype, y.dtype] = call.plan
         elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
-            if self._lifted.get(self._parameters[1]):  # all its numbers are inputs
+            if len(self._parameters) > 1 and self._lifted.get(self._parameters[1]):  # all its numbers are inputs
                 self._with_number = kinds[1], call.plan
 
     def run(
@@ -173,6 +175,9 @@ class EagerFunction:
                 raise
             call = None
         if call is None:
+            narrow = float8.dtype_in(args, kwargs)
+            if narrow is not None:
+                return float8.run(self.name, narrow, self.run, args, kwargs)
             call = self._make(tuple(key), args, kwargs)
         plan = call.plan
         arrays = [each._array if isinstance(each, Tensor) else each for each in sources]
@@ -341,7 +346,7 @@ def _input(index: int, type: TensorType, is_weak: bool) -> Node:
 
 
 def _is_lifted(value: object, lift: bool | None) -> bool:
-    if lift is None or (type(value) is int and not -(1 << 63) <= value < 1 << 63):  # type: ignore[operator]
+    if lift is None or (type(value) is int and not -(1 << 63) <= value < 1 << 63):
         return False
     return lift or value not in _PLAIN or (value == 0 and type(value) is float)  # -0.0 would be taken for 0.0
 

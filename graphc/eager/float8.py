@@ -11,12 +11,14 @@ functions only move such values; the error of the others.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from graphc.ir.dtype import DType, f8e4m3fn
+from graphc.eager.tensor import Tensor, wrap
+from graphc.ir.dtype import DType, f8e4m3fn, f32
 from graphc.ir.errors import UnsupportedDType
 
 AnyArray: TypeAlias = npt.NDArray[Any]
@@ -63,6 +65,15 @@ _KERNELS: Final = {
 }  # fmt: skip
 """Names of PyTorch's kernels, where they aren't the function's name with "_cpu"."""
 
+_OPERATORS: Final = {
+    "__add__": "add", "__radd__": "add", "__sub__": "sub", "__rsub__": "sub", "__mul__": "mul", "__rmul__": "mul",
+    "__truediv__": "div", "__rtruediv__": "div", "__floordiv__": "floor_divide", "__rfloordiv__": "floor_divide",
+    "__mod__": "remainder", "__rmod__": "remainder", "__pow__": "pow", "__rpow__": "pow", "__matmul__": "matmul",
+    "__rmatmul__": "matmul", "__neg__": "neg", "__abs__": "abs", "__eq__": "eq", "__ne__": "ne", "__lt__": "lt",
+    "__le__": "le", "__gt__": "gt", "__ge__": "ge", "__and__": "bitwise_and", "__or__": "bitwise_or",
+    "__xor__": "bitwise_xor", "__invert__": "bitwise_not",
+}  # fmt: skip
+
 
 def cast(array: AnyArray, dtype: DType) -> AnyArray:
     """The array in a dtype, where it has, or gets, eight bits: through float32, rounded to the nearest, ties to even.
@@ -83,3 +94,55 @@ def refusal(name: str, dtype: DType) -> UnsupportedDType:
         f"\"{_KERNELS.get(name, f'{name}_cpu')}\" not implemented for '{dtype.scalar}'",
         hint="compute in float32: x.float()",
     )
+
+
+Runner: TypeAlias = "Callable[[tuple[object, ...], dict[str, object]], tuple[object, list[Tensor]]]"
+
+
+def dtype_in(args: tuple[object, ...], kwargs: dict[str, object]) -> DType | None:
+    """The dtype of eight bits among the tensors and dtypes of a call, or None."""
+    for each in (*args, *kwargs.values()):
+        for one in each if isinstance(each, list | tuple) else (each,):
+            found = one.dtype if isinstance(one, Tensor) else one
+            if isinstance(found, DType) and found.is_storage_only:
+                return found
+    return None
+
+
+def run(
+    name: str, dtype: DType, runner: Runner, args: tuple[object, ...], kwargs: dict[str, object]
+) -> tuple[object, list[Tensor]]:
+    """A call with tensors of this dtype, or to it: `runner` moves their bytes, or compares them as float32.
+
+    Raises UnsupportedDType for functions that compute. Gradients don't flow.
+    """
+    name = _OPERATORS.get(name, name)
+    if name == "to" and isinstance(args[0], Tensor):
+        target = next((x for x in (*args[1:], *kwargs.values()) if isinstance(x, DType)), dtype)
+        made = wrap(cast(args[0]._array, target))
+        return made, [made]
+    if name in MOVES:
+        result, made_by = runner(*_exchanged(args, kwargs, lambda array: array.view(np.uint8)))
+        for each in made_by:
+            each._array = each._array.view(dtype.numpy)
+        return result, made_by
+    if name not in THROUGH_FLOAT:
+        raise refusal(name, dtype)
+    result, made_by = runner(*_exchanged(args, kwargs, lambda array: cast(array, f32)))
+    if name in ("abs", "positive"):
+        for each in made_by:
+            each._array = cast(each._array, dtype)
+    return result, made_by
+
+
+def _exchanged(
+    args: tuple[object, ...], kwargs: dict[str, object], other: Callable[[AnyArray], AnyArray]
+) -> tuple[tuple[object, ...], dict[str, object]]:
+    """The arguments with tensors over other arrays in place of those of eight bits."""
+
+    def exchange(x: object) -> object:
+        if isinstance(x, Tensor) and x.dtype.is_storage_only:
+            return wrap(other(x._array))
+        return type(x)(map(exchange, x)) if type(x) in (list, tuple) else x  # type: ignore[call-arg, call-overload]
+
+    return tuple(map(exchange, args)), {name: exchange(x) for name, x in kwargs.items()}

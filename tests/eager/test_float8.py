@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+import graphc
 from graphc.eager.float8 import MOVES, THROUGH_FLOAT, cast, refusal
 from graphc.ir.dtype import DType, bool_, c64, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, f16, f32, f64, i32
 
@@ -68,3 +71,32 @@ def test_arithmetic_is_refused(name: str, message: str) -> None:
     assert error.message == message
     assert isinstance(error, NotImplementedError)
     assert name not in MOVES | THROUGH_FLOAT
+
+
+def test_tensors_are_kept_moved_and_cast() -> None:
+    x = graphc.tensor([1.0, 2.0, 500.0]).to(graphc.float8_e4m3fn)
+    assert repr(x) == "tensor([  1.,   2., 448.], dtype=torch.float8_e4m3fn)"
+    assert x.float().tolist() == x.tolist() == [1.0, 2.0, 448.0]
+    assert x.to(graphc.int32).dtype is graphc.int32
+    assert x.clone()[1].item() == 2.0
+    assert graphc.cat([x, x]).tolist() == [1.0, 2.0, 448.0] * 2
+    assert graphc.stack([x, x])[1, :2].tolist() == [1.0, 2.0]
+    assert (x == x).tolist() == [True] * 3
+    assert x.view(graphc.uint8).tolist() == [56, 64, 126]
+    assert graphc.full((2,), 3.3, dtype=graphc.float8_e5m2).tolist() == [3.5, 3.5]
+
+
+@pytest.mark.parametrize(
+    ("compute", "kernel"),
+    [
+        (lambda x: x + x, "add_stub"),
+        (lambda x: x * 2, "mul_cpu_reduced_float"),
+        (lambda x: -x, "neg_cpu"),
+        (lambda x: x < x, "lt_cpu"),
+        (lambda x: x.sum(), "sum_cpu"),
+    ],
+)
+def test_tensors_are_not_computed_with(compute: Callable[[graphc.Tensor], object], kernel: str) -> None:
+    x = graphc.tensor([1.0, 2.0], dtype=graphc.float8_e5m2)
+    with pytest.raises(NotImplementedError, match=f"^\"{kernel}\" not implemented for 'Float8_e5m2'"):
+        compute(x)

@@ -200,9 +200,9 @@ def join(order: Sequence[GradNode], roots: Sequence[Root], wanted: Sequence[Edge
                 reads.append((position, index))
             arguments += [each for each in cotangents if each is not None]
             gradients = dict(zip(variant.produces, inline(variant.plan.graph, arguments)))
-            for index, edge in enumerate(node.edges):
-                if edge is not None and index in gradients:
-                    _add(pending, edge, gradients[index])
+            for index, target in enumerate(node.edges):
+                if target is not None and index in gradients:
+                    _add(pending, target, gradients[index])
         graph = Graph("backward", (*inputs, *seeds), tuple(outputs.values()))
     # What simplification shows not to be read needs not be passed.
     graph = parse_pipeline("simplify").run(graph)

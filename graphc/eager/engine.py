@@ -127,7 +127,7 @@ def _run_node(
         for hook in [*node.post_hooks.values()]:
             replaced = hook(tuple(gradients), tuple(cotangents))
             if replaced is not None:
-                gradients = replaced if isinstance(replaced, tuple | list) else (replaced,)  # type: ignore[assignment]
+                gradients = replaced if isinstance(replaced, tuple | list) else (replaced,)
     if MODE.anomaly and MODE.check_nan:
         _check_nan(node, gradients)
     for edge, gradient in zip(node.edges, gradients):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -57,7 +57,7 @@ class _Context:
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
-            def generate(*args: object, **kwargs: object) -> Iterator[object]:
+            def generate(*args: object, **kwargs: object) -> Generator[object, object, object]:
                 generator = function(*args, **kwargs)
                 sent: object = None
                 raised: BaseException | None = None

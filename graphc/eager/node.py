@@ -172,6 +172,9 @@ class GradNode:
 
             self.trace = where()
 
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
     @property
     def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
         """The nodes that the gradients go to, and which of their results each is for."""
@@ -263,16 +266,10 @@ class PlanNode(GradNode):
 @functools.cache
 def node_type(name: str) -> type[PlanNode]:
     """The class of plan nodes of this name: a node prints as `<AddBackward0 object at 0x...>`."""
-    made = type(name, (PlanNode,), {"__slots__": (), "__module__": "builtins", "__repr__": _show})
+    made = type(name, (PlanNode,), {"__slots__": (), "__module__": "builtins"})
     assert issubclass(made, PlanNode)
     return made
 
-
-def _show(node: GradNode) -> str:
-    return f"<{node.name()} object at {id(node):#x}>"
-
-
-GradNode.__repr__ = _show  # type: ignore[method-assign]  # one text for all kinds
 
 _accumulators = threading.Lock()
 
@@ -280,7 +277,7 @@ _accumulators = threading.Lock()
 def edge_of(tensor: Tensor) -> Edge | None:
     """Where the gradient of a tensor goes; None if it needs none."""
     meta = tensor._meta
-    if meta is None or not meta.requires_grad:
+    if meta is None or not tensor.requires_grad:
         return None
     if meta.view is not None:
         from graphc.eager.view import refresh  # late: views are made of recorded calls

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 Hooks: TypeAlias = "OrderedDict[int, Callable[..., object]]"
-Replay: TypeAlias = "Callable[[Tensor], Tensor]"
-"""Takes the base of a view, or what the step before made of it, and gives the view."""
 
 
 class Storage:
@@ -44,17 +42,19 @@ class Storage:
 
 
 class ViewInfo:
-    """How a view came from its base: enough to make it again after the base was written to."""
+    """What a view is a view of."""
 
-    __slots__ = ("base", "is_multiple", "replay", "version")
+    __slots__ = ("base", "origin", "source", "version")
 
-    def __init__(self, base: Tensor, replay: tuple[Replay, ...], version: int, is_multiple: bool = False) -> None:
+    def __init__(self, base: Tensor, version: int, origin: str = "", source: tuple[str, int] = ("", 0)) -> None:
         self.base = base
-        self.replay = replay
         self.version = version
         """That of the storage when the view's `grad_fn` was last right."""
-        self.is_multiple = is_multiple
-        """One of several views that one call gave, which may not be written to while gradients are recorded."""
+        self.origin = origin
+        """Why a recorded write to its memory is refused: it was made in "no_grad" or "inference" mode, or is one of
+        "multiple" views that one call gave; else empty."""
+        self.source = source
+        """The call that gave several views, and which of them it is."""
 
 
 class AutogradMeta:
@@ -129,7 +129,8 @@ class Tensor:
         """Sizes of the dimensions, or that of one."""
         if dim is None:
             return Size(self._array.shape)
-        return self._array.shape[_axis(dim, self._array.ndim)]
+        sizes: tuple[int, ...] = self._array.shape
+        return sizes[_axis(dim, len(sizes))]
 
     def numel(self) -> int:
         """Number of elements."""
@@ -175,7 +176,7 @@ class Tensor:
     def requires_grad(self) -> bool:
         """Whether operations on it are recorded, so that gradients reach it."""
         meta = self._meta
-        return meta is not None and meta.requires_grad
+        return meta is not None and (meta.requires_grad or (meta.view is not None and meta.view.base.requires_grad))
 
     @property
     def _version(self) -> int:
@@ -213,7 +214,7 @@ class Tensor:
     def __len__(self) -> int:
         if not self._array.ndim:
             raise SignatureError("len() of a 0-d tensor", hint="it holds one value")
-        return self._array.shape[0]
+        return len(self._array)
 
     def __bool__(self) -> bool:
         size = self._array.size

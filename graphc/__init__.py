@@ -12,7 +12,7 @@ array([[-1.,  0.,  1.]], dtype=float32)
 Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differentiate with `graphc.grad`.
 """
 
-from graphc import autograd
+from graphc import autograd, fft, linalg
 from graphc.eager import methods as _methods
 from graphc.eager.device import device, get_default_device, set_default_device
 from graphc.eager.memory_format import (
@@ -95,6 +95,7 @@ __all__ = [
     "double",
     "dtype",
     "enable_grad",
+    "fft",
     "finfo",
     "float",
     "float16",
@@ -122,6 +123,7 @@ __all__ = [
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "layout",
+    "linalg",
     "long",
     "memory_format",
     "no_grad",

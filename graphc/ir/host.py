@@ -74,19 +74,24 @@ def run_host(
         given = function.run(tuple(results), *arrays, **dict(parameters))
         values = given if isinstance(given, tuple) else (given,)
         if len(values) != len(results):
-            raise ArgumentError(f"{name}: gave {len(values)} results, not {len(results)}")
+            raise ArgumentError(f"{_shown(name)}: gave {len(values)} results, not {len(results)}")
         return tuple(_checked(name, number, *each) for number, each in enumerate(zip(values, results)))
 
 
 def _checked(name: str, number: int, value: object, type: TensorType) -> AnyArray:
     array = np.asarray(value)
     if array.shape != type.shape:
-        raise ShapeError(f"{name}: result {number} has shape {array.shape}, expected {type}")
+        raise ShapeError(f"{_shown(name)}: result {number} has shape {array.shape}, expected {type}")
     if array.dtype != type.dtype.numpy:
         if not isinstance(value, bool | int | float | complex) or isinstance(value, np.generic):
-            raise DTypeError(f"{name}: result {number} has dtype {array.dtype}, expected {type}")
+            raise DTypeError(f"{_shown(name)}: result {number} has dtype {array.dtype}, expected {type}")
         array = array.astype(type.dtype.numpy)
     return array
+
+
+def _shown(name: str) -> str:
+    """The name without the number of a callback."""
+    return name.partition("#")[0]
 
 
 def parameters_text(parameters: Parameters) -> str:

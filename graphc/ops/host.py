@@ -12,14 +12,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
 
 from graphc.ir.attribute import Attribute
 from graphc.ir.dtype import DType
-from graphc.ir.errors import DTypeError
+from graphc.ir.errors import ArgumentError, DTypeError, describe
 from graphc.ir.graph import GET, Node
 from graphc.ir.host import AnyArray, HostFunction, Parameters, find_host, register_host, run_host
 from graphc.ir.op import Flags, Op, register
@@ -94,6 +94,9 @@ def call(
 
 # Callbacks
 
+Containers: TypeAlias = "tuple[Containers, ...] | None"
+"""Nested tuples for tuples and lists, and None where a result stands."""
+
 _names: weakref.WeakKeyDictionary[Callable[..., object], str] = weakref.WeakKeyDictionary()
 _count = 0
 _lock = threading.Lock()
@@ -125,13 +128,27 @@ def _name_of(function: Callable[..., object]) -> str | None:
 
 
 def _callback(function: Callable[..., object]) -> Callable[..., object]:
-    def run(results: tuple[TensorType, ...], *arrays: AnyArray) -> object:
+    def run(results: tuple[TensorType, ...], *arrays: AnyArray, structure: Containers) -> object:
         # Copies: the function may keep what it gets, and the memory of a run is used again.
         given = function(*(np.array(array) for array in arrays))
-        values = tuple(given) if isinstance(given, list | tuple) else (given,)
-        return tuple(_plain(value) for value in values)
+        return tuple(_leaves(given, structure))
 
     return run
+
+
+def _leaves(value: object, structure: Containers) -> Iterator[object]:
+    """The results out of the containers that the function was to give."""
+    if structure is None:
+        yield _plain(value)
+        return
+    if not isinstance(value, tuple | list) or len(value) != len(structure):
+        count = f"{len(value)} results" if isinstance(value, tuple | list) else describe(value)
+        raise ArgumentError(
+            f"pure_callback: the function gave {count}, not {len(structure)} results",
+            hint="return a tuple as result_types says",
+        )
+    for each, inner in zip(value, structure):
+        yield from _leaves(each, inner)
 
 
 def _plain(value: object) -> object:

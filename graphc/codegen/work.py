@@ -31,6 +31,8 @@ _EXPENSIVE = 12
 _SCALAR = 8
 """How much slower code is outside of vector loops and reductions."""
 _PRODUCTS_PER_UNIT = 4
+_STEPS = 16
+"""A loop's length counts as so much where only the run will know it."""
 
 
 def most_threads(kernel: Kernel) -> Size:
@@ -81,5 +83,7 @@ def _work(statement: Statement, outer: dict[str, Size], in_lanes: bool) -> Size:
 def _sum(body: tuple[Statement, ...], outer: dict[str, Size], in_lanes: bool) -> Size:
     total: Size = 0
     for statement in body:
+        if isinstance(statement, Bind):
+            outer = {**outer, statement.symbol.name: _STEPS}
         total = total + _work(statement, outer, in_lanes)
     return total

@@ -46,8 +46,16 @@ _NAMES: Mapping[str, str] = {
     "chunk": "Split",
     "mse_loss": "MseLoss",
     "nll_loss": "NllLoss",
+    "expit": "Sigmoid",
+    "gammainc": "Igamma",
+    "gammaincc": "Igammac",
+    "gammaln": "Lgamma",
+    "multigammaln": "Mvlgamma",
+    "psi": "Digamma",
     "cross_entropy": "NllLoss",
 }
+_SPECIAL = frozenset(("entr", "erfcx", "i0e", "i1", "i1e", "log_ndtr", "ndtri", "xlog1py", "zeta"))
+"""Functions of `graphc.special` whose nodes say so."""
 _WITH_DIM = frozenset(("sum", "mean", "prod", "std", "var", "norm", "logsumexp", "squeeze"))
 """Functions whose form with dimensions has the number 1."""
 
@@ -57,7 +65,8 @@ def backward_name(name: str, args: tuple[object, ...], kwargs: Mapping[str, obje
     short = name.rpartition(".")[2].strip("_")
     stem = _NAMES.get(short)
     if stem is None:
-        stem = "".join(part.capitalize() for part in short.split("_"))
+        stem = "".join(part.title() for part in short.split("_"))  # a letter after a digit is a capital, too
+        stem = f"Special{stem}" if short in _SPECIAL else stem
     number = 0
     if short in _WITH_DIM and (len(args) > 1 or "dim" in kwargs or "axis" in kwargs):
         number = 1

@@ -37,6 +37,10 @@ class Operand(Protocol):
         """The element at these indices, which must be in range wherever the code runs (see `Builder.guard`)."""
 
 
+Step: TypeAlias = Callable[[Scalar, tuple[Scalar, ...]], tuple[Scalar, ...]]
+"""From the number of a step, an int64, and a state of real scalars, the next state."""
+
+
 class Builder(Protocol):
     """Emits scalar code. Every value is placed in the outermost loop in which its indices are known, once."""
 
@@ -63,6 +67,9 @@ class Builder(Protocol):
 
     def reduce(self, combiner: str, extent: Size, element: Callable[[Size], Scalar]) -> Scalar:
         """`element(k)` for k in 0..extent combined by the fixed tree: sum, prod, max, min, any, all, argmax, argmin."""
+
+    def iterate(self, count: Scalar, start: tuple[Scalar, ...], step: Step) -> tuple[Scalar, ...]:
+        """The state after `count` steps (an int64, below 2^31): from step k and a state, `step` makes the next."""
 
     def check(self, condition: Scalar, code: int) -> None:
         """Report `code` from the run if the condition fails anywhere."""

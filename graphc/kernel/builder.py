@@ -20,7 +20,7 @@ import numpy as np
 
 from graphc.ir.dim import Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
 from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i64, real_of
-from graphc.ir.lowering import Scalar
+from graphc.ir.lowering import Scalar, Step
 from graphc.kernel.formula.complex import complex_apply
 from graphc.kernel.ir import (
     BLOCK,
@@ -61,6 +61,9 @@ class Pair:
 
 
 AnyScalar: TypeAlias = "Value | Literal | Pair"
+
+ITERATIONS = 1 << 31
+"""More than any loop of `iterate` runs."""
 
 
 @dataclass(slots=True, eq=False)
@@ -235,6 +238,18 @@ class KernelBuilder:
         home.statements.append(Reduce(out, combiner, index, extent, tuple(body.statements), operand))
         self._home[out] = home
         return out, whole
+
+    def iterate(self, count: Scalar, start: tuple[Scalar, ...], step: Step) -> tuple[AnyScalar, ...]:
+        """The state after `count` steps, kept in scratch: a serial loop here, in the innermost body."""
+        extent = self.position(count, ITERATIONS)
+        buffers = [self.allocate(x.dtype, 1) for x in start]
+        for buffer, x in zip(buffers, start):
+            self.store(buffer, 0, x)
+        with self.loop(extent, LoopKind.SERIAL) as k:
+            state = tuple([self.load_again(buffer, 0) for buffer in buffers])
+            for buffer, x in zip(buffers, step(self.index(k, i64), state), strict=True):
+                self.store(buffer, 0, x)
+        return tuple([self.load_again(buffer, 0) for buffer in buffers])
 
     def check(self, condition: Scalar, code: int) -> None:
         """Report from the run if the condition fails where the current guard holds; `code` 0 means this node's."""

@@ -267,6 +267,7 @@ _DERIVED: Final = (
     *_derived("atan2 fmod ldexp", 2, _FLOAT, Result.SAME, True),
     *_derived("pow floor_divide remainder", 2, _NUMBER, Result.SAME, True),
     *_derived("multiply_high", 2, _INT, Result.SAME, False),
+    *_derived("gcd", 2, _INT, Result.SAME, True),
     *_derived("sign", 1, _NUMBER, Result.SAME, False),
     *_derived("logical_not", 1, frozenset({Kind.BOOL}), Result.SAME, False),
     *_derived("is_nan is_inf is_finite", 1, _FLOAT, Result.BOOL, False),

@@ -10,10 +10,12 @@ from graphc.ops import (
     indexing,
     movement,
     ordering,
+    polynomial,
     reduction,
     requirement,
     scan,
     special,
+    special_pair,
 )
 
 __all__ = [
@@ -26,8 +28,10 @@ __all__ = [
     "indexing",
     "movement",
     "ordering",
+    "polynomial",
     "reduction",
     "requirement",
     "scan",
     "special",
+    "special_pair",
 ]

@@ -41,6 +41,16 @@ class aminmax(NamedTuple):
         return text_of(self, self._fields)
 
 
+class frexp(NamedTuple):
+    """Mantissa and exponent of each float."""
+
+    mantissa: Node
+    exponent: Node
+
+    def __repr__(self) -> str:
+        return text_of(self, self._fields)
+
+
 class histogram(NamedTuple):
     """How much lies in each bin, and where the bins end."""
 

@@ -13,7 +13,10 @@ from graphc.kernel.scalar import SCALARS, evaluate, result_dtype
 from tests.codegen.native import run_native, runnable_targets, same_bits
 from tests.kernel.ulp import Array, random_bits
 
+IN_DOUBLE = ("gamma", "gamma_sum", "normal", "bessel", "modified_bessel", "airy")
 COUNT = 1003
+LONG = {name for name, rule in FORMULAS.items() if rule.__module__.rpartition(".")[2] in IN_DOUBLE} | {"gcd"}
+"""Formulas that are run for one dtype on this machine alone: what is special about the others, short ones show."""
 
 
 def kernel_of(op: str, operand: DType, out: DType) -> Kernel:
@@ -50,6 +53,8 @@ def test_native_code_gives_the_same_bits(name: str) -> None:
     for dtype in (bool_, i32, i64, u32, u64, f32, f64):
         if dtype.kind not in op.kinds or (name == "multiply_high" and dtype.signed):
             continue
+        if name in LONG and dtype not in (i64, f64):
+            continue
         operands = [operand(dtype, seed) for seed in range(60, 60 + op.arity)]
         if name == "ldexp":
             random = np.random.default_rng(62)
@@ -59,7 +64,7 @@ def test_native_code_gives_the_same_bits(name: str) -> None:
         out = result_dtype(name, (dtype,) * op.arity)
         want = evaluate(name, out, *operands)
         kernel = kernel_of(name, dtype, out)
-        for target in runnable_targets():
+        for target in runnable_targets()[: 1 if name in LONG else None]:
             y = np.zeros(COUNT, out.numpy)
             arrays = {f"x{number}": x for number, x in enumerate(operands)}
             assert run_native(kernel, {**arrays, "y": y}, {"n": COUNT}, target=target) == 0

@@ -121,6 +121,13 @@ class ElementBuilder:
             result: Values = getattr(np, combiner)(stacked.astype(kind.numpy))
         return Number(np.asarray(result).astype(np.int64 if combiner.startswith("arg") else kind.numpy))
 
+    def iterate(self, count: Number, start: tuple[Number, ...], step: Callable[..., Any]) -> tuple[Number, ...]:
+        """The state after so many steps."""
+        state = start
+        for k in range(int(count.value)):
+            state = step(self.constant(k, dtype("int64")), state)
+        return state
+
     def check(self, condition: Number, code: int) -> None:
         """Fails at once."""
         assert code == 0, "the code is the builder's to choose"

@@ -15,6 +15,7 @@ from graphc.ir.op import Flags, Op, find_op
 from graphc.ops import creation
 from tests.ops.cases import CASES, Case, assert_close
 from tests.ops.element import compute
+from tests.ops.special_cases import POLYNOMIALS
 
 MODULES = [import_module(found.name) for found in pkgutil.walk_packages(graphc.ops.__path__, "graphc.ops.")]
 RECORDS = {value.name: value for module in MODULES for value in vars(module).values() if isinstance(value, Op)}
@@ -26,7 +27,7 @@ WITHOUT_GRADIENT = {
     "stops gradients on purpose": {"detach"},
     "none in PyTorch": {
         "airy_ai", "bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1", "modified_bessel_k0", "modified_bessel_k1",
-        "scaled_modified_bessel_k0", "scaled_modified_bessel_k1",
+        "scaled_modified_bessel_k0", "scaled_modified_bessel_k1", *(op.name for op in POLYNOMIALS),
     },
     "no operands of floats": {"constant", "iota", "size", "random_bits"},
 }  # fmt: skip

@@ -106,6 +106,7 @@ FORMULAS: Final[dict[str, Formula]] = {
         modified_bessel.scaled_modified_bessel_k1,
         airy.airy_ai,
         integer.multiply_high,
+        integer.gcd,
         integer.logical_not,
         integer.is_nan,
         integer.is_inf,

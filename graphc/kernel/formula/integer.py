@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from graphc.ir.dtype import u32, u64
 from graphc.kernel.formula.number import Number, choose, formula
+
+_DIVISIONS: Final = {8: 12, 16: 24, 32: 46, 64: 92}
+"""What Euclid's algorithm may need for numbers of so many bits: neighbours in Fibonacci's sequence."""
 
 
 @formula
@@ -18,6 +23,15 @@ def multiply_high(x: Number, y: Number) -> Number:
     cross = x_high * y_low + ((x_low * y_low) >> 32)
     other = x_low * y_high + (cross & mask)
     return x_high * y_high + (cross >> 32) + (other >> 32)
+
+
+@formula
+def gcd(x: Number, y: Number) -> Number:
+    """Greatest common divisor, by Euclid's algorithm."""
+    a, b = (abs(each) if each.dtype.signed else each for each in (x, y))
+    for _ in range(_DIVISIONS[x.dtype.bits]):
+        a, b = choose(b.equals(0), a, b), a.apply("remainder_truncated", b)
+    return a
 
 
 @formula

@@ -25,6 +25,7 @@ from graphc.ops.composite.operand import (
     widened,
 )
 from graphc.ops.composite.reductions import mean, sum_
+from graphc.ops.composite.special_error import xlogy
 from graphc.ops.function import function
 
 
@@ -153,15 +154,6 @@ def kl_div(input: Node, target: Node, reduction: str = "mean", log_target: bool 
         total = div(sum_(loss), build.size_of(shape[0] if shape else 1, loss.tensor.dtype))
         return build.cast_to(total, result_dtype(input, target))
     return _finish("kl_div", loss, reduction, input, target)
-
-
-@function(method=True)
-def xlogy(input: Operand, other: Operand) -> Node:
-    """input * log(other), and 0 where the input is 0, unless `other` is nan."""
-    x, y = combined("xlogy", input, other, to_float=True)
-    is_zero = ew.bitwise_and(ew.eq(x, build.zeros_like(x)), ew.logical_not(ew.is_nan(y)))
-    safe = ew.select(is_zero, build.ones_like(y), y)
-    return ew.select(is_zero, build.zeros_like(x), ew.mul(x, ew.log(safe)))
 
 
 @function()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from graphc.ir.graph import Node
+from graphc.ir.op import Op
 from graphc.ops import build, special
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import Operand
@@ -59,19 +60,31 @@ def entr(input: Operand) -> Node:
     return with_gradient((value,), (x,), gradient)[0]
 
 
+@function(method=True, names=("special.xlogy",))
+def xlogy(input: Operand, other: Operand) -> Node:
+    """input * log(other); 0 where input is 0 and other no nan."""
+    x, y = real_pair("xlogy", "xlogy_cpu", input, other)
+    return _product(x, y, 0.0, ew.log)
+
+
 @function(namespace="special")
 def xlog1py(input: Operand, other: Operand) -> Node:
     """input * log(1 + other); 0 where input is 0 and other no nan."""
     x, y = real_pair("xlog1py", "xlog1py_cpu", input, other)
+    return _product(x, y, 1.0, ew.log1p)
+
+
+def _product(x: Node, y: Node, offset: float, logarithm: Op) -> Node:
+    """x log(y + offset); its gradient by x is 0 where x is 0 and the logarithm has no value, as in PyTorch."""
     zero = build.zeros_like(x)
     is_plain = ew.bitwise_and(ew.eq(x, zero), ew.logical_not(ew.is_nan(y)))
-    value = ew.select(is_plain, zero, ew.mul(x, ew.log1p(y)))
+    value = ew.select(is_plain, zero, ew.mul(x, logarithm(y)))
 
     def gradient(cts: tuple[Node, ...], results: tuple[Node, ...], operands: tuple[Node, ...]) -> tuple[Node, ...]:
         ct, (a, b) = cts[0], operands
         nothing = build.zeros_like(a)
-        vanishes = ew.bitwise_and(ew.eq(a, nothing), ew.le(b, build.full_like(b, -1.0)))
-        by_x = ew.select(vanishes, nothing, ew.mul(ct, ew.log1p(b)))
-        return by_x, ew.mul(ct, ew.div(a, ew.add(b, build.ones_like(b))))
+        vanishes = ew.bitwise_and(ew.eq(a, nothing), ew.le(b, build.full_like(b, -offset)))
+        by_x = ew.select(vanishes, nothing, ew.mul(ct, logarithm(b)))
+        return by_x, ew.mul(ct, ew.div(a, ew.add(b, build.full_like(b, offset)) if offset else b))
 
     return with_gradient((value,), (x, y), gradient)[0]

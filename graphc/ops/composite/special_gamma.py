@@ -7,7 +7,7 @@ import math
 from graphc.ir.dtype import Kind, f16, f32
 from graphc.ir.errors import ArgumentError, SignatureError, UnsupportedDType
 from graphc.ir.graph import Node
-from graphc.ops import build, creation, reduction, special
+from graphc.ops import build, creation, reduction, special, special_pair
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import Operand, combined
 from graphc.ops.composite.special_operand import real, real_pair
@@ -44,7 +44,7 @@ def polygamma(n: Operand, input: Operand) -> Node:
     # In float16, n! would soon be infinite where its product with zeta is not.
     wide = build.cast_to(y, f32) if y.tensor.dtype is f16 else y
     factor = math.exp(math.lgamma(order + 1.0)) if order > 20 else float(math.factorial(order))
-    value = special.zeta(build.full_like(wide, order + 1.0), wide)
+    value = special_pair.zeta(build.full_like(wide, order + 1.0), wide)
     return build.cast_to(build.scaled(value, factor if order % 2 else -factor), y.tensor.dtype)
 
 
@@ -70,14 +70,14 @@ def _steps(like: Node, count: int) -> Node:
 def igamma(input: Node, other: Node) -> Node:
     """The regularized lower incomplete gamma function of `input` at `other`; differentiable by `other`."""
     a, x = _incomplete("igamma", input, other)
-    return special.lower_gamma(a, x)
+    return special_pair.lower_gamma(a, x)
 
 
 @function(method=True, names=("special.gammaincc",))
 def igammac(input: Node, other: Node) -> Node:
     """The regularized upper incomplete gamma function of `input` at `other`; differentiable by `other`."""
     a, x = _incomplete("igammac", input, other)
-    return special.upper_gamma(a, x)
+    return special_pair.upper_gamma(a, x)
 
 
 def _incomplete(name: str, input: Node, other: Node) -> tuple[Node, Node]:
@@ -93,4 +93,4 @@ def _incomplete(name: str, input: Node, other: Node) -> tuple[Node, Node]:
 def zeta(input: Operand, other: Operand) -> Node:
     """Hurwitz' zeta function: the sum of (other + k)^-input over k = 0, 1, ...; differentiable by `other`."""
     s, q = real_pair("zeta", "zeta_cpu", input, other, halves=False)
-    return special.zeta(special.without_gradient(s, message="the derivative for 'zeta' is not implemented."), q)
+    return special_pair.zeta(special.without_gradient(s, message="the derivative for 'zeta' is not implemented."), q)

@@ -6,6 +6,7 @@ asked for. Nodes run from the youngest to the oldest, so that all users of a val
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
 from graphc.eager.tensor import Tensor, meta_of, wrap
 
 _accumulating = threading.Lock()
+_passes = itertools.count(1)
 
 
 def run_backward(
@@ -34,13 +36,31 @@ def run_backward(
     Without `inputs` every leaf's gradient is accumulated. With them the gradients of these places are given back (with
     `accumulate` they are added to the `grad` of those that are leaves), and no other leaf changes.
     """
-    pending: dict[GradNode, list[Tensor | None]] = {}
     order = _order(node for (node, _), _ in roots)
     needed = None if inputs is None else _leading_to(order, inputs)
     captured: dict[Edge, Tensor] = {}
     wanted = {} if inputs is None else dict.fromkeys(inputs)
-    if not create_graph and _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
-        return [] if inputs is None else [captured.get(edge) for edge in inputs]
+    before = MODE.pass_number, MODE.pass_nodes
+    MODE.pass_number, MODE.pass_nodes = next(_passes), order
+    try:
+        if create_graph or not _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
+            _run_nodes(order, roots, wanted, captured, needed, keep_graph, create_graph, accumulate)
+    finally:
+        MODE.pass_number, MODE.pass_nodes = before
+    return [] if inputs is None else [captured.get(edge) for edge in inputs]
+
+
+def _run_nodes(
+    order: Sequence[GradNode],
+    roots: Sequence[tuple[Edge, Tensor]],
+    wanted: Mapping[Edge, None],
+    captured: dict[Edge, Tensor],
+    needed: set[GradNode] | None,
+    keep_graph: bool,
+    create_graph: bool,
+    accumulate: bool,
+) -> None:
+    pending: dict[GradNode, list[Tensor | None]] = {}
     with set_grad_enabled(create_graph):
         for (node, index), cotangent in roots:
             _add(pending, node, index, shared(cotangent))
@@ -51,7 +71,6 @@ def run_backward(
             _run_node(node, cotangents, pending, wanted, captured, needed, create_graph, accumulate)
             if not keep_graph:
                 node.release()
-    return [] if inputs is None else [captured.get(edge) for edge in inputs]
 
 
 def _run_compiled(

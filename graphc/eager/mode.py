@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -22,6 +22,11 @@ class _Mode(threading.local):
     check_nan: bool = True
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[Any], Any] | None = None
+    hooks_refused: str | None = None
+    """Why hooks on saved tensors may not be used now."""
+    pass_number: int = 0
+    """Which backward pass runs, and its nodes: for hooks that wait for several gradients."""
+    pass_nodes: Container[object] = ()
 
 
 MODE = _Mode()
@@ -147,6 +152,11 @@ class inference_mode(_Context):
             super().__init__(grad=False, inference=True)
         else:
             super().__init__()
+
+
+def saved_hooks(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> _Context:
+    """Inside, saved values are kept as `pack` gives them."""
+    return _Context(pack=pack, unpack=unpack)
 
 
 def is_grad_enabled() -> bool:

@@ -1,0 +1,160 @@
+"""The recorded graph: its nodes, hooks on several gradients at once, and where saved tensors are kept.
+
+>>> import graphc
+>>> x = graphc.tensor([1.0, 2.0], requires_grad=True)
+>>> with save_on_cpu():
+...     y = x * x
+>>> y.sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from graphc.eager.history import RemovableHandle
+from graphc.eager.mode import MODE, _Context
+from graphc.eager.node import AutogradError, GradNode, edge_of
+from graphc.eager.tensor import Tensor
+
+__all__ = [
+    "GradientEdge",
+    "Node",
+    "disable_saved_tensors_hooks",
+    "get_gradient_edge",
+    "increment_version",
+    "register_multi_grad_hook",
+    "save_on_cpu",
+    "saved_tensors_hooks",
+]
+
+Node = GradNode
+"""What `grad_fn` is: the record of one operation."""
+
+
+class GradientEdge(NamedTuple):
+    """A place on the tape: a result of a node. `autograd.grad` takes it in place of a tensor."""
+
+    node: GradNode
+    output_nr: int
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """Where the gradient of a tensor is computed."""
+    edge = edge_of(tensor)
+    if edge is None:
+        raise AutogradError("It is not possible to get the gradient edge for a Tensor that does not require gradients")
+    return GradientEdge(*edge)
+
+
+def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
+    """Say that the memory of a tensor was written to in a way that graphc could not see."""
+    for each in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        each._storage.version += 1
+
+
+class saved_tensors_hooks(_Context):
+    """Inside, what a gradient needs is kept as `pack(tensor)`; in the backward pass `unpack` of that gives it back."""
+
+    def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
+        super().__init__(pack=pack_hook, unpack=unpack_hook)
+
+    def __enter__(self) -> None:
+        if MODE.hooks_refused is not None:
+            raise AutogradError(MODE.hooks_refused)
+        super().__enter__()
+
+
+class save_on_cpu(saved_tensors_hooks):
+    """Inside, what a gradient needs is kept as a copy in main memory."""
+
+    def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
+        super().__init__(lambda tensor: tensor.detach().clone(), lambda kept: kept)
+
+
+@contextmanager
+def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
+    """Inside, `saved_tensors_hooks` raises an error with this message."""
+    before, MODE.hooks_refused = MODE.hooks_refused, error_message
+    try:
+        yield
+    finally:
+        MODE.hooks_refused = before
+
+
+class _Handles:
+    """Several hooks that are removed together."""
+
+    def __init__(self, handles: Sequence[RemovableHandle]) -> None:
+        self._handles = handles
+
+    def remove(self) -> None:
+        """Take all of them away."""
+        for each in self._handles:
+            each.remove()
+
+    def __enter__(self) -> _Handles:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def register_multi_grad_hook(
+    tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
+) -> _Handles | RemovableHandle:
+    """Call `fn` in a backward pass when the gradients of all of these tensors are there, or that of any of them.
+
+    With "all" it gets the list of the gradients, None for tensors that this pass doesn't reach; with "any" it gets the
+    first gradient.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    lock = threading.Lock()
+    if mode == "any":
+        called: dict[object, bool] = {}
+
+        def first(gradient: Tensor) -> None:
+            number = MODE.pass_number
+            with lock:
+                is_late = called.get(number, False)
+                called.clear()
+                called[number] = True
+            if not is_late:
+                fn(gradient)
+
+        return _Handles([_hook(each, first) for each in tensors])
+    seen: dict[int, list[Tensor | None]] = {}
+    wanted = [_place(each) for each in tensors]
+
+    def keep(index: int) -> Callable[[Tensor], None]:
+        def hook(gradient: Tensor) -> None:
+            number = MODE.pass_number
+            with lock:
+                gradients = seen.setdefault(number, [None] * len(tensors))
+                gradients[index] = gradient
+                reached = [i for i, node in enumerate(wanted) if node in MODE.pass_nodes]
+                is_complete = all(gradients[i] is not None for i in reached)
+                if is_complete:
+                    del seen[number]
+            if is_complete:
+                fn(gradients)
+
+        return hook
+
+    return _Handles([_hook(each, keep(index)) for index, each in enumerate(tensors)])
+
+
+def _place(tensor: Tensor) -> GradNode | None:
+    edge = edge_of(tensor)
+    return None if edge is None else edge[0]
+
+
+def _hook(tensor: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+    found = tensor.register_hook(hook)  # type: ignore[attr-defined]  # installed on it
+    assert isinstance(found, RemovableHandle)
+    return found

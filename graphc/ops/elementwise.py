@@ -330,7 +330,10 @@ atan: Op = _unary("atan", "arc tangent", widely(np.arctan), over=lambda out, x: 
 
 
 def _atan2_vjp(ct: Node, out: Node, y: Node, x: Node) -> tuple[Node, Node]:
-    scaled = div(ct, add(mul(x, x), mul(y, y)))
+    # 0 at the origin, as in PyTorch.
+    size = add(mul(x, x), mul(y, y))
+    is_zero = eq(size, build.zeros_like(size))
+    scaled = select(is_zero, build.zeros_like(size), div(ct, select(is_zero, build.ones_like(size), size)))
     return mul(scaled, x), neg(mul(scaled, y))
 
 

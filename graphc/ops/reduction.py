@@ -136,8 +136,8 @@ def _prod_vjp(ct: Node, out: Node, x: Node, *, axes: Axes) -> tuple[Node]:
     is_pair = elementwise.eq(count, build.full_like(count, 2))
     other = elementwise.select(is_pair, elementwise.sub(zeros, x), zero)
     others = elementwise.select(elementwise.eq(count, one), one, other)
-    by_zero = elementwise.mul(along(elementwise.mul(ct, build.conj_of(rest))), build.conj_of(others))
-    by_other = elementwise.div(along(elementwise.mul(ct, build.conj_of(out))), build.conj_of(filled))
+    by_zero = elementwise.mul(along(elementwise.mul(ct, rest)), others)
+    by_other = elementwise.div(along(elementwise.mul(ct, out)), filled)
     return (elementwise.select(is_zero, by_zero, by_other),)
 
 
@@ -145,7 +145,7 @@ prod: Op = _arithmetic(
     "prod",
     "the product along axes",
     lambda x, axes: np.asarray(np.prod(_as_total(x), axis=axes)),
-    check.ANY,
+    check.ORDERED,
     _prod_vjp,
 )
 

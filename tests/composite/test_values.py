@@ -4,6 +4,7 @@ import pytest
 
 from graphc.ops.function import functions
 from tests.composite import (
+    algebra_cases,
     arithmetic_cases,
     contraction_cases,
     loss_cases,
@@ -13,13 +14,13 @@ from tests.composite import (
 )
 from tests.composite.case import Case, assert_close, interpret, native, wanted
 
-MODULES = (arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
+MODULES = (algebra_cases, arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
 CASES = [case for module in MODULES for case in module.cases()]
 ELSEWHERE = {
     "of random numbers, in test_random.py": {
         "rand", "randn", "rand_like", "randn_like", "randint", "normal", "bernoulli",
     },
-    "give no tensor": {"dim", "size"},
+    "give no tensor": {"dim", "size", "is_same_size"},
     "refuses": {"__setitem__"},
     "special functions, in tests/special": {
         name

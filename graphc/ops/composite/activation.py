@@ -62,7 +62,7 @@ def relu(input: Node) -> Node:
         raise DTypeError("Boolean inputs not supported for relu", hint="convert it first, e.g. x.to('uint8')")
     refuse_complex("clamp", input)
     zero = build.zeros_like(input)
-    result = ew.select(ew.le(input, zero), zero, input)
+    result = ew.select(ew.lt(input, zero), zero, input)
     return with_gradient((result,), (input,), _where_above_0)[0] if input.tensor.dtype.is_differentiable else result
 
 

@@ -21,6 +21,7 @@ from graphc.ops.composite.operand import (
     is_number,
     refuse_kinds,
     result_dtype,
+    tensors_only,
     widened,
 )
 from graphc.ops.function import function
@@ -164,7 +165,14 @@ def remainder(input: Operand, other: Operand) -> Node:
     x, y = combined("remainder", input, other)
     refuse_kinds("remainder_cpu", x, Kind.BOOL, Kind.COMPLEX)
     _refuse_zero(x, other)
-    return ew.remainder(x, y)
+    if x.tensor.dtype.is_integer:
+        return ew.remainder(x, y)
+    # As PyTorch computes it: a result of 0 has the sign of the dividend, and an infinite divisor is added like any.
+    left, right = widened(x), widened(y)
+    rest, zero = ew.fmod(left, right), build.zeros_like(left)
+    is_other_sign = ew.ne(ew.lt(right, zero), ew.lt(rest, zero))
+    moved = ew.bitwise_and(is_other_sign, ew.ne(rest, zero))
+    return build.cast_to(ew.select(moved, ew.add(rest, right), rest), x.tensor.dtype)
 
 
 @function(method=True)
@@ -232,7 +240,7 @@ def float_power(input: Operand, exponent: Operand) -> Node:
 @function(method=True, names=("arctan2",))
 def atan2(input: Operand, other: Operand) -> Node:
     """The angle of the point (other, input), from -pi to pi."""
-    x, y = combined("atan2", input, other, to_float=True)
+    x, y = combined("atan2", *tensors_only("atan2", input=input, other=other), to_float=True)
     refuse_kinds("atan2_cpu", x, Kind.COMPLEX)
     return ew.atan2(x, y)
 
@@ -307,7 +315,7 @@ def lerp(input: Node, end: Node, weight: Operand) -> Node:
 
 def _extreme(op: Op, of_bools: Op, summary: str) -> Callable[[Operand, Operand], Node]:
     def build_node(input: Operand, other: Operand) -> Node:
-        x, y = combined(op.name, input, other)
+        x, y = combined(op.name, *tensors_only(op.name, input=input, other=other))
         if x.tensor.dtype.is_complex:
             raise DTypeError(f"{op.name} not implemented for complex tensors.", hint="complex numbers have no order")
         return of_bools(x, y) if x.tensor.dtype is bool_ else op(x, y)
@@ -325,7 +333,7 @@ def _of_numbers(
     name: str, loses: Op, extreme: Callable[[Operand, Operand], Node], summary: str
 ) -> Callable[[Operand, Operand], Node]:
     def build_node(input: Operand, other: Operand) -> Node:
-        x, y = combined(name, input, other)
+        x, y = combined(name, *tensors_only(name, input=input, other=other))
         if x.tensor.dtype.is_complex:
             raise DTypeError(f"{name} not implemented for complex tensors.", hint="complex numbers have no order")
         if not x.tensor.dtype.is_floating_point:

@@ -20,6 +20,7 @@ from graphc.ops.composite.operand import (
     in_dtype,
     refuse_kinds,
     result_dtype,
+    tensors_only,
 )
 from graphc.ops.composite.reductions import all_, any_
 from graphc.ops.function import function
@@ -80,7 +81,7 @@ def logical_not(input: Operand) -> Node:
 
 def _logical(name: str, op: Op, summary: str) -> Binary:
     def build_node(input: Operand, other: Operand) -> Node:
-        x, y = broadcast(name, truth(input), truth(other))
+        x, y = broadcast(name, *map(truth, tensors_only(name, input=input, other=other)))
         return op(x, y)
 
     build_node.__name__ = build_node.__qualname__ = name
@@ -99,6 +100,7 @@ logical_xor = _logical("logical_xor", ew.bitwise_xor, "Whether exactly one is no
 @function(method=True)
 def isclose(input: Node, other: Node, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Node:
     """Whether |input - other| <= atol + rtol * |other|."""
+    tensors_only("isclose", input=input, other=other)
     if input.tensor.dtype is not other.tensor.dtype:
         raise DTypeError(
             f"{input.tensor.dtype.scalar} did not match {other.tensor.dtype.scalar}",

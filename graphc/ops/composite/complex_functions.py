@@ -128,19 +128,24 @@ log1p = _with_slope(_log1p, lambda out, z: ew.reciprocal(_plus(z, 1.0)))
 expm1 = _with_slope(_expm1, lambda out, z: _plus(out, 1.0))
 
 
+def _scaled(z: Node, factor: float) -> Node:
+    """Each part times a number, so that an infinite one leaves the other as it is."""
+    return ew.complex_(build.scaled(ew.real(z), factor), build.scaled(ew.imag(z), factor))
+
+
 def exp2(z: Node) -> Node:
     """2 to the z."""
-    return ew.exp(build.scaled(z, math.log(2)))
+    return ew.exp(_scaled(z, math.log(2)))
 
 
 def log2(z: Node) -> Node:
     """The logarithm to base 2."""
-    return build.scaled(ew.log(z), 1 / math.log(2))
+    return _scaled(ew.log(z), 1 / math.log(2))
 
 
 def log10(z: Node) -> Node:
     """The logarithm to base 10."""
-    return build.scaled(ew.log(z), 1 / math.log(10))
+    return _scaled(ew.log(z), 1 / math.log(10))
 
 
 def sigmoid(z: Node) -> Node:
@@ -177,7 +182,17 @@ def complex_(real: Node, imag: Node) -> Node:
 def polar(abs: Node, angle: Node) -> Node:
     """The complex number of a modulus and an angle."""
     r, phi = _parts("polar", abs, angle)
-    return ew.complex_(ew.mul(r, ew.cos(phi)), ew.mul(r, ew.sin(phi)))
+    value = ew.complex_(ew.mul(r, ew.cos(phi)), ew.mul(r, ew.sin(phi)))
+    return with_gradient((value,), (r, phi), _polar_gradient)[0]
+
+
+def _polar_gradient(ct: tuple[Node, ...], out: tuple[Node, ...], inputs: tuple[Node, ...]) -> tuple[Node, Node]:
+    """Along the result's direction (0 at 0), and across it."""
+    a, b, x, y = ew.real(ct[0]), ew.imag(ct[0]), ew.real(out[0]), ew.imag(out[0])
+    size = ew.abs_(out[0])
+    is_zero = ew.eq(size, build.zeros_like(size))
+    along = ew.div(ew.add(ew.mul(a, x), ew.mul(b, y)), ew.select(is_zero, build.ones_like(size), size))
+    return along, ew.sub(ew.mul(b, x), ew.mul(a, y))
 
 
 @function(method=True)

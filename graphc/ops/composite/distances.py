@@ -1,4 +1,4 @@
-"""Norms and distances of vectors: norm, dist, renorm, cdist, pdist, cosine_similarity, and cross products."""
+"""Norms and distances of vectors: dist, renorm, cdist, pdist, cosine_similarity, and cross products."""
 
 from __future__ import annotations
 
@@ -18,29 +18,19 @@ from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
 
-@function(method=True)
-def norm(
+def vector_norm(
     input: Node,
-    p: float | str | None = "fro",
-    dim: Dims = None,
-    keepdim: bool = False,
-    dtype: DType | str | None = None,
+    power: float,
+    dim: Dims,
+    keepdim: bool,
+    result: DType | str | None = None,
+    *,
+    shares_ties: bool = True,
 ) -> Node:
-    """The p-norm of the elements over `dim` (all by default); p may be inf, -inf, 0 (how many are not 0) or "fro"."""
-    if isinstance(p, str) and p != "fro":
-        raise ArgumentError(f"linalg.matrix_norm: Order {p} not supported.", hint='norm: use a number, inf or "fro"')
-    power = 2.0 if p is None or isinstance(p, str) else float(p)
-    return vector_norm(input, power, dim, keepdim, dtype)
+    """The norm of this power over `dim`, in the dtype asked for.
 
-
-@function(method=False)
-def frobenius_norm(input: Node, dim: Dims = None, keepdim: bool = False) -> Node:
-    """The square root of the sum of squares over `dim` (all dimensions by default)."""
-    return vector_norm(input, 2.0, dim, keepdim)
-
-
-def vector_norm(input: Node, power: float, dim: Dims, keepdim: bool, result: DType | str | None = None) -> Node:
-    """The norm of this power over `dim`, in the dtype asked for."""
+    Of an infinite power the elements that tie share the gradient, or each has all of it.
+    """
     if input.tensor.dtype.kind < Kind.FLOAT:
         raise DTypeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
@@ -51,11 +41,11 @@ def vector_norm(input: Node, power: float, dim: Dims, keepdim: bool, result: DTy
     x = widened(given)
     dims = dims_or_all("norm", dim, len(x.shape))
     _check_not_empty(power, x, dims, is_whole=dim is None)
-    (value,) = with_gradient(
-        (_norm(ew.abs_(x), power, dims),),
-        (x,),
-        lambda ct, out, inputs: (_norm_gradient(ct[0], out[0], inputs[0], power),),
-    )
+
+    def gradient(ct: tuple[Node, ...], out: tuple[Node, ...], inputs: tuple[Node, ...]) -> tuple[Node]:
+        return (_norm_gradient(ct[0], out[0], inputs[0], power, shares_ties),)
+
+    (value,) = with_gradient((_norm(ew.abs_(x), power, dims),), (x,), gradient)
     shape = value.shape if keepdim else tuple(s for a, s in enumerate(x.shape) if a not in dims)
     return build.cast_to(build.reshape_to(value, shape), real_of(given.tensor.dtype))
 
@@ -87,7 +77,7 @@ def _norm(size: Node, power: float, dims: tuple[int, ...]) -> Node:
     return ew.sqrt(total) if power == 2 else ew.pow_(total, build.full_like(total, 1.0 / power))
 
 
-def _norm_gradient(ct: Node, out: Node, x: Node, power: float) -> Node:
+def _norm_gradient(ct: Node, out: Node, x: Node, power: float, shares_ties: bool) -> Node:
     """What PyTorch takes for the gradient, which is 0 where the norm is, and by an element that is 0."""
     length = build.broadcast_to(out, x.shape)
     share = build.broadcast_to(ct, x.shape)
@@ -98,6 +88,8 @@ def _norm_gradient(ct: Node, out: Node, x: Node, power: float) -> Node:
     if math.isinf(power):
         is_extreme = ew.bitwise_or(ew.eq(size, length), ew.bitwise_and(ew.is_nan(size), ew.is_nan(length)))
         weight = build.cast_to(is_extreme, size.tensor.dtype)
+        if not shares_ties:
+            return _times_direction(ew.mul(share, weight), x, size)
         axes = tuple(axis for axis, kept in enumerate(out.shape) if kept == 1 and x.shape[axis] != 1)
         number = build.broadcast_to(reduced(reduction.sum_, weight, axes, True), x.shape)
         return _times_direction(ew.div(ew.mul(share, weight), number), x, size)
@@ -201,7 +193,7 @@ def cdist(x1: Node, x2: Node, p: float = 2.0, compute_mode: str | int | None = N
     difference = sub(first, second)
     if x1.shape[-1] == 0:
         return build.constant(0, difference.tensor.dtype, difference.shape[:-1])
-    return vector_norm(difference, float(p), -1, False)
+    return vector_norm(difference, float(p), -1, False, shares_ties=False)
 
 
 @function(method=False)
@@ -221,7 +213,7 @@ def pdist(input: Node, p: float = 2.0) -> Node:
     parts = []
     for row in range(rows - 1):
         parts.append(sub(cut(input, 0, row + 1, rows), cut(input, 0, row, row + 1)))
-    return vector_norm(cat(parts, 0), float(p), 1, False)
+    return vector_norm(cat(parts, 0), float(p), 1, False, shares_ties=False)
 
 
 @function(method=False)

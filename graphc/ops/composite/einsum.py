@@ -26,7 +26,7 @@ _TYPICAL_SIZE = 64
 
 
 @function()
-def einsum(equation: str | Node, *operands: Node | Sequence[Node] | Sequence[object]) -> Node:
+def einsum(equation: object, *operands: object) -> Node:
     """The sum of products that the equation says, as in "ij,jk->ik"; without "->" letters that stand once stay.
 
     In place of letters, numbers may follow each operand: `einsum(x, [0, 1], y, [1, 2], [0, 2])`.

@@ -39,7 +39,7 @@ from graphc.ir.dtype import (
     u32,
     u64,
 )
-from graphc.ir.errors import ArgumentError, DimensionError, ShapeError, UnsupportedDType, describe
+from graphc.ir.errors import ArgumentError, DimensionError, ShapeError, SignatureError, UnsupportedDType, describe
 from graphc.ir.graph import INPUT, Node
 from graphc.ir.type import Shape
 from graphc.ops import build
@@ -48,6 +48,8 @@ from graphc.ops.check import FLOAT, can_be_equal, shape_text, takes
 
 _OF_WEAK: Final = {f64: 0.0, c128: 0j, i64: 0}
 """A number of the kind that a weak node stands for, by the node's dtype."""
+
+_PYTHON_NAMES = {f64: "float", c128: "complex", i64: "int"}
 
 Number: TypeAlias = "bool | int | float | complex"
 Operand: TypeAlias = "Node | bool | int | float | complex"
@@ -169,6 +171,18 @@ def refuse_kinds(kernel: str, x: Node, *kinds: Kind) -> None:
             f"\"{kernel}\" not implemented for '{x.tensor.dtype.scalar}'",
             hint="convert the tensor first, e.g. x.to('float32')",
         )
+
+
+def tensors_only(name: str, **operands: Operand) -> tuple[Node, ...]:
+    """The operands, by their names in order, none of which may be a number; raises SignatureError."""
+    for position, (parameter, x) in enumerate(operands.items(), start=1):
+        if is_number(x):
+            kind = _PYTHON_NAMES[x.tensor.dtype] if isinstance(x, Node) else type(x).__name__
+            raise SignatureError(
+                f"{name}(): argument '{parameter}' (position {position}) must be Tensor, not {kind}",
+                hint="make a tensor of it first",
+            )
+    return tuple(x for x in operands.values() if isinstance(x, Node))
 
 
 def as_tensor(x: Operand) -> Node:

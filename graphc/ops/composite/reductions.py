@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
+from graphc.ir.dim import Size
 from graphc.ir.dtype import DType, Kind, bool_, dtype, i64, real_of, u8
-from graphc.ir.errors import DTypeError
+from graphc.ir.errors import DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import div, mul, sub, truth
 from graphc.ops.composite.operand import floating, normal_dims, widened
+from graphc.ops.composite.shapes import cat, cut
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
@@ -56,7 +58,33 @@ def sum_(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType |
 def prod(input: Node, dim: int | None = None, keepdim: bool = False, *, dtype: DType | str | None = None) -> Node:
     """The product over `dim` (all dimensions by default); of integers and bools an int64."""
     dims = dims_or_all("prod", dim, len(input.shape))
+    x = _converted(input, dtype)
+    if x.tensor.dtype.is_complex:
+        product = _complex_product(x, dims)
+        return build.insert_axes(product, dims) if keepdim and x.shape else product
     return _total(reduction.prod, reduction.all_, input, dims, keepdim, dtype)
+
+
+def _complex_product(x: Node, dims: tuple[int, ...]) -> Node:
+    """Halves multiplied by halves until one element is left; kernels multiply real numbers one after another only."""
+    others = tuple(axis for axis in range(len(x.shape)) if axis not in dims)
+    kept = tuple(x.shape[axis] for axis in others)
+    length = math.prod(_known(x.shape[axis]) for axis in dims)
+    if length == 0:
+        return build.constant(1, x.tensor.dtype, kept)
+    part = build.reshape_to(build.permute_to(x, (*dims, *others)), (length, *kept))
+    while length > 1:
+        half = length // 2
+        product = ew.mul(cut(part, 0, 0, half), cut(part, 0, half, 2 * half))
+        part = cat([product, cut(part, 0, 2 * half, length)], 0) if length % 2 else product
+        length -= half
+    return build.reshape_to(part, kept)
+
+
+def _known(size: Size) -> int:
+    if not isinstance(size, int):
+        raise ShapeError(f"prod: of complex numbers along the symbolic size {size}", hint="give it a number")
+    return size
 
 
 def count(x: Node, dims: tuple[int, ...], result: DType) -> Node:
@@ -254,8 +282,5 @@ def _logsumexp(x: Node, dims: tuple[int, ...]) -> Node:
 
 
 def _share_of_sum(ct: tuple[Node, ...], out: tuple[Node, ...], inputs: tuple[Node, ...]) -> tuple[Node]:
-    """exp(x - result), which is 0 where the result is the logarithm of 0."""
-    size = ew.real(out[0]) if out[0].tensor.dtype.is_complex else out[0]
-    is_zero = ew.eq(size, build.full_like(size, -math.inf))
-    result = ew.select(is_zero, build.zeros_like(out[0]), out[0])
-    return (mul(ct[0], build.conj_of(ew.exp(sub(inputs[0], result)))),)
+    """exp(x - result)."""
+    return (mul(ct[0], build.conj_of(ew.exp(sub(inputs[0], out[0])))),)

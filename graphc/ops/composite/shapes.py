@@ -9,7 +9,7 @@ from typing import TypeAlias
 from graphc.ir.dim import Dim, Size, product, quotient
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
 from graphc.ops import build, movement
@@ -37,20 +37,31 @@ def reshape(input: Node, *shape: Sizes) -> Node:
     wanted = sizes_from("reshape", shape)
     unknown = [axis for axis, size in enumerate(wanted) if size == -1]
     if len(unknown) > 1:
+        raise ArgumentError("only one dimension can be inferred", hint="leave at most one size open")
+    for size in wanted:
+        if isinstance(size, int) and size < -1:
+            raise ArgumentError(f"invalid shape dimension {size}", hint="sizes are 0 or more; -1 is what the others leave")
+    total = input.tensor.size
+    rest = product(size for size in wanted if size != -1)
+    is_known = isinstance(total, int) and isinstance(rest, int)
+    if unknown and total == 0 and rest == 0:
         raise ArgumentError(
-            f"reshape: the shape {shape_text(wanted)} has more than one -1", hint="leave at most one size open"
+            f"cannot reshape tensor of 0 elements into shape {_list(wanted)} because the unspecified dimension size -1 "
+            "can be any value and is ambiguous",
+            hint="give all sizes",
+        )
+    if (is_known and (rest == 0 or total % rest if unknown else rest != total)) or (unknown and rest == 0):  # type: ignore[operator]  # ints
+        raise ShapeError(
+            f"shape '{_list(wanted)}' is invalid for input of size {total}",
+            hint=f"the sizes of {shape_text(input.shape)} and of what is wanted multiply to the same number",
         )
     if unknown:
-        rest = product(size for size in wanted if size != -1)
-        total = input.tensor.size
-        fits = rest != 0 and (not isinstance(total, int) or not isinstance(rest, int) or total % rest == 0)
-        if not fits:
-            raise ShapeError(
-                f"reshape: {total} elements of the shape {shape_text(input.shape)} don't fill {shape_text(wanted)}",
-                hint="the other sizes must divide the number of elements",
-            )
         wanted = tuple(quotient(total, rest) if size == -1 else size for size in wanted)
     return build.reshape_to(input, wanted)
+
+
+def _list(sizes: Sequence[object]) -> str:
+    return f"[{', '.join(map(str, sizes))}]"
 
 
 @function(method=True, names=("reshape_as",))
@@ -68,7 +79,7 @@ def flatten(input: Node, start_dim: int = 0, end_dim: int = -1) -> Node:
     first, last = normal_dim("flatten", start_dim, rank), normal_dim("flatten", end_dim, rank)
     if first > last:
         raise ArgumentError(
-            f"flatten: start_dim {start_dim} comes after end_dim {end_dim}",
+            "flatten() has invalid args: start_dim cannot come after end_dim",
             hint="give the first dimension, then the last",
         )
     middle = product(input.shape[first : last + 1])
@@ -79,6 +90,18 @@ def flatten(input: Node, start_dim: int = 0, end_dim: int = -1) -> Node:
 def unflatten(input: Node, dim: int, sizes: Sequence[Size]) -> Node:
     """One dimension as several."""
     axis = normal_dim("unflatten", dim, len(input.shape))
+    sizes = tuple(sizes) if isinstance(sizes, Sequence) else (sizes,)
+    if not sizes:
+        raise ArgumentError("unflatten: sizes must be non-empty", hint="give the sizes of the new dimensions")
+    total, given = input.shape[axis], product(size for size in sizes if size != -1)
+    if isinstance(total, int) and isinstance(given, int):
+        fits = given != 0 and total % given == 0 if -1 in sizes else given == total
+        if not fits:
+            raise ShapeError(
+                f"unflatten: Provided sizes {_list(sizes)} don't multiply up to the size of dim {axis} ({total}) in "
+                "the input tensor",
+                hint="the new sizes multiply to that of the dimension",
+            )
     return reshape(input, (*input.shape[:axis], *_filled(input.shape[axis], tuple(sizes)), *input.shape[axis + 1 :]))
 
 
@@ -98,11 +121,15 @@ def permute(input: Node, *dims: int | Sequence[int]) -> Node:
     """The dimensions in another order."""
     order = sizes_from("permute", dims)
     rank = len(input.shape)
-    axes = tuple(normal_dim("permute", axis, rank) for axis in order)
-    if len(axes) != rank or len(set(axes)) != rank:
+    if len(order) != rank:
         raise ArgumentError(
-            f"permute: {order} does not name each of {rank} dimensions once", hint="list every dimension once"
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(order)}",
+            hint="list every dimension once",
         )
+    axes = tuple(normal_dim("permute", axis, rank) for axis in order)
+    if len(set(axes)) != rank:
+        raise ArgumentError("permute(): duplicate dims are not allowed.", hint="list every dimension once")
     return build.permute_to(input, axes)
 
 
@@ -123,21 +150,31 @@ def movedim(input: Node, source: int | Sequence[int], destination: int | Sequenc
     rank = len(input.shape)
     come = [normal_dim("movedim", d, rank) for d in ([source] if isinstance(source, int) else source)]
     go = [normal_dim("movedim", d, rank) for d in ([destination] if isinstance(destination, int) else destination)]
-    if len(come) != len(go) or len(set(come)) != len(come) or len(set(go)) != len(go):
+    if len(come) != len(go):
         raise ArgumentError(
-            f"movedim: {source} and {destination} don't pair dimensions",
-            hint="give as many destinations as sources, each once",
+            f"movedim: Invalid source or destination dims: source ({_list(_listed(source))} dims) should contain the "
+            f"same number of dims as destination ({_list(_listed(destination))} dims)",
+            hint="give as many destinations as sources",
         )
+    for name, given, found in (("source", source, come), ("destination", destination, go)):
+        if len(set(found)) != len(found):
+            raise ArgumentError(f"movedim: repeated dim in `{name}` ({_list(_listed(given))})", hint="name each once")
     rest = iter(axis for axis in range(rank) if axis not in come)
     placed = dict(zip(go, come, strict=True))
     return build.permute_to(input, tuple(placed[axis] if axis in placed else next(rest) for axis in range(rank)))
+
+
+def _listed(given: int | Sequence[int]) -> Sequence[int]:
+    return (given,) if isinstance(given, int) else given
 
 
 @function(method=True)
 def t(input: Node) -> Node:
     """A matrix transposed; vectors and 0-d tensors as they are."""
     if len(input.shape) > 2:
-        raise ShapeError(f"t: takes at most 2 dimensions, not {len(input.shape)}", hint="use transpose or mT")
+        raise ShapeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(input.shape)}D", hint="use transpose or mT"
+        )
     return build.permute_to(input, tuple(reversed(range(len(input.shape)))))
 
 
@@ -152,7 +189,9 @@ def mT(input: Node) -> Node:
     """The last two dimensions exchanged."""
     if len(input.shape) < 2:
         raise ShapeError(
-            f"mT: takes matrices, not the shape {shape_text(input.shape)}", hint="use T, or unsqueeze it first"
+            "tensor.mT is only supported on matrices or batches of matrices. Got "
+            f"{len(input.shape)}-D tensor.",
+            hint="use T, or unsqueeze it first",
         )
     return transpose(input, -2, -1)
 
@@ -187,14 +226,24 @@ def expand(input: Node, *sizes: Sizes) -> Node:
     lead = len(wanted) - len(input.shape)
     if lead < 0:
         raise ShapeError(
-            f"expand: the shape {shape_text(wanted)} has fewer dimensions than {shape_text(input.shape)}",
+            f"expand(torch.{input.tensor.dtype.scalar}Tensor{{{_list(input.shape)}}}, size={_list(wanted)}): the number "
+            f"of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(input.shape)})",
             hint="give a size for every dimension",
         )
+    for i, size in enumerate(wanted):
+        if size == -1 and i < lead:
+            raise ShapeError(
+                "The expanded size of the tensor (-1) isn't allowed in a leading, non-existing dimension "
+                f"{i}",
+                hint="-1 keeps the size of a dimension that is there",
+            )
     shape = tuple(input.shape[i - lead] if size == -1 and i >= lead else size for i, size in enumerate(wanted))
     for i, size in enumerate(shape):
         if i >= lead and input.shape[i - lead] not in (1, size):
             raise ShapeError(
-                f"expand: the size {input.shape[i - lead]} of dimension {i - lead} can't become {size}",
+                f"The expanded size of the tensor ({size}) must match the existing size ({input.shape[i - lead]}) at "
+                f"non-singleton dimension {i}.  Target sizes: {_list(wanted)}.  Tensor sizes: {_list(input.shape)}",
                 hint="only sizes of 1 are repeated",
             )
     return build.broadcast_to(input, shape)
@@ -207,9 +256,9 @@ def expand_as(input: Node, other: Node) -> Node:
 
 
 @function(method=True)
-def broadcast_to(input: Node, shape: Sequence[Size]) -> Node:
+def broadcast_to(input: Node, *shape: Sizes) -> Node:
     """Repeated to a shape."""
-    return expand(input, tuple(shape))
+    return expand(input, *shape)
 
 
 @function()
@@ -226,8 +275,14 @@ def repeat(input: Node, *sizes: Sizes) -> Node:
     lead = len(counts) - len(input.shape)
     if lead < 0:
         raise ShapeError(
-            f"repeat: {len(counts)} counts for {len(input.shape)} dimensions",
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor",
             hint="give a count for every dimension, or use tile",
+        )
+    if any(isinstance(count, int) and count < 0 for count in counts):
+        raise ShapeError(
+            f"Trying to create tensor with negative dimension {min(c for c in counts if isinstance(c, int))}: "
+            f"{_list(counts)}",
+            hint="counts are 0 or more",
         )
     shape = ((1,) * lead) + input.shape
     paired = tuple(size for size in shape for size in (1, size))
@@ -283,7 +338,22 @@ def cut(x: Node, axis: int, start: Size, stop: Size, step: Size = 1) -> Node:
 @function(method=True)
 def narrow(input: Node, dim: int, start: int, length: Size) -> Node:
     """`length` elements along `dim` from `start` on."""
+    if not input.shape:
+        raise ArgumentError("narrow() cannot be applied to a 0-dim tensor.", hint="unsqueeze it first")
+    if isinstance(length, int) and length < 0:
+        raise ArgumentError("narrow(): length must be non-negative.", hint="lengths are 0 or more")
     axis = normal_dim("narrow", dim, len(input.shape))
+    size = input.shape[axis]
+    if isinstance(size, int) and not -size <= start <= size:
+        raise DimensionError(
+            f"start out of range (expected to be in range of [-{size}, {size}], but got {start})",
+            hint="positions count from 0, or from -1 backwards",
+        )
+    if isinstance(size, int) and isinstance(length, int) and (start + size if start < 0 else start) + length > size:
+        raise ArgumentError(
+            f"start ({start + size if start < 0 else start}) + length ({length}) exceeds dimension size ({size}).",
+            hint="take no more than there is",
+        )
     first = start + input.shape[axis] if start < 0 else start
     return cut(input, axis, first, first + length)
 
@@ -291,13 +361,13 @@ def narrow(input: Node, dim: int, start: int, length: Size) -> Node:
 @function(method=True)
 def select(input: Node, dim: int, index: int) -> Node:
     """The part at one position along `dim`, which is dropped."""
-    axis = normal_dim("select", dim, len(input.shape))
     if not input.shape:
-        raise ShapeError("select: a 0-d tensor has no dimension to select from", hint="unsqueeze it first")
+        raise DimensionError("select() cannot be applied to a 0-dim tensor.", hint="unsqueeze it first")
+    axis = normal_dim("select", dim, len(input.shape))
     size = input.shape[axis]
     if isinstance(size, int) and not -size <= index < size:
-        raise ArgumentError(
-            f"select: index {index} is out of range for dimension {axis} of size {size}",
+        raise DimensionError(
+            f"select(): index {index} out of range for tensor of size {_list(input.shape)} at dimension {axis}",
             hint="indices count from 0, or from -1 backwards",
         )
     place = index + size if index < 0 else index
@@ -317,18 +387,36 @@ def _known(name: str, size: Size) -> int:
 @function(method=True)
 def split(input: Node, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Node, ...]:
     """Parts of a size along `dim`, the last may be smaller; or parts of the sizes listed."""
+    if not input.shape:
+        raise ShapeError("split expects at least a 1-dimensional tensor", hint="unsqueeze it first")
     axis = normal_dim("split", dim, len(input.shape))
     size = input.shape[axis]
     if isinstance(split_size_or_sections, int):
-        if split_size_or_sections <= 0:
-            raise ArgumentError(f"split: parts of size {split_size_or_sections}", hint="use a size of at least 1")
+        if split_size_or_sections < 0:
+            raise ArgumentError(
+                f"split expects split_size be non-negative, but got split_size={split_size_or_sections}",
+                hint="use a size of at least 1",
+            )
         total = _known("split", size)
-        starts = range(0, max(total, 1), split_size_or_sections)
+        if split_size_or_sections == 0 and total:
+            raise ArgumentError(
+                f"split_size can only be 0 if dimension size is 0, but got dimension size of {total}",
+                hint="use a size of at least 1",
+            )
+        starts = range(0, max(total, 1), max(split_size_or_sections, 1))
         return tuple(cut(input, axis, start, builtins.min(start + split_size_or_sections, total)) for start in starts)
     sections = tuple(split_size_or_sections)
+    for position, section in enumerate(sections):
+        if section < 0:
+            raise ArgumentError(
+                f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes="
+                f"{_list(sections)}",
+                hint=f"entry {position} is {section}",
+            )
     if sum(sections) != size:
         raise ShapeError(
-            f"split: the sizes {list(sections)} add up to {sum(sections)}, not to {size}",
+            f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {axis}), "
+            f"but got split_sizes={_list(sections)}",
             hint="the sizes add up to that of the dimension",
         )
     ends = [sum(sections[: i + 1]) for i in range(len(sections))]
@@ -338,19 +426,23 @@ def split(input: Node, split_size_or_sections: int | Sequence[int], dim: int = 0
 @function(method=True)
 def chunk(input: Node, chunks: int, dim: int = 0) -> tuple[Node, ...]:
     """About so many parts along `dim`, all but the last of one size."""
+    if not input.shape:
+        raise ShapeError("chunk expects at least a 1-dimensional tensor", hint="unsqueeze it first")
     if chunks <= 0:
-        raise ArgumentError(f"chunk: {chunks} parts", hint="use at least 1")
+        raise ArgumentError(f"chunk expects `chunks` to be greater than 0, got: {chunks}", hint="use at least 1")
     axis = normal_dim("chunk", dim, len(input.shape))
     total = _known("chunk", input.shape[axis])
-    return split(input, builtins.max(1, -(-total // chunks)), axis)
+    if total == 0:
+        return split(input, (0,) * chunks, axis)
+    return split(input, -(-total // chunks), axis)
 
 
 @function(method=True)
 def unbind(input: Node, dim: int = 0) -> tuple[Node, ...]:
     """Every part along `dim`, which is dropped."""
-    axis = normal_dim("unbind", dim, len(input.shape))
     if not input.shape:
-        raise ShapeError("unbind: a 0-d tensor has no dimension to take apart", hint="unsqueeze it first")
+        raise DimensionError("Dimension specified as 0 but tensor has no dimensions", hint="unsqueeze it first")
+    axis = normal_dim("unbind", dim, len(input.shape))
     return tuple(select(input, axis, i) for i in range(_known("unbind", input.shape[axis])))
 
 
@@ -368,7 +460,7 @@ def diagonal(input: Node, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Node
     rank = len(input.shape)
     a, b = normal_dim("diagonal", dim1, rank), normal_dim("diagonal", dim2, rank)
     if a == b:
-        raise ArgumentError(f"diagonal: dim1 and dim2 are both {dim1}", hint="name two dimensions")
+        raise ArgumentError(f"diagonal dimensions cannot be identical {dim1}, {dim2}", hint="name two dimensions")
     order = tuple(axis for axis in range(rank) if axis not in (a, b))
     x = build.permute_to(input, (*order, a, b))
     rows, columns = x.shape[-2], x.shape[-1]
@@ -449,6 +541,10 @@ def real(input: Node) -> Node:
 @function(method=True)
 def imag(input: Node) -> Node:
     """The imaginary part of a complex tensor."""
+    if not input.tensor.dtype.is_complex:
+        raise DTypeError(
+            "imag is not implemented for tensors with non-complex dtypes.", hint="a real tensor has no such part"
+        )
     return ew.imag(input)
 
 

@@ -83,7 +83,8 @@ def sgn(input: Operand) -> Node:
     size = ew.abs_(x)
     is_zero = ew.eq(size, build.zeros_like(size))
     safe = ew.select(is_zero, build.ones_like(size), size)
-    return ew.complex_(ew.div(ew.real(x), safe), ew.div(ew.imag(x), safe))
+    parts = (ew.div(part, safe) for part in (ew.real(x), ew.imag(x)))
+    return ew.complex_(*(ew.select(is_zero, build.zeros_like(size), part) for part in parts))
 
 
 @function(method=True)

@@ -37,6 +37,7 @@ _STEPS = 16
 
 def most_threads(kernel: Kernel) -> Size:
     """The most threads that the kernel's parallel statement can use; 1 where it has none."""
+    found = {s.symbol.name: _STEPS for s in kernel.body if isinstance(s, Bind)}
     for statement in kernel.body:
         match statement:
             case Loop(kind=LoopKind.PARALLEL, extent=extent):
@@ -45,7 +46,7 @@ def most_threads(kernel: Kernel) -> Size:
                 limit = 1 << 16
             case _:
                 continue
-        return maximum(1, minimum(limit, quotient(work(statement), THREAD_UNITS)))
+        return maximum(1, minimum(limit, quotient(_work(statement, found, False), THREAD_UNITS)))
     return 1
 
 

@@ -218,6 +218,10 @@ def _counted() -> Iterator[Case]:
     weighted = lambda x, w: _histogram(x, 3, range=(-1, 2), weights=w, density=True)  # noqa: E731
     by_weight = lambda x, w: x.histogram(3, range=(-1.0, 2.0), weight=w, density=True)  # noqa: E731
     yield Case("histogram", by_weight, weighted, (draw(30), draw(30, low=0.0)))
+    point = lambda x: [np.array([3.0]), np.array([1.5, 2.5])]  # noqa: E731
+    yield Case("histogram", lambda x: g.histogram(x, 1), point, (np.full(3, 2.0),))
+    nothing = lambda x: [np.zeros(2), np.array([0.0, 0.5, 1.0])]  # noqa: E731
+    yield Case("histogram", lambda x: g.histogram(x, 2), nothing, (draw(0),))
     edges = np.array([-1.0, 0.0, 0.25, 2.0])
     yield Case("histogram", lambda x, e: g.histogram(x, e), _histogram, (draw(5, 6), edges))
 
@@ -272,7 +276,15 @@ def _combined() -> Iterator[Case]:
     flat = np.array([[3, -1], [3, 0]])
     yield _smooth("put", lambda x, i, s: x.put(i, s), _put(False), x, np.array([5, -1, 0]), draw(3))
     yield _smooth("put", lambda x, i, s: x.put(i, s, accumulate=True), _put(True), x, flat, draw(2, 2))
+    below = lambda x, i: g.take_along_dim(x, i - 3, 0)  # noqa: E731
+    yield _exact("take_along_dim", below, lambda x, i: np.take_along_axis(x, i, 0), x, index[:, :4])
     mask = bits(3, 4)
+    for adds in (False, True):
+        put_where = lambda x, m, v, a=adds: x.index_put((m,), v, a)  # noqa: E731
+        for chosen, values in ((mask, draw()), (mask, draw(int(mask.sum()))), (mask[:, 0], draw(1, 4))):
+            yield _smooth("index_put", put_where, _put_where(adds), x, chosen, values)
+        rows = np.array([True, False, True])
+        yield _smooth("index_put", put_where, _put_where(adds), x, rows, draw(2, 4))
     yield _smooth("masked_scatter", lambda x, m, s: x.masked_scatter(m, s), _masked, x, mask, draw(12))
     row = np.array([True, False, True, True])
     yield _exact("masked_scatter", lambda x, m, s: x.masked_scatter(m, s), _masked, x, row, draw(3, 3))
@@ -289,6 +301,15 @@ def _put(adds: bool) -> Callable[[Values, Values, Values], Values]:
         for place, value in zip(index.reshape(-1), source.reshape(-1)):
             result[place] = result[place] + value if adds else value
         return result.reshape(x.shape)
+
+    return apply
+
+
+def _put_where(adds: bool) -> Callable[[Values, Values, Values], Values]:
+    def apply(x: Values, mask: Values, values: Values) -> Values:
+        result = x.copy()
+        result[mask] = result[mask] + values if adds else values
+        return result
 
     return apply
 

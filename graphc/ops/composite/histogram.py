@@ -20,22 +20,24 @@ def counts(index: Node, length: int, weights: Node | None = None) -> Node:
     return indexing.scatter(zeros, index, ones, axis=0, mode="add")
 
 
-def _ends(name: str, x: Node, low: float, high: float) -> tuple[Node, Node]:
-    """The range as 0-d tensors: the data's own where none is given, widened where it is empty."""
+def _ends(name: str, x: Node, low: float, high: float, margin: float) -> tuple[Node, Node]:
+    """The range as 0-d tensors: the data's own where none is given, with a margin where it is a point."""
     if low > high:
         raise ArgumentError(f"{name}: max must be larger than min", hint=f"min={low} and max={high} are given")
     dtype = x.tensor.dtype
     first, last = build.constant(low, dtype), build.constant(high, dtype)
     if low == high and x.tensor.size != 0:
         first, last = reduction.min_(x, axes=(0,)), reduction.max_(x, axes=(0,))
-    one, is_point = build.ones_like(first), ew.eq(first, last)
-    return ew.select(is_point, ew.sub(first, one), first), ew.select(is_point, ew.add(last, one), last)
+    if x.tensor.size == 0 and low == high:
+        last = ew.add(first, build.ones_like(first))
+    more, is_point = build.full_like(first, margin), ew.eq(first, last)
+    return ew.select(is_point, ew.sub(first, more), first), ew.select(is_point, ew.add(last, more), last)
 
 
 def _filled(x: Node, place: Node, edges: tuple[Node, Node], bins: int, weight: Node | None) -> Node:
     """Weights (or ones) added up by bin; what is outside of the range, or nan, counts for nothing."""
     inside = ew.bitwise_and(ew.ge(x, edges[0]), ew.le(x, edges[1]))
-    amount = build.ones_like(x) if weight is None else weight
+    amount = widened(build.ones_like(x) if weight is None else weight)
     counted = ew.select(inside, amount, build.zeros_like(amount))
     limit = build.full_like(place, bins - 1)
     safe = ew.select(inside, ew.maximum(ew.minimum(place, limit), build.zeros_like(place)), build.zeros_like(place))
@@ -60,8 +62,8 @@ def histc(input: Node, bins: int = 100, min: float = 0, max: float = 0) -> Node:
     """How many elements lie in each of equal bins from `min` to `max`, by default the ends of the data."""
     refuse_kinds("histogram_cpu", input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     _check_bins(bins)
-    x = widened(build.reshape_to(input, (input.tensor.size,)))
-    ends = _ends("torch.histc", x, min, max)
+    x = build.reshape_to(input, (input.tensor.size,))
+    ends = _ends("torch.histc", x, min, max, 1)
     first, last = (build.broadcast_to(each, x.shape) for each in ends)
     return build.cast_to(_filled(x, _linear(x, first, last, bins), (first, last), bins, None), input.tensor.dtype)
 
@@ -94,7 +96,7 @@ def histogram(
     if isinstance(bins, int):
         _check_bins(bins)
         low, high = (0.0, 0.0) if range is None else range
-        ends = _ends("torch.histogram", x, low, high)
+        ends = _ends("torch.histogram", x, low, high, 0.5)
         step = ew.div(ew.sub(ends[1], ends[0]), build.full_like(ends[0], bins))
         number = creation.iota(shape=(bins + 1,), axis=0, dtype=x.tensor.dtype)
         spread = ew.add(

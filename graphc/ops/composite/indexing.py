@@ -43,9 +43,9 @@ def check_index_dtype(name: str, index: Node, long_only: bool = False) -> None:
 def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> Node:
     """Elements along `dim` at the positions in `index`: out[i][j] = input[index[i][j]][j] for dim 0."""
     axis = normal_dim("gather", dim, len(input.shape))
-    check_index_dtype("gather()", index)
     if index.tensor.size == 0:
         return build.constant(0, input.tensor.dtype, index.shape)
+    check_index_dtype("gather()", index)
     x, places = lined(input), lined(index)
     if len(places.shape) != len(x.shape):
         raise ShapeError(
@@ -63,7 +63,7 @@ def gather(input: Node, dim: int, index: Node, *, sparse_grad: bool = False) -> 
 
 @function(method=True)
 def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
-    """`gather` with the other dimensions broadcast; without `dim`, from the flattened tensor."""
+    """`gather` with the other dimensions broadcast, and negative indices; without `dim`, from the flattened tensor."""
     if indices.tensor.dtype is not i64:
         raise DTypeError(
             f"torch.take_along_dim(): dtype of indices should be Long but got {indices.tensor.dtype.scalar}",
@@ -71,7 +71,7 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
         )
     if dim is None:
         flat, places = (build.reshape_to(x, (x.tensor.size,)) for x in (input, indices))
-        return gather(flat, 0, places)
+        return gather(flat, 0, _counted(places, flat.shape[0]))
     if len(input.shape) != len(indices.shape):
         raise ShapeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
@@ -85,7 +85,13 @@ def take_along_dim(input: Node, indices: Node, dim: int | None = None) -> Node:
         build.broadcast_to(each, tuple(each.shape[a] if a == axis else size for a, size in enumerate(shape)))
         for each in (input, indices)
     )
-    return gather(x, axis, index)
+    return gather(x, axis, _counted(index, x.shape[axis]) if x.shape else index)
+
+
+def _counted(index: Node, size: Size) -> Node:
+    """Indices counted from 0, where those below 0 are counted from the end."""
+    extent = build.broadcast_to(build.size_of(size, i64), index.shape)
+    return ew.select(ew.lt(index, build.zeros_like(index)), ew.add(index, extent), index)
 
 
 @function(method=True)

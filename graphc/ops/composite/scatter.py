@@ -362,14 +362,16 @@ def index_put(input: Node, indices: Sequence[Node], values: Operand, accumulate:
             f"too many indices for tensor of dimension {len(input.shape)} (got {len(indices)})",
             hint="give one for each leading dimension that is indexed",
         )
-    for index in indices:
-        takes("index_put", index.tensor, INTEGER, "an index")
     if isinstance(values, Node) and not is_weak(values) and values.tensor.dtype is not input.tensor.dtype:
         raise DTypeError(
             "Index put requires the source and destination dtypes match, got "
             f"{input.tensor.dtype.scalar} for the destination and {values.tensor.dtype.scalar} for the source.",
             hint="convert one of them",
         )
+    if len(indices) == 1 and indices[0].tensor.dtype is bool_:
+        return _put_where(input, indices[0], in_dtype("index_put", values, input.tensor.dtype), accumulate)
+    for index in indices:
+        takes("index_put", index.tensor, INTEGER, "an index")
     chosen = tuple(enumerate(indices))
     flat, position, axis = merged(input, chosen)
     updates = in_dtype("index_put", values, input.tensor.dtype)
@@ -386,6 +388,37 @@ def index_put(input: Node, indices: Sequence[Node], values: Operand, accumulate:
         return indexing.scatter(x, position, updates, axis=axis, mode=mode)
 
     return build.reshape_to(combined_into(at, flat, updates, "add" if accumulate else "set"), input.shape)
+
+
+def _put_where(x: Node, mask: Node, values: Node, accumulate: bool) -> Node:
+    """Values for the parts of x where a mask over its leading dimensions is true: the same for all, or one for each."""
+    rank = len(mask.shape)
+    rest = x.shape[rank:]
+    if mask.shape != x.shape[:rank]:
+        axis = next((a for a in range(rank) if a >= len(x.shape) or mask.shape[a] != x.shape[a]), 0)
+        raise DimensionError(
+            f"The shape of the mask {sizes_text(mask)} at index {axis} does not match the shape of the indexed tensor "
+            f"{sizes_text(x)} at index {axis}",
+            hint="a mask has the leading dimensions of what it indexes",
+        )
+    if len(values.shape) <= len(rest) or values.shape[0] == 1:
+        same = (
+            build.reshape_to(values, values.shape[-len(rest) :] if rest else ())
+            if len(values.shape) > len(rest)
+            else values
+        )
+        chosen_values = build.broadcast_to(same, x.shape)
+    else:
+        number = reduction.cumsum(build.cast_to(build.reshape_to(mask, (mask.tensor.size,)), i64), axis=0)
+        place = build.reshape_to(ew.sub(number, build.ones_like(number)), mask.shape)
+        place = ew.select(mask, place, build.zeros_like(place))
+        parts = build.broadcast_to(values, (values.shape[0], *rest))
+        message = f"shape mismatch: value tensor of shape {sizes_text(values)} cannot be broadcast to indexing result"
+        chosen_values = indexing.gather(parts, within(place, 0, values.shape[0], message), axis=0)
+    is_chosen = build.repeat_along(mask, tuple(range(rank, len(x.shape))), x.shape)
+    if accumulate:
+        chosen_values = (ew.bitwise_or if x.tensor.dtype is bool_ else ew.add)(x, chosen_values)
+    return ew.select(is_chosen, chosen_values, x)
 
 
 def _broadcasts(source: tuple[object, ...], target: tuple[object, ...]) -> bool:

@@ -51,8 +51,8 @@ REFUSED: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda x: x + "a", "a str is no tensor or number", "Python numbers"),
     (lambda x: x + None, "None is no tensor or number", "Python numbers"),
     (lambda x: x + np.array(["a"]), "is no dtype graphc computes with", "use one of"),
-    (lambda x: x + np.ones(4), "the shapes [2,3] and [4] don't broadcast", "reshape"),
-    (lambda x: x @ x, "the inner sizes of [2,3] @ [2,3] differ, 3 and 2", "shapes"),
+    (lambda x: x + np.ones(4), "The size of tensor a (3) must match the size of tensor b (4)", "reshape"),
+    (lambda x: x @ x, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", "shapes"),
 ]
 
 

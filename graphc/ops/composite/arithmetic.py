@@ -403,12 +403,12 @@ def clamp_max(input: Node, max: Operand) -> Node:
 
 
 @function(method=False)
-def where(condition: Node, input: Operand, other: Operand) -> Node:
+def where(condition: Operand, input: Operand, other: Operand) -> Node:
     """`input` where the condition, of bools, holds, else `other`."""
-    if condition.tensor.dtype not in (bool_, u8):
+    kind = as_tensor(condition).tensor.dtype
+    if kind not in (bool_, u8):
         raise DTypeError(
-            "where expected condition to be a boolean tensor, but got a tensor with dtype "
-            f"{condition.tensor.dtype.scalar}",
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {kind.scalar}",
             hint="compare it, as in x != 0",
         )
     common = result_dtype(input, other)

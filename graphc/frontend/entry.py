@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 
 from graphc.frontend.signature import short_text
 from graphc.ir.dim import Dim
-from graphc.ir.errors import ArgumentError, GraphcError, describe
+from graphc.ir.errors import ArgumentError, GraphcError, SignatureError, describe
 from graphc.ir.graph import Node
 from graphc.ops.function import Function
 
@@ -100,7 +100,9 @@ def explain(
         return ArgumentError(f"{entry.name}: {misfit}", hint=_way_to_call(signature, kwargs))
     if entry.name.startswith("__"):
         return None  # an operator, whose operands have no names
-    if isinstance(error, GraphcError) and error.message.startswith(f"{entry.name}:"):
+    if isinstance(error, SignatureError) or (
+        isinstance(error, GraphcError) and error.message.startswith(f"{entry.name}:")
+    ):
         return None  # the builder has looked at the arguments itself
     # Another error of ours is about values; then a number, which some builders take for a tensor, is not to blame.
     may_be_number = isinstance(error, GraphcError)

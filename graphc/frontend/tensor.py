@@ -406,7 +406,7 @@ def _describe(function: Callable[..., object], signature: inspect.Signature) -> 
     function.__annotations__ = annotations_of(signature)
 
 
-PROPERTIES = ("T", "mT", "H", "real", "imag")
+PROPERTIES = ("T", "mT", "H", "mH", "real", "imag")
 """Methods of the table that are written without parentheses."""
 
 

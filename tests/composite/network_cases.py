@@ -10,7 +10,10 @@ import numpy as np
 import scipy.special as special
 
 import graphc as g
+from graphc.frontend.tensor import free_functions
 from tests.composite.case import Case, draw
+
+UNFOLD = free_functions("nn.functional")["unfold"]
 
 
 def cases() -> Iterator[Case]:
@@ -286,7 +289,7 @@ def _convolutions() -> Iterator[Case]:
         lambda x, w: _spread(x, w, (1,), (0,), (2,), (3,), 1),
         (draw(1, 2, 3), draw(2, 1, 2)),
     )
-    yield Case("unfold", lambda x: g.unfold(x, (2, 3), padding=1, stride=2), _columns, (x,), gradient=True)
+    yield Case("nn.functional.unfold", lambda x: UNFOLD(x, (2, 3), padding=1, stride=2), _columns, (x,), gradient=True)
     yield Case(
         "fold", lambda x: g.fold(x, (5, 6), (2, 3), padding=1, stride=2), _uncolumns, (draw(2, 18, 9),), gradient=True
     )

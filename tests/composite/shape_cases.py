@@ -16,6 +16,7 @@ def cases() -> Iterator[Case]:
     """All of them."""
     yield from _views()
     yield from _joins()
+    yield from _replaced()
     yield from _reductions()
     yield from _creation()
 
@@ -106,6 +107,35 @@ def _views() -> Iterator[Case]:
         lambda x: g.pad(x, (-1, 2), mode="replicate"),
         lambda x: np.pad(x[:, 1:], ((0, 0), (0, 2)), mode="edge"),
         m,
+    )
+
+
+def _replaced() -> Iterator[Case]:
+    """Parts replaced and windows, with their gradients."""
+    x = draw(3, 4)
+
+    def with_diagonal(x: Any, v: Any) -> Any:
+        result = x.copy()
+        np.fill_diagonal(result, v)
+        return result
+
+    def with_columns(x: Any, v: Any) -> Any:
+        result = x.copy()
+        result[:, ::2] = v
+        return result
+
+    def windows(x: Any) -> Any:
+        return np.stack([x[:, i : i + 3] for i in (0, 1)], 1)
+
+    yield Case("diagonal_scatter", lambda x, v: x.diagonal_scatter(v), with_diagonal, (x, draw(3)), True)
+    yield Case("slice_scatter", lambda x, v: x.slice_scatter(v, 1, step=2), with_columns, (x, draw(3, 2)), True)
+    yield Case("unfold", lambda x: x.unfold(1, 3, 1), windows, (x,), True)
+    yield Case("diag_embed", g.diag_embed, lambda v: np.diag(v), (draw(3),), True)
+    yield Case(
+        "as_strided", lambda x: g.as_strided(x, (2, 2), (1, 1), 3), lambda x: x.ravel()[[[3, 4], [4, 5]]], (x,), True
+    )
+    yield Case(
+        "pad", lambda x: g.pad(x, (1, 2), mode="reflect"), lambda x: np.pad(x, ((0, 0), (1, 2)), "reflect"), (x,), True
     )
 
 

@@ -57,7 +57,7 @@ CASES: tuple[tuple[str, Callable[..., Any], tuple[str, ...], str], ...] = (
     ("adaptive_avg_pool1d", lambda x: g.adaptive_avg_pool1d(x, 1), ("f64[n,2,m]",), "f64[n,2,1]"),
     ("adaptive_max_pool1d", lambda x: g.adaptive_max_pool1d(x, 2), ("f64[n,2,2*m]",), "f64[n,2,2]"),
     ("pad", lambda x: g.pad(x, (1, 2)), ("f64[n]",), "f64[n + 3]"),
-    ("pad-reflect", lambda x: g.pad(x, (1, 2), mode="reflect"), ("f64[n] where n in 3..64",), "f64[n + 3]"),
+    ("pad-reflect", lambda x: g.pad(x, (1, 2), mode="reflect"), ("f64[2,n] where n in 3..64",), "f64[2,n + 3]"),
     ("cat", lambda x, y: g.cat([x, y]), ("f64[n,2]", "f64[m,2]"), "f64[m + n,2]"),
     ("arange", lambda x: x + g.arange(x.shape[0]), ("f64[n]",), "f64[n]"),
     ("arange-from", lambda x: g.arange(2, x.shape[0] + 2) * x, ("f64[n]",), "f64[n]"),

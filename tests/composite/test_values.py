@@ -16,12 +16,16 @@ from tests.composite.case import Case, assert_close, interpret, native, wanted
 
 MODULES = (algebra_cases, arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
 CASES = [case for module in MODULES for case in module.cases()]
+MOVED = ("shapes", "pieces", "joins", "diagonals", "channels", "padding", "subscript")
 ELSEWHERE = {
     "of random numbers, in test_random.py": {
         "rand", "randn", "rand_like", "randn_like", "randint", "normal", "bernoulli",
     },
     "give no tensor": {"dim", "size", "is_same_size"},
     "refuses": {"__setitem__"},
+    "moved elements, in test_shapes.py and test_subscripts.py": {
+        name for name, entry in functions().items() if entry.build.__module__.rpartition(".")[2] in MOVED
+    },
     "special functions, in tests/special": {
         name
         for name, entry in functions().items()

@@ -26,8 +26,6 @@ WRONG_OPERANDS: list[tuple[Callable[[Any], object], str, str]] = [
     (lambda x: x.matmul([[1]]), "matmul: the other is a list, no tensor", "numpy.asarray"),
     (lambda x: graphc.where(x > 0, [1], x), "where: the input is a list, no tensor", "numpy.asarray"),
     (lambda x: graphc.layer_norm(x, 3, weight=1.0), "layer_norm: the weight is a float, no tensor", "numpy.asarray"),
-    (lambda x: graphc.cat(x), "cat: the argument 'tensors' is a tensor, no list of tensors", "list or tuple"),
-    (lambda x: graphc.cat([x, 1]), "cat: entry 1 of the argument 'tensors' is an int, no tensor", "numpy.asarray"),
     (lambda x: graphc.block_diag(x, [1]), "block_diag: tensors[1] is a list, no tensor", "numpy.asarray"),
 ]
 

@@ -264,7 +264,7 @@ conv_transpose1d, conv_transpose2d, conv_transpose3d = (_transposed_convolution(
 # Windows as columns
 
 
-@function()
+@function(namespace="nn.functional")
 def unfold(input: Node, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> Node:
     """Windows of images as columns: `[n, channels, height, width]` gives `[n, channels * window, windows]`."""
     x = batched("unfold", input, 2)

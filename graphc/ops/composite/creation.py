@@ -27,7 +27,7 @@ from graphc.ops.composite.operand import (
     in_dtype_exactly,
     result_dtype,
 )
-from graphc.ops.composite.shapes import cat, sizes_from
+from graphc.ops.composite.shapes import sizes_from
 from graphc.ops.function import function
 
 Sizes: TypeAlias = "Size | Sequence[Size]"
@@ -275,59 +275,3 @@ def eye(n: Size, m: Size | None = None, *, dtype: DType | str | None = None) -> 
     shape: Shape = (n, n if m is None else m)
     row, column = (creation.iota(shape=shape, axis=axis, dtype=i64) for axis in (0, 1))
     return build.cast_to(ew.eq(row, column), _dtype(dtype, get_default_dtype()))
-
-
-# Joins
-
-
-@function()
-def hstack(tensors: Sequence[Node]) -> Node:
-    """Joined along dimension 1, vectors along dimension 0."""
-    parts = [_at_least(x, 1) for x in tensors]
-    return cat(parts, 0 if parts and len(parts[0].shape) == 1 else 1)
-
-
-@function(names=("row_stack",))
-def vstack(tensors: Sequence[Node]) -> Node:
-    """Joined along dimension 0, vectors as rows."""
-    return cat([_at_least(x, 2) for x in tensors], 0)
-
-
-@function()
-def dstack(tensors: Sequence[Node]) -> Node:
-    """Joined along dimension 2."""
-    return cat([_at_least(x, 3) for x in tensors], 2)
-
-
-@function()
-def column_stack(tensors: Sequence[Node]) -> Node:
-    """Joined along dimension 1, vectors as columns."""
-    return cat([x if len(x.shape) > 1 else build.reshape_to(x, (x.tensor.size, 1)) for x in tensors], 1)
-
-
-def _at_least(x: Node, rank: int) -> Node:
-    """With dimensions of size 1 added as numpy adds them: in front, but the third behind."""
-    shape = x.shape
-    if len(shape) < rank:
-        shape = shape or (1,)
-        shape = (1, *shape) if len(shape) == 1 and rank > 1 else shape
-        shape = (*shape, 1) if len(shape) == 2 and rank > 2 else shape
-    return build.reshape_to(x, shape)
-
-
-@function()
-def atleast_1d(input: Node) -> Node:
-    """With at least one dimension."""
-    return _at_least(input, 1)
-
-
-@function()
-def atleast_2d(input: Node) -> Node:
-    """With at least two dimensions."""
-    return _at_least(input, 2)
-
-
-@function()
-def atleast_3d(input: Node) -> Node:
-    """With at least three dimensions."""
-    return _at_least(input, 3)

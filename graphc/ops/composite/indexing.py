@@ -1,23 +1,19 @@
-"""Elements chosen by computed indices, masked, rolled and cut into triangles, under PyTorch's names.
+"""Elements chosen by computed indices, and masked, under PyTorch's names.
 
 An index counts from 0; one that names no element is reported by the run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from graphc.ir.dim import Size
 from graphc.ir.dtype import bool_, i32, i64
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import along, build, creation, indexing, movement, reduction, requirement
+from graphc.ops import along, build, creation, indexing, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, shape_text, takes
 from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim
 from graphc.ops.composite.ordering import lined
-from graphc.ops.composite.shapes import cat, cut
-from graphc.ops.composite.shapes import diagonal as part_on_diagonal
 from graphc.ops.function import function
 
 
@@ -164,6 +160,10 @@ def checked_class(name: str, target: Node, classes: Size, message: str = "Target
 @function(method=False)
 def one_hot(tensor: Node, num_classes: int = -1) -> Node:
     """For each number a row of 0 with a 1 at its place."""
+    if tensor.tensor.dtype is not i64:
+        raise DTypeError("one_hot is only applicable to index tensor of type LongTensor.", hint="convert it first")
+    if tensor.tensor.size == 0 and num_classes <= 0:
+        raise ArgumentError("Can not infer total number of classes from empty tensor.", hint="pass num_classes")
     if num_classes == -1:
         raise ArgumentError(
             "one_hot: the number of classes is not given, and the greatest number is not known yet",
@@ -187,98 +187,3 @@ def masked_fill(input: Node, mask: Node, value: Operand) -> Node:
         )
     chosen, x, filled = broadcast("masked_fill", mask, input, in_dtype("masked_fill", value, input.tensor.dtype))
     return ew.select(chosen, filled, x)
-
-
-@function(method=True)
-def roll(input: Node, shifts: int | Sequence[int], dims: int | Sequence[int] | None = None) -> Node:
-    """The elements moved along, those that leave at the end coming back at the start."""
-    moves = (shifts,) if isinstance(shifts, int) else tuple(shifts)
-    if dims is None:
-        if len(moves) != 1:
-            raise ArgumentError(f"roll: {len(moves)} shifts without dims", hint="give a dimension for each shift")
-        return build.reshape_to(_rolled(build.reshape_to(input, (input.tensor.size,)), moves[0], 0), input.shape)
-    axes = (dims,) if isinstance(dims, int) else tuple(dims)
-    if len(axes) != len(moves):
-        raise ArgumentError(f"roll: {len(moves)} shifts for {len(axes)} dimensions", hint="give one for each")
-    for shift, dim in zip(moves, axes, strict=True):
-        input = _rolled(input, shift, normal_dim("roll", dim, len(input.shape)))
-    return input
-
-
-def _rolled(x: Node, shift: int, axis: int) -> Node:
-    size = x.shape[axis] if x.shape else 1
-    if size in (0, 1):
-        return x
-    if not isinstance(size, int) and shift != 0:
-        raise ShapeError(
-            f"roll: by {shift} along the symbolic size {size}", hint="gather at (positions - shift) % size"
-        )
-    first = -shift % size if isinstance(size, int) else 0
-    return x if first == 0 else cat([cut(x, axis, first, size), cut(x, axis, 0, first)], axis)
-
-
-# Triangles and diagonals
-
-
-def _triangle(name: str, x: Node, diagonal: int, is_lower: bool) -> Node:
-    if len(x.shape) < 2:
-        raise ShapeError(f"{name}: takes matrices, not the shape {shape_text(x.shape)}", hint="unsqueeze it first")
-    rank = len(x.shape)
-    row, column = (creation.iota(shape=x.shape, axis=axis, dtype=i64) for axis in (rank - 2, rank - 1))
-    offset = ew.sub(column, row)
-    limit = build.full_like(offset, diagonal)
-    return ew.select((ew.le if is_lower else ew.ge)(offset, limit), x, build.zeros_like(x))
-
-
-@function(method=True)
-def tril(input: Node, diagonal: int = 0) -> Node:
-    """Matrices with 0 above a diagonal."""
-    return _triangle("tril", input, diagonal, True)
-
-
-@function(method=True)
-def triu(input: Node, diagonal: int = 0) -> Node:
-    """Matrices with 0 below a diagonal."""
-    return _triangle("triu", input, diagonal, False)
-
-
-@function(method=True)
-def trace(input: Node) -> Node:
-    """The sum of the elements on the diagonal of a matrix; of integers and bools an int64."""
-    if len(input.shape) != 2:
-        raise ShapeError(f"trace: takes a matrix, not the shape {shape_text(input.shape)}", hint="sum x.diagonal()")
-    return reduction.sum_(part_on_diagonal(input), axes=(0,))
-
-
-@function(method=True)
-def diag(input: Node, diagonal: int = 0) -> Node:
-    """The diagonal of a matrix; of a vector the matrix that has it as its diagonal, and 0 elsewhere."""
-    if len(input.shape) == 2:
-        return part_on_diagonal(input, diagonal)
-    if len(input.shape) != 1:
-        raise ShapeError(
-            f"diag: takes a vector or a matrix, not the shape {shape_text(input.shape)}", hint="use diagonal"
-        )
-    size = input.shape[0] + abs(diagonal)
-    low = max(-diagonal, 0)
-    lined = movement.pad(input, build.zero(input.tensor.dtype), low=(low,), high=(abs(diagonal) - low,), interior=(0,))
-    column = build.repeat_along(lined, (1,), (size, size))
-    row, place = (creation.iota(shape=column.shape, axis=axis, dtype=i64) for axis in (0, 1))
-    is_on = ew.eq(ew.add(row, build.full_like(row, diagonal)), place)
-    return ew.select(is_on, column, build.zeros_like(column))
-
-
-@function()
-def fliplr(input: Node) -> Node:
-    """Columns (dimension 1) in reverse order."""
-    if len(input.shape) < 2:
-        raise ShapeError(f"fliplr: the shape {shape_text(input.shape)} has no columns", hint="use flip")
-    return movement.flip(input, axes=(1,))
-
-
-@function()
-def flipud(input: Node) -> Node:
-    """Rows (dimension 0) in reverse order."""
-    if not input.shape:
-        raise ShapeError("flipud: a 0-d tensor has no rows", hint="unsqueeze it first")
-    return movement.flip(input, axes=(0,))

@@ -1,110 +1,22 @@
-"""pad and interpolate: tensors made larger or smaller at their edges and between their elements.
-
-graphc.pad(x, (1, 1), mode="reflect")      # one mirrored element on both sides of the last dimension
-"""
+"""interpolate: tensors made larger or smaller between their elements."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Size
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import build, creation, indexing, movement
+from graphc.ops import build, creation, indexing
 from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
-from graphc.ops.composite.operand import Operand, in_dtype, only_floats, widened
+from graphc.ops.composite.operand import only_floats, widened
 from graphc.ops.composite.pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
-from graphc.ops.composite.shapes import cat, cut
 from graphc.ops.function import function
-
-
-@function()
-def pad(input: Node, pad: Sequence[Size], mode: str = "constant", value: Operand | None = None) -> Node:
-    """Elements put before and behind, listed in pairs from the last dimension on; negative numbers cut off.
-
-    Modes: "constant" puts `value` (0), "reflect" mirrors at the edge element, "replicate" repeats it, "circular" goes
-    on at the other end.
-    """
-    edges = tuple(pad)
-    if len(edges) % 2 or len(edges) > 2 * len(input.shape):
-        raise ArgumentError(
-            f"pad: {len(edges)} edges for {len(input.shape)} dimensions", hint="give two for each padded dimension"
-        )
-    pairs = [(edges[k], edges[k + 1]) for k in range(0, len(edges), 2)]
-    if mode == "constant":
-        fill = in_dtype("pad", 0 if value is None else value, input.tensor.dtype)
-        low, high = [0] * len(input.shape), [0] * len(input.shape)
-        low_sizes: list[Size] = [*low]
-        high_sizes: list[Size] = [*high]
-        for k, (before, behind) in enumerate(pairs):
-            low_sizes[-1 - k], high_sizes[-1 - k] = before, behind
-        if all(size == 0 for size in edges):
-            return input
-        return movement.pad(input, fill, low=tuple(low_sizes), high=tuple(high_sizes), interior=(0,) * len(input.shape))
-    if mode not in _CONTINUED:
-        raise ArgumentError(f"pad: mode={mode!r}", hint='use "constant", "reflect", "replicate" or "circular"')
-    if value is not None:
-        raise ArgumentError(f"pad: a value with mode={mode!r}", hint='only mode="constant" takes one')
-    result = input
-    for k, (before, behind) in enumerate(pairs):
-        result = _continued(mode, result, len(input.shape) - 1 - k, before, behind)
-    return result
-
-
-def _continued(mode: str, x: Node, axis: int, before: Size, behind: Size) -> Node:
-    if not isinstance(before, int) or not isinstance(behind, int):
-        raise ArgumentError(f"pad: symbolic edges with mode={mode!r}", hint="give ints")
-    cut_low, cut_high = max(0, -before), max(0, -behind)
-    if cut_low or cut_high:
-        x = cut(x, axis, cut_low, x.shape[axis] - cut_high)
-        before, behind = max(0, before), max(0, behind)
-    size = x.shape[axis]
-    most = {"reflect": size - 1, "circular": size, "replicate": None}[mode]
-    if isinstance(most, int) and max(before, behind) > most:
-        raise ShapeError(
-            f"pad: {max(before, behind)} elements can't be put beside the {size} of dimension {axis} of"
-            f" {shape_text(x.shape)} with mode={mode!r}",
-            hint=f"at most {most} can; pad several times for more",
-        )
-    if size == 0:
-        raise ShapeError(f"pad: dimension {axis} of {shape_text(x.shape)} is empty", hint='use mode="constant"')
-    first, last = _CONTINUED[mode](x, axis, before, behind)
-    parts = [part for part, count in ((first, before), (x, 1), (last, behind)) if count]
-    return parts[0] if len(parts) == 1 else cat(parts, axis)
-
-
-def _reflected(x: Node, axis: int, before: int, behind: int) -> tuple[Node, Node]:
-    size = x.shape[axis]
-    first = movement.flip(cut(x, axis, 1, 1 + before), axes=(axis,))
-    return first, movement.flip(cut(x, axis, size - 1 - behind, size - 1), axes=(axis,))
-
-
-def _replicated(x: Node, axis: int, before: int, behind: int) -> tuple[Node, Node]:
-    size = x.shape[axis]
-
-    def repeated(edge: Node, count: int) -> Node:
-        return build.broadcast_to(edge, (*x.shape[:axis], count, *x.shape[axis + 1 :]))
-
-    return repeated(cut(x, axis, 0, 1), before), repeated(cut(x, axis, size - 1, size), behind)
-
-
-def _wrapped(x: Node, axis: int, before: int, behind: int) -> tuple[Node, Node]:
-    size = x.shape[axis]
-    return cut(x, axis, size - before, size), cut(x, axis, 0, behind)
-
-
-_CONTINUED: dict[str, Callable[[Node, int, int, int], tuple[Node, Node]]] = {
-    "reflect": _reflected,
-    "replicate": _replicated,
-    "circular": _wrapped,
-}
-
 
 # Interpolation
 

@@ -9,7 +9,7 @@ from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import clamp, div, mul, sub
 from graphc.ops.composite.contraction import agree, matmul
-from graphc.ops.composite.indexing import diag
+from graphc.ops.composite.diagonals import diag
 from graphc.ops.composite.operand import Operand, floating, in_dtype
 from graphc.ops.function import function
 

@@ -31,7 +31,7 @@ def _axis(name: str, input: Node, dim: int) -> int:
     return normal_dim(name, dim, len(input.shape))
 
 
-@function(method=True)
+@function(method=True, names=("unsafe_split",))
 def split(input: Node, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Node, ...]:
     """Parts of a size along `dim`, the last may be smaller; or parts of the sizes listed."""
     if not isinstance(split_size_or_sections, int):
@@ -50,7 +50,7 @@ def split(input: Node, split_size_or_sections: int | Sequence[int], dim: int = 0
     return tuple(cut(input, axis, start, min(start + part, size)) for start in starts)
 
 
-@function(method=True)
+@function(method=True, names=("unsafe_split_with_sizes",))
 def split_with_sizes(input: Node, split_sizes: Sequence[Size], dim: int = 0) -> tuple[Node, ...]:
     """Parts of the sizes listed along `dim`."""
     axis = _axis("split", input, dim)

@@ -103,7 +103,7 @@ def parse_parameters(text: str) -> Parameters:
     """The parameters back from their text; ValueError if it is none."""
     try:
         value = ast.literal_eval(text)
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(f"{text!r} is no Python literal") from error
     is_table = isinstance(value, tuple) and all(
         isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str) for pair in value

@@ -9,10 +9,8 @@ gradient has the rule of its function.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import TypeAlias, cast
 
 import numpy as np
@@ -97,8 +95,7 @@ def call(
 Containers: TypeAlias = "tuple[Containers, ...] | None"
 """Nested tuples for tuples and lists, and None where a result stands."""
 
-_names: weakref.WeakKeyDictionary[Callable[..., object], str] = weakref.WeakKeyDictionary()
-_count = 0
+_names: dict[object, str] = {}
 _lock = threading.Lock()
 
 
@@ -107,24 +104,13 @@ def register_callback(function: Callable[..., object]) -> str:
 
     The table holds the function for the life of the process, as compiled code may call it at any time.
     """
-    global _count
+    key: object = function if isinstance(function, Hashable) else id(function)
     with _lock:
-        known = _name_of(function)
-        if known is not None:
-            return known
-        _count += 1
-        name = f"pure_callback#{_count}"
-        register_host(HostFunction(name, _callback(function)))
-        with contextlib.suppress(TypeError):  # neither hashed nor weakly referred to: it gets a name each time
-            _names[function] = name
-        return name
-
-
-def _name_of(function: Callable[..., object]) -> str | None:
-    try:
-        return _names.get(function)
-    except TypeError:
-        return None
+        if key not in _names:
+            name = f"pure_callback#{len(_names) + 1}"
+            register_host(HostFunction(name, _callback(function)))
+            _names[key] = name
+        return _names[key]
 
 
 def _callback(function: Callable[..., object]) -> Callable[..., object]:

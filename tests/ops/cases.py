@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from tests.ops.case import Case, assert_close
 from tests.ops.elementwise_cases import ELEMENTWISE
+from tests.ops.host_cases import HOST
 from tests.ops.ordering_cases import ORDERING
 from tests.ops.special_cases import SPECIAL
 from tests.ops.tensor_cases import TENSOR
 
 __all__ = ["CASES", "Case", "assert_close"]
 
-CASES: tuple[Case, ...] = ELEMENTWISE + TENSOR + ORDERING + SPECIAL
+CASES: tuple[Case, ...] = ELEMENTWISE + TENSOR + ORDERING + SPECIAL + HOST
 """Every case, op by op."""

@@ -61,6 +61,12 @@ def _read(described: ResultTypes, known: dict[str, Size], types: list[TensorType
             types.append(described)
         case str():
             types += parse_specs((described,), known)
+            unknown = [s.name for size in types[-1].shape for s in symbols(size) if s.name not in known]
+            if unknown:
+                raise ArgumentError(
+                    f"pure_callback: the size {unknown[0]} in {described!r} is none of the arguments' sizes",
+                    hint="give a number, or a tensor of the wanted shape and dtype",
+                )
         case tuple() | list():
             return tuple(_read(each, known, types) for each in described)
         case _:

@@ -36,7 +36,7 @@ def zeta_rest(s: Number, a: Number) -> Number:
         total = fma(total, growth, _ZETA[k - 1])
     total = fma(total, s * inverse, a / (s - 1.0) + 0.5)
     power = a.apply("pow", -s)
-    return choose(power.equals(0.0), 0.0, power * total)
+    return choose(power.equals(0.0) & (a < _INF), 0.0, power * total)
 
 
 def _density(a: Number, x: Number) -> Number:
@@ -85,7 +85,7 @@ def _both(a: Number, x: Number, integral: Number) -> tuple[Number, Number]:
         value = choose(x.equals(_INF) | a.equals(0.0), greatest, value)
         value = choose(x.equals(0.0) | a.equals(_INF), least, value)
         is_undefined = (x.equals(0.0) & a.equals(0.0)) | (x.equals(_INF) & a.equals(_INF)) | (x < 0.0) | (a < 0.0)
-        return choose(is_undefined | x.differs(x) | a.differs(a), _NAN, value)
+        return choose(is_undefined, _NAN, value)
 
     return at_edges(lower, 0.0, 1.0), at_edges(upper, 1.0, 0.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from graphc.ir.dtype import f64
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
 from graphc.ops import build, special
@@ -30,7 +31,9 @@ def erfcx(input: Operand) -> Node:
 def ndtr(input: Operand) -> Node:
     """The standard normal distribution function."""
     x = real("erf_vml_cpu", input)
-    return build.scaled(ew.erfc(build.scaled(x, -math.sqrt(0.5))), 0.5)
+    # The error of a float32 product would be one of the exponent, x^2 times as large.
+    wide = build.cast_to(x, f64)
+    return build.cast_to(build.scaled(ew.erfc(build.scaled(wide, -math.sqrt(0.5))), 0.5), x.tensor.dtype)
 
 
 @function(namespace="special")

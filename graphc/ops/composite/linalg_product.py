@@ -16,9 +16,9 @@ from graphc.ir.dtype import Kind, i64
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.host import HostFunction, register_host
-from graphc.ops import build, lapack, reduction
+from graphc.ops import build, lapack, movement, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.composite import distances, shapes
+from graphc.ops.composite import diagonals, distances
 from graphc.ops.composite.contraction import matmul
 from graphc.ops.composite.linalg_factor import unit_lower
 from graphc.ops.composite.linalg_matrix import (
@@ -178,7 +178,7 @@ def cross(input: Node, other: Node, *, dim: int = -1) -> Node:
 @function(namespace="linalg")
 def diagonal(A: Node, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Node:
     """The elements on a diagonal of matrices, as the last dimension."""
-    return shapes.diagonal(A, offset, dim1, dim2)
+    return diagonals.diagonal(A, offset, dim1, dim2)
 
 
 @function(namespace="linalg")
@@ -216,7 +216,7 @@ def vander_(x: Node, N: int | None = None, increasing: bool = False) -> Node:
     if count == 0:
         return build.full(0, _powers(x, 1).tensor.with_shape((x.shape[0], 0)))
     powers = _powers(x, count)
-    return powers if increasing else shapes.flip(powers, -1)
+    return powers if increasing else movement.flip(powers, axes=(1,))
 
 
 # Tensors as matrices

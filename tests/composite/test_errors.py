@@ -248,7 +248,7 @@ NETWORKS: tuple[Row, ...] = (
         "batch_norm: a running_mean of shape [3], not [4]",
     ),
     (g.instance_norm, (F,), ShapeError, "instance_norm: the shape [3,4] has nothing to normalize over"),
-    (lambda x: g.dropout(x, 1.5), (F,), ArgumentError, "dropout: p=1.5 is no probability"),
+    (lambda x: g.dropout(x, 1.5), (F,), ArgumentError, "dropout probability has to be between 0 and 1, but got 1.5"),
     (g.dropout, (F,), ArgumentError, "dropout: no key is given, and a graph has no random numbers of its own"),
     (lambda x: g.dropout(x, key=x), (F,), DTypeError, "dropout: takes integers as the key, not float32"),
     (lambda x: g.dropout(x, key=0.5), (F,), ArgumentError, "dropout: the key is a float"),

@@ -222,7 +222,9 @@ def feature_dropout(input: Node, p: float = 0.5, training: bool = True, *, key: 
 def _dropped(name: str, input: Node, p: float, training: bool, key: Key | None, shape: Shape) -> Node:
     x = only_floats(name, input)
     if not 0.0 <= p <= 1.0:
-        raise ArgumentError(f"{name}: p={p} is no probability", hint="use a number from 0 to 1")
+        raise ArgumentError(
+            f"dropout probability has to be between 0 and 1, but got {p:g}", hint=f"{name}: use a number from 0 to 1"
+        )
     if not training or p == 0.0:
         return x
     if p == 1.0:

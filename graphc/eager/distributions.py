@@ -1,0 +1,409 @@
+"""Random numbers of distributions: functions of tensors of parameters, and methods that fill a tensor.
+
+In: parameters, a generator. Out: tensors, by formulas on the uniform and normal numbers of the table's samplers. No
+gradient flows through a sample.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from graphc.eager.arguments import check_place, created, deliver, dtype_with_out, sequence_of, type_name
+from graphc.eager.data import cast
+from graphc.eager.inplace import _copy_plan as copy_plan
+from graphc.eager.inplace import _filled as filled
+from graphc.eager.inplace import check_writable, type_of
+from graphc.eager.mode import MODE
+from graphc.eager.random import MANTISSA, bounds_of, check_range
+from graphc.eager.record import record
+from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform, wide
+from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.ir.dtype import DType, Kind, bool_, f64, get_default_dtype
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
+from graphc.ops.composite.operand import broadcast_shape, c_name
+
+_NO_PROBABILITY = (
+    "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If so, please "
+    "report an enhancement request to PyTorch.)"
+)
+
+
+# Functions
+
+
+def normal_(
+    mean: Any,
+    std: Any = 1.0,
+    size: Any = None,
+    *,
+    generator: object = None,
+    out: Tensor | None = None,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+    key: object = None,
+) -> Tensor:
+    """Normal numbers of these means and standard deviations: tensors, or numbers and a size."""
+    if size is not None:
+        shape = sequence_of("normal", size, "size", 3)
+        target = dtype_with_out("normal", dtype, get_default_dtype(), out)
+        check_place("normal", layout, device, pin_memory)
+        _check_std(std)
+        values = normal(shape, target, key_of("normal", generator, key))
+        return deliver(_scaled(values, mean, std)._array, out, requires_grad)
+    parts = [each for each in (mean, std) if isinstance(each, Tensor)]
+    if not parts:
+        raise SignatureError(
+            f"normal() received an invalid combination of arguments - got ({type_name(mean)}, {type_name(std)}), but "
+            f"expected one of:\n{_NORMAL_FORMS}",
+            hint="give a size beside two numbers",
+        )
+    if isinstance(std, Tensor):
+        if std.dtype.is_complex:
+            raise ArgumentError("normal expects standard deviation to be non-complex")
+        if (std._array < 0).any():
+            raise ArgumentError("normal expects all elements of std >= 0.0")
+    else:
+        _check_std(std)
+    result = broadcast_shape("normal", *(each._array.shape for each in parts))
+    values = normal(tuple(int(n) for n in result), parts[0].dtype, key_of("normal", generator, key))  # type: ignore[call-overload]
+    result = deliver(cast(_scaled(values, mean, std)._array, parts[0].dtype), out)
+    name = f"NormalBackward{3 if len(parts) == 2 else 1 if parts[0] is mean else 2}"
+    return result if out is not None else _without_influence(result, parts[0], name)
+
+
+_NORMAL_FORMS = (
+    " * (Tensor mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)\n"
+    " * (Tensor mean, float std = 1, *, torch.Generator generator = None, Tensor out = None)\n"
+    " * (float mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)\n"
+    " * (float mean, float std, tuple of ints size, *, torch.Generator generator = None, Tensor out = None, "
+    "torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, bool pin_memory = False, "
+    "bool requires_grad = False)\n"
+)
+
+
+def _check_std(std: Any) -> None:
+    if not std >= 0:
+        raise ArgumentError(f"normal expects std >= 0.0, but found std {std:g}", hint="deviations are at least 0")
+
+
+def _scaled(values: Tensor, mean: Any, std: Any) -> Tensor:
+    if not isinstance(std, Tensor) and not isinstance(mean, Tensor) and std == 1 and mean == 0:
+        return values
+    return call("add", call("mul", values, std), mean)
+
+
+def bernoulli(
+    input: Tensor, p: Any = None, *, generator: object = None, out: Tensor | None = None, key: object = None
+) -> Tensor:
+    """1 with the probability that each element gives, or with probability p, else 0; in the input's dtype."""
+    if not isinstance(input, Tensor):
+        raise SignatureError(f"bernoulli(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
+    dtype, shape = input.dtype, input._array.shape
+    if p is not None:
+        return deliver(_coins(shape, p, key_of("bernoulli", generator, key), dtype), out)
+    if not dtype.is_floating_point:
+        kernel = "bernoulli_tensor_cpu_self_" if dtype.is_complex else "bernoulli_tensor_cpu_p_"
+        refuse(kernel, dtype)
+    result = deliver(_coins(shape, input, key_of("bernoulli", generator, key), dtype), out)
+    return result if out is not None else _without_influence(result, input, "BernoulliBackward0")
+
+
+def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArray:
+    """1 with probability p, else 0."""
+    if isinstance(p, Tensor):
+        if not p.dtype.is_floating_point:
+            refuse("bernoulli_tensor_cpu_p_", p.dtype)
+        if not ((p._array >= 0) & (p._array <= 1)).all():
+            raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
+        chance: Any = p._array.astype(np.float64)
+    else:
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+        chance = float(p)
+    return (uniform(shape, f64, key)._array < chance).astype(dtype.numpy)
+
+
+def _without_influence(result: Tensor, source: Tensor, name: str) -> Tensor:
+    """Enter into the tape that the result came from the source, with a gradient of zeros."""
+    if MODE.grad and source.requires_grad and source._array.shape == result._array.shape:
+        values = result._array
+        record(copy_plan(type_of(source._array), type_of(values)), [source, values], [result], name=name)
+    return result
+
+
+def multinomial(
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: object = None,
+    out: Tensor | None = None,
+    key: object = None,
+) -> Tensor:
+    """Indices drawn with the weights that each row gives: [samples] or [rows, samples], int64."""
+    weights = input._array
+    if weights.ndim not in (1, 2):
+        raise ShapeError("prob_dist must be 1 or 2 dim", hint=f"it has {weights.ndim}")
+    if not input.dtype.is_floating_point:
+        raise DTypeError(f"multinomial only supports floating-point dtypes for input, got: {input.dtype.scalar}")
+    if num_samples <= 0:
+        raise ArgumentError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > weights.shape[-1]:
+        raise ArgumentError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+    rows = weights.astype(np.float64)
+    if not (np.isfinite(rows) & (rows >= 0)).all():
+        raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0")
+    if (rows.sum(-1) == 0).any():
+        raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0)")
+    seed = key_of("multinomial", generator, key)
+    if replacement:
+        sums = rows.cumsum(-1)
+        chance = uniform((*weights.shape[:-1], num_samples), f64, seed)
+        found = call("searchsorted", wrap(sums / sums[..., -1:]), chance, right=True)._array
+        return deliver(np.minimum(found, weights.shape[-1] - 1), out)
+    # The greatest quotients of weights and exponential numbers are a sample without replacement (Efraimidis and
+    # Spirakis 2006); an index of weight 0 comes after all others.
+    races = -np.log1p(-uniform(weights.shape, f64, seed)._array)
+    order = call("argsort", wrap(np.where(rows > 0, -rows / np.maximum(races, 5e-324), np.inf)), stable=True)._array
+    return deliver(np.ascontiguousarray(order[..., :num_samples]), out)
+
+
+def poisson(input: Tensor, generator: object = None, *, key: object = None) -> Tensor:
+    """Counts of rare events, whose mean each element gives; in the input's dtype."""
+    rate = input._array
+    if not input.dtype.is_floating_point:
+        refuse("poisson_cpu", input.dtype)
+    if (rate < 0).any():
+        raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
+    chance = uniform(rate.shape, f64, key_of("poisson", generator, key))._array
+    result = created(_poisson(rate.astype(np.float64), chance).astype(rate.dtype))
+    return _without_influence(result, input, "PoissonBackward0")
+
+
+_MOST_STEPS = 512
+"""Means up to which a count is looked for step by step; beyond, it is a rounded normal number."""
+
+
+def _poisson(rate: AnyArray, chance: AnyArray) -> AnyArray:
+    """The counts at which the cumulative probabilities pass `chance`."""
+    small = np.minimum(rate, _MOST_STEPS)
+    term = np.exp(-small)
+    below = term.copy()
+    count = np.zeros_like(rate)
+    step = 0
+    last = _MOST_STEPS + 16 * int(math.sqrt(_MOST_STEPS))
+    while (passed := below <= chance).any() and step < last:
+        step += 1
+        count += passed
+        term = term * small / step
+        below = below + term
+    return np.where(rate > _MOST_STEPS, _rounded(rate, np.sqrt(rate), 1 / np.sqrt(np.maximum(rate, 1)), chance), count)
+
+
+def _rounded(mean: AnyArray, deviation: AnyArray, skewness: AnyArray, chance: AnyArray) -> AnyArray:
+    """The count of a distribution close to the normal one, with the second term of Cornish and Fisher's expansion."""
+    z = call("special.ndtri", wrap(np.clip(chance, 2.0**-54, None)))._array
+    return np.maximum(np.floor(mean + deviation * (z + skewness * (z * z - 1) / 6) + 0.5), 0)
+
+
+def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: object = None) -> Tensor:
+    """How many of `count` trials succeed, each with the probability `prob`."""
+    for name, each in (("count", count), ("prob", prob)):
+        if not each.dtype.is_floating_point:
+            raise ArgumentError(f"binomial only supports floating-point dtypes for {name}, got: {each.dtype.scalar}")
+    trials, p = np.broadcast_arrays(np.maximum(count._array, 0).astype(np.float64), prob._array.astype(np.float64))
+    chance = uniform(trials.shape, f64, key_of("binomial", generator, key))._array
+    rare = np.minimum(p, 1 - p)
+    mean, odds = trials * rare, rare / (1 - rare)
+    small = np.where(mean > _MOST_STEPS, 0, trials)
+    term = np.power(1 - rare, small)
+    below = term.copy()
+    found = np.zeros(trials.shape)
+    step = 0
+    while (passed := (below <= chance) & (found < small)).any():
+        step += 1
+        found += passed
+        term = term * odds * (small - step + 1) / step
+        below = below + np.maximum(term, 0)
+    deviation = np.sqrt(np.maximum(mean * (1 - rare), 1e-30))
+    large = np.minimum(_rounded(mean, deviation, (1 - 2 * rare) / deviation, chance), trials)
+    found = np.where(mean > _MOST_STEPS, large, found)
+    return created(np.where(p > 0.5, trials - found, found).astype(count._array.dtype))
+
+
+# Methods that fill
+
+
+def _fill(self: Tensor, name: str, make: Callable[[DType], AnyArray]) -> Tensor:
+    """Write what `make` gives to the tensor's memory. Its gradient is zero from then on, by a node of this name."""
+    check_writable(self, needs=self.requires_grad)
+    dtype = self.dtype
+    return filled(self, cast(make(dtype), dtype), name)
+
+
+def _uniform_array(self: Tensor, dtype: DType, name: str, generator: object) -> AnyArray:
+    return uniform(self._array.shape, dtype, key_of(name, generator))._array
+
+
+def uniform_(self: Tensor, *args: float, generator: object = None, to: float | None = None, **start: float) -> Tensor:
+    """Fill with numbers from `from` (0 unless given) to before `to` (1), each equally likely."""
+    low = args[0] if args else start.pop("from", 0.0)
+    high = args[1] if len(args) > 1 else 1.0 if to is None else to
+    if start:
+        raise SignatureError(f"uniform_() got an unexpected keyword argument '{next(iter(start))}'")
+    dtype = self.dtype
+    if not dtype.is_floating_point and not dtype.is_complex:
+        refuse("check_uniform_bounds", dtype)
+    if dtype.is_floating_point:
+        _check_bounds(low, high, dtype)
+
+    def make(dtype: DType) -> AnyArray:
+        values = _uniform_array(self, dtype, "uniform_", generator)
+        if (low, high) == (0, 1):
+            return values
+        found = call("add", call("mul", wrap(values), high - low), low)._array
+        return np.where(found < high, found, values.dtype.type(low)) if dtype.is_floating_point else found
+
+    return _fill(self, "UniformBackward0", make)
+
+
+def _check_bounds(low: float, high: float, dtype: DType) -> None:
+    greatest = float(ml_dtypes.finfo(dtype.numpy).max)
+    for name, number in (("from", low), ("to", high)):
+        if not -greatest <= number <= greatest:
+            raise ArgumentError(f"{name} is out of bounds for {c_name(dtype)}")
+    if low > high:
+        raise ArgumentError(f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}")
+    if high - low > greatest:
+        raise ArgumentError(
+            f"uniform_ expects to-from <= std::numeric_limits<{dtype.scalar}>::max(), but found to={high:g} and "
+            f"from={low:g} which result in to-from to exceed the limit"
+        )
+
+
+def fill_normal(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: object = None) -> Tensor:
+    """Fill with normal numbers."""
+    _check_std(std)
+    key = key_of("normal_", generator)
+    return _fill(
+        self, "NormalBackward0", lambda dtype: _scaled(normal(self._array.shape, dtype, key), mean, std)._array
+    )
+
+
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: object = None) -> Tensor:
+    """Fill with numbers whose logarithms are normal."""
+    if not std > 0:
+        raise ArgumentError(f"log_normal_ expects std > 0.0, but found std={std:g}")
+    if not self.dtype.is_floating_point:
+        refuse("log_normal_cpu", self.dtype)
+    key = key_of("log_normal_", generator)
+
+    def make(dtype: DType) -> AnyArray:
+        return call("exp", _scaled(normal(self._array.shape, wide(dtype), key), mean, std))._array
+
+    return _fill(self, "LogNormalBackward0", make)
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: object = None) -> Tensor:
+    """Fill with waiting times of mean 1 / lambd."""
+    if not self.dtype.is_floating_point:
+        raise DTypeError(
+            "Exponential distribution is a continuous probability distribution. dtype must be a floating point but "
+            f"you specified {self.dtype.scalar}"
+        )
+    if not lambd > 0:
+        raise ArgumentError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
+
+    def make(dtype: DType) -> AnyArray:
+        chance = wrap(_uniform_array(self, wide(dtype), "exponential_", generator))
+        return call("div", call("log1p", call("neg", chance)), -lambd)._array
+
+    return _fill(self, "ExponentialBackward0", make)
+
+
+def geometric_(self: Tensor, p: float, *, generator: object = None) -> Tensor:
+    """Fill with counts of trials up to the first success, each of probability p."""
+    if not 0 < p < 1:
+        raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
+    if self.dtype is bool_ or self.dtype.is_complex:
+        refuse("geometric_cpu", self.dtype)
+
+    def make(dtype: DType) -> AnyArray:
+        chance = wrap(_uniform_array(self, wide(dtype), "geometric_", generator))
+        waits = call("div", call("log1p", call("neg", chance)), math.log1p(-p))
+        return call("clamp", call("ceil", waits), min=1)._array
+
+    return _fill(self, "GeometricBackward0", make)
+
+
+def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: object = None) -> Tensor:
+    """Fill with numbers of Cauchy's distribution."""
+    if not self.dtype.is_floating_point:
+        raise DTypeError(
+            "Cauchy distribution is a continuous probability distribution. dtype must be a floating point but you "
+            f"specified {c_name(self.dtype)}"
+        )
+    if not sigma > 0:
+        raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
+
+    def make(dtype: DType) -> AnyArray:
+        chance = wrap(_uniform_array(self, wide(dtype), "cauchy_", generator))
+        slope = call("tan", call("mul", call("sub", chance, 0.5), math.pi))
+        return call("add", call("mul", slope, sigma), median)._array
+
+    return _fill(self, "CauchyBackward0", make)
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: object = None) -> Tensor:
+    """Fill with 1 with probability p (a number, or a tensor that broadcasts), else 0."""
+    key = key_of("bernoulli_", generator)
+    name = "BernoulliBackward1" if isinstance(p, Tensor) else "BernoulliBackward2"
+    return _fill(self, name, lambda dtype: _coins(self._array.shape, p, key, dtype))
+
+
+def random_(self: Tensor, *args: int, generator: object = None, to: int | None = None, **start: int) -> Tensor:
+    """Fill with integers: `random_()` all that the dtype holds from 0 on, `random_(to)`, `random_(from, to)`."""
+    dtype = self.dtype
+    given = [*args] if "from" not in start else [start["from"], *args]
+    if to is not None:
+        given.append(to)
+    if not given:
+        if dtype.is_complex:
+            refuse("random_cpu", dtype)
+        top = 1 if dtype is bool_ else bounds_of(dtype)[1] if dtype.kind is Kind.INT else 1 << MANTISSA[dtype]
+        low, high = 0, min(top, (1 << 63) - 1) + 1
+    else:
+        low, high = (0, int(given[0])) if len(given) == 1 else (int(given[0]), int(given[1]))
+        check_range(low, high, dtype)
+    key = key_of("random_", generator)
+    name = f"RandomBackward{(2, 1, 0)[len(given)]}"
+    return _fill(self, name, lambda _: integers(low, high, self._array.shape, key))
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "bernoulli": bernoulli,
+    "binomial": binomial,
+    "multinomial": multinomial,
+    "normal": normal_,
+    "poisson": poisson,
+}
+METHODS: dict[str, Callable[..., object]] = {
+    "bernoulli": bernoulli,
+    "bernoulli_": bernoulli_,
+    "cauchy_": cauchy_,
+    "exponential_": exponential_,
+    "geometric_": geometric_,
+    "log_normal_": log_normal_,
+    "multinomial": multinomial,
+    "normal_": fill_normal,
+    "random_": random_,
+    "uniform_": uniform_,
+}

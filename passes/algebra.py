@@ -208,6 +208,13 @@ def simplify_comparison(node: Node) -> Node | None:
     return build.full_like(node, node.op.name in ("eq", "le", "ge"))
 
 
+@ALGEBRA.rule("require")
+def simplify_require(node: Node) -> Node | None:
+    """A condition that holds."""
+    x, condition = node.inputs
+    return x if is_splat(condition, True) else None
+
+
 @ALGEBRA.rule("select")
 def simplify_select(node: Node) -> Node | None:
     """Both sides the same, a known or negated condition, a condition asked twice."""

@@ -36,7 +36,7 @@ def _names(text: str) -> frozenset[str]:
 _EXACT_REAL = _names("""
     neg abs sign floor ceil round trunc sqrt reciprocal add sub mul div fmod maximum minimum copysign
     eq ne lt le gt ge is_nan is_inf is_finite select cast bitcast real imag conj complex
-    max min any all argmax argmin scatter gather take_along put_along dynamic_slice dynamic_update
+    max min any all argmax argmin scatter gather take_along put_along dynamic_slice dynamic_update require
 """)
 """Exact for real operands; for complex ones those that only move or compare parts."""
 _EXACT_COMPLEX = _names("""

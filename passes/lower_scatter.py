@@ -6,8 +6,7 @@ axes along which updates are independent, and in them one over the updates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from graphc.ir.dim import Size, product
 from graphc.ir.dtype import i64
@@ -21,6 +20,8 @@ from graphc.passes.lower_scan import read_back
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering
+
+Indices: TypeAlias = "tuple[Size, ...]"
 
 COMBINERS = {"set": None, "add": "add", "mul": "mul", "max": "maximum", "min": "minimum"}
 """Of each mode: the scalar op that combines an element with an update."""
@@ -42,7 +43,7 @@ def lower_scatter(group: GroupLowering, anchor: Node) -> None:
             is_negative = b.apply("lt", wanted, b.constant(0, i64))
             wanted = b.select(is_negative, b.apply("add", wanted, b.index(shape[axis], i64)), wanted)
             update = group.read(updates, (*lead, *at, *trail))
-            _apply(group, anchor, wanted, update, lambda k, i=lead, j=trail: (*i, k, *j))
+            _apply(group, anchor, wanted, update, lead, trail)
 
 
 def lower_put_along(group: GroupLowering, anchor: Node) -> None:
@@ -57,13 +58,11 @@ def lower_put_along(group: GroupLowering, anchor: Node) -> None:
         with b.loop(index.shape[axis], LoopKind.SERIAL) as step:
             at = (*lead, step, *trail)
             wanted = b.cast(group.read(index, at), i64)
-            _apply(group, anchor, wanted, group.read(updates, at), lambda k, i=lead, j=trail: (*i, k, *j))
+            _apply(group, anchor, wanted, group.read(updates, at), lead, trail)
 
 
-def _apply(
-    group: GroupLowering, anchor: Node, wanted: Scalar, update: Scalar, place: Callable[[Size], tuple[Size, ...]]
-) -> None:
-    """Combine an element of the result with an update, if the index names one; report it if not."""
+def _apply(group: GroupLowering, anchor: Node, wanted: Scalar, update: Scalar, lead: Indices, trail: Indices) -> None:
+    """Combine an element of the result with an update, if the index between the others names one; report it if not."""
     b = group.builder
     extent = anchor.shape[cast("int", anchor.attribute("axis"))]
     is_inside = b.apply(
@@ -71,7 +70,7 @@ def _apply(
     )
     assert not isinstance(is_inside, Pair), "a condition is a bool"
     b.check(is_inside, group.site(anchor))
-    position = linear_index(place(b.position(wanted, extent)), anchor.shape)
+    position = linear_index((*lead, b.position(wanted, extent), *trail), anchor.shape)
     combine = COMBINERS[cast("str", anchor.attribute("mode"))]
     if combine is not None:
         update = b.apply(combine, read_back(group, position, update, is_inside), update)

@@ -37,7 +37,7 @@ _STEPS = 16
 
 def most_threads(kernel: Kernel) -> Size:
     """The most threads that the kernel's parallel statement can use; 1 where it has none."""
-    found = {s.symbol.name: _STEPS for s in kernel.body if isinstance(s, Bind)}
+    found: dict[str, Size] = {s.symbol.name: _STEPS for s in kernel.body if isinstance(s, Bind)}
     for statement in kernel.body:
         match statement:
             case Loop(kind=LoopKind.PARALLEL, extent=extent):

@@ -44,7 +44,7 @@ def _grid(op: str, x: NumpyArray, index: NumpyArray, axis: int) -> tuple[NumpyAr
             f"index {index[wrong][0]} is out of bounds for dimension {axis} with size {extent}",
             hint=f"{op} takes indices from 0 to {extent - 1}" if extent else "the dimension is empty",
         )
-    places = list(np.indices(index.shape, sparse=True))
+    places: list[NumpyArray] = list(np.indices(index.shape, sparse=True))
     places[axis] = index.astype(np.int64)
     return tuple(places)
 
@@ -52,6 +52,11 @@ def _grid(op: str, x: NumpyArray, index: NumpyArray, axis: int) -> tuple[NumpyAr
 def _take_along_type(x: TensorType, index: TensorType, *, axis: int) -> TensorType:
     _check_index("take_along", x, index, axis)
     return x.with_shape(index.shape)
+
+
+def _take_along_reference(out: TensorType, x: NumpyArray, index: NumpyArray, *, axis: int) -> NumpyArray:
+    taken: NumpyArray = x[_grid("take_along", x, index, axis)]
+    return taken
 
 
 def _take_along_vjp(ct: Node, out: Node, x: Node, index: Node, *, axis: int) -> tuple[Node, None]:
@@ -83,7 +88,7 @@ take_along: Op = register(
         "take_along",
         "elements along an axis, at an index for each place",
         type_rule=_take_along_type,
-        reference=lambda out, x, index, *, axis: x[_grid("take_along", x, index, axis)],
+        reference=_take_along_reference,
         vjp=_take_along_vjp,
         lower=_take_along_lower,
     )
@@ -101,7 +106,7 @@ def _put_along_type(x: TensorType, index: TensorType, updates: TensorType, *, ax
 def _put_along_reference(
     out: TensorType, x: NumpyArray, index: NumpyArray, updates: NumpyArray, *, axis: int, mode: str
 ) -> NumpyArray:
-    result = x.copy()
+    result: NumpyArray = x.copy()
     places = tuple(np.moveaxis(np.broadcast_to(p, index.shape), axis, 0) for p in _grid("put_along", x, index, axis))
     rows = np.moveaxis(updates, axis, 0)
     combine = COMBINE[mode]

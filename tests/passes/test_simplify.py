@@ -103,6 +103,11 @@ RULES: dict[str, tuple[str, str, str]] = {
     "x ^ x": (I, "%0 = bitwise_xor(%x, %x) : i32[9]\n return %0", constant("0", "i32") + "return %w"),
     "x << 0": (I, constant("0", "i32") + "%0 = shift_left(%x, %w) : i32[9]\n return %0", "return %x"),
     "x <= x of ints": (I, "%0 = le(%x, %x) : bool[9]\n return %0", constant("true", "bool") + "return %w"),
+    "require what holds": (
+        F,
+        constant("true", "bool") + '%0 = require(%x, %w) {message="{}"} : f32[9]\n return %0',
+        "return %x",
+    ),
     "select of one value": (F, "%0 = select(%c, %x, %x) : f32[9]\n return %0", "return %x"),
     "select by a constant": (
         F,

@@ -8,6 +8,7 @@ from graphc.ir.dtype import Kind, bool_, u8
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
+from graphc.ir.type import Shape
 from graphc.ops import along, build, reduction, return_types
 from graphc.ops.composite.arithmetic import maximum, minimum
 from graphc.ops.composite.operand import normal_dim, normal_dims, refuse_kinds
@@ -93,7 +94,7 @@ def _arg(op: Op, input: Node, dim: int | None, keepdim: bool) -> Node:
     return build.reshape_to(found, _left(input, axis, keepdim))
 
 
-def _left(x: Node, axis: int, keepdim: bool) -> tuple[object, ...]:
+def _left(x: Node, axis: int, keepdim: bool) -> Shape:
     return tuple(1 if a == axis else size for a, size in enumerate(x.shape) if keepdim or a != axis)
 
 
@@ -124,12 +125,14 @@ def _whole_or_pair(
     op: Op,
     position: Op,
     input: Node,
-    given: tuple[object, object],
+    given: tuple[int | Node | None, Node | None],
     keepdim: bool,
 ) -> Node | Pair:
     dim, other = given
-    if isinstance(dim, Node) or isinstance(other, Node):
-        return pair(input, dim if isinstance(dim, Node) else other)
+    if isinstance(dim, Node):
+        return pair(input, dim)
+    if other is not None:
+        return pair(input, other)
     if dim is None:
         refuse_kinds(f"{kind.__name__}_all", input, Kind.COMPLEX)
         return _extreme(kind.__name__, op, input, None, False)

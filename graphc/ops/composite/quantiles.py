@@ -10,6 +10,7 @@ import numpy as np
 from graphc.ir.dtype import Kind, f32, f64, i64, u8
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
 from graphc.ir.graph import Node
+from graphc.ir.type import Shape
 from graphc.ops import along, build, creation, reduction, requirement, return_types, scan
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import normal_dim, refuse_kinds
@@ -151,6 +152,8 @@ def _quantile(
         if not 0 <= q <= 1:
             raise ArgumentError(f"{name} q must be in the range [0, 1] but got {q:g}", hint="it is a fraction")
         q = build.constant(q, dtype)
+    else:
+        q = _fractions(name, q)
     if len(q.shape) > 1:
         raise ShapeError(f"{name} q must be a scalar or 1D tensor", hint="flatten it")
     if q.tensor.dtype is not dtype:
@@ -163,17 +166,22 @@ def _quantile(
     if input.tensor.size == 0:
         raise ShapeError(f"{name} input tensor must be non-empty", hint="there is no element to choose")
     rank = len(input.shape)
+    kept: Shape
     if dim is None:
         x, kept = build.reshape_to(input, (input.tensor.size,)), (1,) * rank
     else:
         axis = normal_dim(name, dim, rank)
         x = movedim(lined(input), axis, -1)
         kept = tuple(1 if a == axis else size for a, size in enumerate(input.shape))
-    is_fraction = ew.bitwise_and(ew.ge(q, build.zeros_like(q)), ew.le(q, build.ones_like(q)))
-    q = requirement.require(q, is_fraction, message=f"{name} q values must be in the range [0, 1]")
     found = _ranked(x, lined(q), interpolation, skips_nan)
     rest = kept if keepdim else x.shape[:-1] if rank else ()
     return build.reshape_to(movedim(found, -1, 0), (*q.shape, *rest))
+
+
+def _fractions(name: str, q: Node) -> Node:
+    """Numbers, for which the run checks that they are from 0 to 1."""
+    is_fraction = ew.bitwise_and(ew.ge(q, build.zeros_like(q)), ew.le(q, build.ones_like(q)))
+    return requirement.require(q, is_fraction, message=f"{name} q values must be in the range [0, 1]")
 
 
 def _ranked(x: Node, q: Node, interpolation: str, skips_nan: bool) -> Node:

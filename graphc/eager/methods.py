@@ -8,10 +8,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
-from graphc.eager import conversion, creation, history, indexing, inplace, interop, python_value, text
+from graphc.eager import (
+    assignment,
+    compile,
+    conversion,
+    creation,
+    dependent,
+    distributions,
+    generator,
+    history,
+    indexing,
+    inplace,
+    interop,
+    memory,
+    python_value,
+    random,
+    text,
+    view,
+)
 from graphc.eager.dispatch import function_of
-from graphc.eager.inplace import with_out
+from graphc.eager.keyed import keyed_functions
+from graphc.eager.out import with_out
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
 from graphc.frontend import tensor as symbolic
@@ -22,7 +41,23 @@ from graphc.ir.boundary import hide_frames
 from graphc.ir.errors import GraphcError
 from graphc.ops.function import Function, functions
 
-MODULES = (history, creation, interop, conversion, python_value, indexing, text)
+MODULES = (
+    history,
+    creation,
+    interop,
+    conversion,
+    python_value,
+    view,
+    memory,
+    inplace,
+    indexing,
+    assignment,
+    dependent,
+    text,
+    generator,
+    random,
+    distributions,
+)
 """What has functions, methods and attributes of eager tensors beside those of the table."""
 
 OVERRIDES: dict[str, Callable[..., object]] = {
@@ -30,20 +65,7 @@ OVERRIDES: dict[str, Callable[..., object]] = {
 }
 """Functions that eager tensors compute in a way of their own, since their results depend on values or are memory of a
 certain kind, and those that only eager tensors have. A name with a dot stands in that namespace."""
-
-IN_PLACE = frozenset(
-    "abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 "
-    "arctanh asin asinh atan atan2 atanh baddbmm bitwise_and bitwise_left_shift bitwise_not bitwise_or "
-    "bitwise_right_shift bitwise_xor ceil clamp clamp_max clamp_min clip conj_physical copysign cos cosh cumprod "
-    "cumsum deg2rad digamma div divide eq erf erfc erfinv exp exp2 expm1 fill_diagonal fix float_power floor "
-    "floor_divide fmod frac gcd ge greater greater_equal gt heaviside hypot i0 igamma igammac index_add index_copy "
-    "index_fill index_put index_reduce lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and "
-    "logical_not logical_or logical_xor logit lt masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne neg "
-    "negative nextafter not_equal polygamma pow put rad2deg reciprocal relu remainder renorm round rsqrt scatter "
-    "scatter_add scatter_reduce sgn sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh threshold tril triu "
-    "true_divide trunc xlogy celu elu selu hardtanh leaky_relu rrelu dropout".split()
-)
-"""Table entries whose name with a `_` writes the result to the tensor."""
+OVERRIDES |= keyed_functions(OVERRIDES.__contains__)
 
 _AUGMENTED = {
     "__iadd__": "add", "__isub__": "sub", "__imul__": "mul", "__itruediv__": "div", "__ifloordiv__": "floor_divide",
@@ -91,7 +113,7 @@ def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
     compute = eager_form(entry)
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
-        compute = with_out(compute)
+        compute = with_out(compute, entry.name)
     build = symbolic.free_function(entry)
 
     def call(*args: object, **kwargs: object) -> object:
@@ -125,6 +147,8 @@ def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
         where, _, short = name.rpartition(".")
         if where == namespace and entry.is_function:
             found[short] = free_function(entry)
+    if not namespace:
+        found |= {f"{name}_": guarded(inplace.in_place(name)) for name in inplace.FREE if name in functions()}
     for name, function in OVERRIDES.items():
         where, _, short = name.rpartition(".")
         if where == namespace and short not in found and not short.startswith("_"):
@@ -147,7 +171,8 @@ def _method(name: str, compute: Callable[..., object]) -> Callable[..., object]:
 
 
 def install() -> None:
-    """Put everything onto `Tensor`."""
+    """Put everything onto `Tensor`, and let compiled functions take tensors."""
+    compile.install()
     for entry in functions().values():
         name = entry.name
         if not entry.is_method or name in vars(Tensor):
@@ -158,7 +183,7 @@ def install() -> None:
         method.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature asks for it
         method.__annotations__ = annotations_of(signature)
         setattr(Tensor, name, property(method) if name in PROPERTIES else method)
-    for name in IN_PLACE:
+    for name in inplace.IN_PLACE:
         if name in functions():
             setattr(Tensor, f"{name}_", _method(f"{name}_", inplace.in_place(name)))
     for operator, name in _AUGMENTED.items():
@@ -167,5 +192,5 @@ def install() -> None:
         for name, function in getattr(module, "METHODS", {}).items():
             setattr(Tensor, name, _method(name, function))
         for name, (getter, setter, deleter) in getattr(module, "ATTRIBUTES", {}).items():
-            written = [None if each is None else _method(name, each) for each in (setter, deleter)]
+            written: list[Any] = [None if each is None else _method(name, each) for each in (setter, deleter)]
             setattr(Tensor, name, property(getter, *written))

@@ -33,10 +33,12 @@ def record(
     results: Sequence[Tensor],
     name: str | None = None,
     overwrites: int | None = None,
+    shown: int | None = None,
 ) -> PlanNode | None:
     """Make the node of a call that gave `results`, if any input needs a gradient and one flows.
 
-    `overwrites` numbers the input that is about to be written to: what the gradient reads of it is copied.
+    `overwrites` numbers the input that is about to be written to: what the gradient reads of it is copied. `shown`:
+    how many of the inputs are operands of the function; the rest are where elements lie, and have no edge.
     """
     if not MODE.grad:
         return None
@@ -44,7 +46,7 @@ def record(
     needed: list[bool] = []
     for source in sources:
         meta = source._meta if isinstance(source, Tensor) else None
-        if meta is None or not meta.requires_grad:
+        if meta is None or not (meta.requires_grad or source.requires_grad):  # type: ignore[union-attr]  # see meta
             edges.append(None)
             needed.append(False)
             continue
@@ -57,7 +59,7 @@ def record(
     backward = plan.backward(needs)
     kind = node_type(name or plan.name)
     saved: list[SavedValue] = []
-    node = kind(backward, tuple(edges), saved, len(results))
+    node = kind(backward, tuple(edges[:shown]), saved, len(results))
     for each in backward.saved:
         if each.source == "input":
             saved.append(_of_input(sources[each.index], edges[each.index], each.index == overwrites))

@@ -3,101 +3,191 @@
 Level: between a plan's graph and numpy's strides. A function of the table gives a view where its graph only renames
 elements (reshape, permute, broadcast, slice, window); such a graph is followed on strides, and nothing is computed. In
 place of a view that was recorded, `refresh` makes its history again after a write to its base; `rebase` enters such a
-write into the history of the base.
+write into the history of the base. Both know a view by which elements of the base it holds.
 """
 
 from __future__ import annotations
 
+import functools
+import math
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import numpy as np
 
 from graphc.eager.dispatch import _filled, function_of
-from graphc.eager.follow import Unviewable, follow
+from graphc.eager.geometry import Unviewable, diagonal_of, follow, positions
 from graphc.eager.mode import MODE, enable_grad
-from graphc.eager.node import GradNode, PlanNode
+from graphc.eager.node import AutogradError, GradNode, PlanNode
 from graphc.eager.plan import Plan
 from graphc.eager.record import record
-from graphc.eager.tensor import AnyArray, AutogradMeta, Replay, Tensor, ViewInfo, meta_of, wrap_shared
+from graphc.eager.slicing import record_slice
+from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, ViewInfo, meta_of, wrap_shared
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError
+from graphc.ir.dtype import i64
+from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Graph, Node, make_input
-from graphc.ir.replace import inline
-from graphc.ir.type import TensorType
+from graphc.ir.type import Shape, TensorType
 from graphc.ops import build
 from graphc.ops import elementwise as ew
+from graphc.ops import indexing as index_ops
+from graphc.ops.function import functions
 
 VIEWS = frozenset(
-    "view transpose t permute expand expand_as narrow select squeeze unsqueeze unfold split chunk unbind tensor_split "
-    "hsplit vsplit dsplit split_with_sizes movedim moveaxis swapaxes swapdims unflatten T mT H mH adjoint view_as "
-    "broadcast_to broadcast_tensors atleast_1d atleast_2d atleast_3d diagonal".split()
+    "view transpose t permute expand expand_as squeeze unsqueeze split chunk unbind split_with_sizes movedim moveaxis "
+    "swapaxes swapdims unflatten T mT view_as broadcast_to atleast_1d atleast_2d atleast_3d diagonal "
+    "linalg.diagonal tensor_split hsplit vsplit dsplit unsafe_split unsafe_chunk unsafe_split_with_sizes".split()
 )
 """Functions whose result always shares memory with the tensor."""
-MAYBE_VIEWS = frozenset("reshape flatten ravel reshape_as".split())
-"""Functions whose result shares memory where strides allow it."""
-_MULTIPLE = frozenset("split chunk unbind tensor_split hsplit vsplit dsplit split_with_sizes".split())
+MAYBE_VIEWS = frozenset("reshape flatten reshape_as H mH adjoint".split())
+"""Functions whose result shares memory where strides and values allow it."""
+_KEEP_AXES = frozenset(
+    "expand expand_as squeeze unsqueeze unbind broadcast_to atleast_1d atleast_2d atleast_3d".split()
+)
+"""Functions that only insert or drop dimensions of size 1."""
+_GIVE_ITSELF = frozenset(
+    "flatten atleast_1d atleast_2d atleast_3d conj resolve_conj resolve_neg positive __pos__ sum_to_size".split()
+)
+"""Functions that return the tensor itself where there is nothing to change."""
+_MULTIPLE = frozenset("split chunk unbind split_with_sizes".split())
+"""Functions of several views, which may not be written to while gradients are recorded."""
+_UNSAFE = frozenset("unsafe_split unsafe_chunk unsafe_split_with_sizes".split())
+"""Functions whose results share memory, and count as tensors of their own."""
+_MOST_IN_ONE = 4
+"""Views of one call that have a node together; each of more has its own, so that few programs serve any of them."""
+_NODES = {
+    "reshape": "View", "view_as": "View", "reshape_as": "View", "flatten": "View",
+    "unflatten": "View", "atleast_1d": "View", "expand_as": "Expand", "broadcast_to": "Expand", "T": "Permute",
+    "movedim": "Permute", "moveaxis": "Permute", "swapaxes": "Transpose", "swapdims": "Transpose", "mT": "Transpose",
+    "H": "Transpose", "mH": "Transpose", "adjoint": "Transpose", "atleast_2d": "Unsqueeze", "atleast_3d": "Unsqueeze",
+    "chunk": "Split", "split_with_sizes": "SplitWithSizes", "tensor_split": "Slice", "hsplit": "Slice",
+    "vsplit": "Slice", "dsplit": "Slice", "linalg.diagonal": "Diagonal", "unsafe_chunk": "UnsafeSplit",
+    "unsafe_split": "UnsafeSplit", "unsafe_split_with_sizes": "UnsafeSplitWithSizes",
+}  # fmt: skip
+"""What made a view, where that isn't the function's own name."""
 
 
 def view_function(name: str) -> Callable[..., object]:
     """The eager form of a table entry that gives views."""
     function = function_of(name)
-    may_copy = name in MAYBE_VIEWS
-    is_multiple = name in _MULTIPLE
+    may_copy, is_multiple, keeps_axes = name in MAYBE_VIEWS, name in _MULTIPLE, name in _KEEP_AXES
+    is_diagonal = name in ("diagonal", "linalg.diagonal")
 
     def view(*args: object, **kwargs: object) -> object:
         call, sources = function.plan_for(args, kwargs)
         base = sources[0]
         assert isinstance(base, Tensor)
+        graph = call.plan.graph
+        if name in _GIVE_ITSELF and graph.outputs[0] is graph.inputs[0]:
+            return base
         try:
-            arrays = follow(call.plan.graph, base._array)
+            if is_diagonal:
+                arrays = [_diagonal(base._array, *args[1:], **kwargs)]
+            else:
+                arrays = follow(graph, base._array, keeps_axes)
         except Unviewable:
             if may_copy:
-                return function(*args, **kwargs)
+                return _copied(name, call.plan, args, kwargs)
             raise ArgumentError(
                 "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
                 "two contiguous subspaces). Use .reshape(...) instead."
             ) from None
-        results = [make_view(base, array, call.plan, index, is_multiple) for index, array in enumerate(arrays)]
+        label = _label(name, args, kwargs)
+        results = [
+            share(base, array, label if is_multiple else "", index) if name not in _UNSAFE else _separate(base, array)
+            for index, array in enumerate(arrays)
+        ]
         if base.requires_grad:
-            record(call.plan, sources, results)
+            if len(results) > _MOST_IN_ONE:
+                _record_parts(base, results, name, args, kwargs, label)
+            else:
+                # The others only say what shape is wanted.
+                others = [each._array if isinstance(each, Tensor) else each for each in sources[1:]]
+                record(call.plan, [base, *others], results, name=f"{label}Backward{_number(name, args, kwargs)}")
         return _filled(call, results)
 
     return view
 
 
-def make_view(base: Tensor, array: AnyArray, plan: Plan, index: int = 0, is_multiple: bool = False) -> Tensor:
-    """A view of a tensor with this array, which the plan's output describes; not recorded yet."""
-
-    return share(base, array, Step(plan, index), is_multiple)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step from the base to a view: an output of a plan that only renames elements."""
-
-    plan: Plan
-    index: int
-
-    def __call__(self, tensor: Tensor) -> Tensor:
-        """The view of another such tensor, recorded."""
-        outputs = follow(self.plan.graph, tensor._array)
-        results = [wrap_shared(each, tensor._storage) for each in outputs]
-        record(self.plan, [tensor], results)
-        return results[self.index]
+def _label(name: str, args: Sequence[object], kwargs: dict[str, object]) -> str:
+    if name == "split" and not isinstance(args[1] if len(args) > 1 else next(iter(kwargs.values()), 0), int):
+        return "SplitWithSizes"
+    return _NODES.get(name) or "".join(part.capitalize() for part in name.split("_"))
 
 
-def share(base: Tensor, array: AnyArray, replay: Replay, is_multiple: bool = False) -> Tensor:
-    """A view of a tensor; `replay` makes it again from another such tensor, recorded."""
+def _number(name: str, args: Sequence[object], kwargs: dict[str, object]) -> int:
+    """PyTorch counts the forms of squeeze: without dimensions, with one, with several."""
+    if name != "squeeze":
+        return 0
+    given = args[1] if len(args) > 1 else kwargs.get("dim")
+    return 0 if given is None else 1 if isinstance(given, int) else 2
+
+
+def _diagonal(
+    array: AnyArray, offset: int = 0, dim1: int | None = None, dim2: int | None = None, **named: int
+) -> AnyArray:
+    first, second = (dim1, dim2) if "dim1" not in named else (named["dim1"], named["dim2"])
+    first, second = (0 if first is None else first), (1 if second is None else second)
+    return diagonal_of(array, offset, first % array.ndim, second % array.ndim)
+
+
+def _copied(name: str, plan: Plan, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+    """What has no strides: the elements in new memory."""
+    result, tensors = function_of(name).run(args, kwargs)
+    node = None if tensors[0]._meta is None else tensors[0]._meta.node
+    if node is not None and name not in ("H", "mH", "adjoint"):
+        rename(node, "UnsafeViewBackward0")
+    return result
+
+
+def rename(node: GradNode, name: str) -> None:
+    """Let a plan's node have another name."""
+    from graphc.eager.node import node_type
+
+    node.__class__ = node_type(name)
+
+
+def _separate(base: Tensor, array: AnyArray) -> Tensor:
+    if base._storage.owner is None:
+        base._storage.owner = base._array
+    return wrap_shared(array, base._storage)
+
+
+def _record_parts(
+    base: Tensor, results: Sequence[Tensor], name: str, args: Sequence[object], kwargs: dict[str, object], label: str
+) -> None:
+    """Give each of many parts along a dimension a node."""
+    array = base._array
+    drops = name == "unbind"
+    given = kwargs.get("dim", args[-1] if len(args) > (1 if drops else 2) else 0)
+    axis = {"hsplit": 1 if array.ndim > 1 else 0, "vsplit": 0, "dsplit": 2}.get(name, given)
+    assert isinstance(axis, int)
+    axis %= array.ndim
+    start = 0
+    for result in results:
+        size = 1 if drops else result._array.shape[axis]
+        starts = [start if a == axis else 0 for a in range(array.ndim)]
+        spans = [size if a == axis else n for a, n in enumerate(array.shape)]
+        record_slice(base, result, starts, spans, (1,) * array.ndim, f"{label}Backward0")
+        start += size
+
+
+def share(base: Tensor, array: AnyArray, multiple: str = "", index: int = 0) -> Tensor:
+    """A view of a tensor with this array, not recorded yet. `multiple` names a call that gave several at once."""
     storage = base._storage
     if storage.owner is None:
         storage.owner = base._array
     result = wrap_shared(array, storage)
     meta = result._meta = AutogradMeta()
     below = None if base._meta is None else base._meta.view
+    origin = "inference" if MODE.inference else "no_grad" if not MODE.grad else "multiple" if multiple else ""
     if below is None:
-        meta.view = ViewInfo(base, (replay,), storage.version, is_multiple)
+        root = base
     else:
-        meta.view = ViewInfo(below.base, (*below.replay, replay), storage.version, is_multiple or below.is_multiple)
-    if MODE.inference:
+        root = below.base
+        origin = origin or below.origin
+    meta.view = ViewInfo(root, storage.version, origin, (multiple, index))
+    if MODE.inference and (base._meta is None or base._meta.is_inference):
         meta.is_inference = True
     return result
 
@@ -111,14 +201,44 @@ def refresh(tensor: Tensor) -> None:
     if view.version == version:
         return
     base = view.base
+    if meta.node is None and not base.requires_grad:
+        return
+    if view.origin:
+        refuse_view(tensor, "and its base or another view of its base has been")
+    current = wrap_shared(tensor._array, tensor._storage)
     if base.requires_grad:
+        places = positions(base._array, tensor._array)
+        plan = gather_plan(_type(base._array), places.shape, tensor._array.dtype.kind == "c")
         with enable_grad():
-            current = base
-            for step in view.replay:
-                current = step(current)
-        fresh = meta_of(current)
-        meta.requires_grad, meta.node, meta.index = fresh.requires_grad, fresh.node, fresh.index
+            record(plan, [base, places], [current], shown=1)
+    fresh = meta_of(current)
+    meta.requires_grad, meta.node, meta.index = fresh.requires_grad, fresh.node, fresh.index
     view.version = version
+
+
+def refuse_view(tensor: Tensor, how: str) -> None:
+    """Raise for a write that reaches a view whose history can't be made again."""
+    assert tensor._meta is not None
+    view = tensor._meta.view
+    assert view is not None
+    if view.origin == "multiple":
+        name, index = view.source
+        node = tensor._meta.node
+        which = f"Output {tensor._meta.index if node is not None else index} of {name or 'a function'}"
+        raise AutogradError(
+            f"{which} is a view {how} modified inplace. This view is the output of a function that returns multiple "
+            "views. Such functions do not allow the output views to be modified inplace. You should replace the "
+            "inplace operation by an out-of-place one."
+        )
+    where, block = ("inference mode", "inference_mode") if view.origin == "inference" else ("no_grad mode", "no_grad")
+    # The two texts differ in nothing but the mode.
+    other = "grad mode enabled" if view.origin == "no_grad" else "normal mode"
+    raise AutogradError(
+        f"A view was created in {where} {how} modified inplace {'with' if view.origin == 'no_grad' else 'in'} {other}. "
+        "Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+        f"both the view and the inplace either both inside the {block} block (if you don't want the inplace to be "
+        "tracked) or both outside (if you want the inplace to be tracked)."
+    )
 
 
 def rebase(tensor: Tensor, written: Tensor) -> None:
@@ -137,14 +257,14 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
     view = meta.view
     base = view.base
     if (source is not None and source.requires_grad) or base.requires_grad:
-        plan = _scatter_plan(base, view.replay, written)
+        places = positions(base._array, tensor._array)
+        plan = scatter_plan(_type(base._array), places.shape, _type(written._array))
         fresh = wrap_shared(base._array, base._storage)
-        node = record(plan, [base, written], [fresh], name="CopySlices")
+        node = record(plan, [base, written, places], [fresh], shown=2)
         base_meta = meta_of(base)
         if node is not None:
             base_meta.requires_grad, base_meta.node, base_meta.index = True, node, 0
             view.version = -1  # the next look at it makes its history from that of the base
-            refresh(tensor)
 
 
 def _adopt(node: GradNode | None, index: int, tensor: Tensor) -> None:
@@ -155,52 +275,195 @@ def _adopt(node: GradNode | None, index: int, tensor: Tensor) -> None:
                 each.array, each.storage, each.version = tensor._array, tensor._storage, tensor._storage.version
 
 
-MOST_PLANS = 1024
-_scatter_plans: dict[tuple[object, ...], Plan] = {}
+def _type(array: AnyArray) -> TensorType:
+    return TensorType(array.shape, to_dtype(array.dtype))
 
 
-def _scatter_plan(base: Tensor, replay: Sequence[Replay], written: Tensor) -> Plan:
-    """base with the values of a view replaced: what a write to the view makes of its base."""
-    chain = _chain(base, replay)
-    steps = tuple((plan.number, index) for plan, index in chain)
-    key = (base._array.shape, base._array.dtype, written._array.shape, written._array.dtype, steps)
-    found = _scatter_plans.get(key)
-    if found is None:
-        if len(_scatter_plans) >= MOST_PLANS:
-            _scatter_plans.clear()
-        found = _scatter_plans[key] = _make_scatter_plan(base, chain, written)
+@functools.lru_cache(maxsize=1024)
+def gather_plan(whole: TensorType, places: Shape, is_complex: bool) -> Plan:
+    """The elements of a base at numbered places, as a view has them."""
+    base, index = make_input("base", whole), make_input("places", TensorType(places, i64))
+    flat = _flat(base, is_complex)
+    part = index_ops.gather(flat, index, axis=0)
+    if is_complex and not whole.dtype.is_complex:
+        part = _joined(part)
+    return Plan(Graph("as_strided", (base, index), (part,)), "AsStridedBackward0")
+
+
+@functools.lru_cache(maxsize=1024)
+def scatter_plan(whole: TensorType, places: Shape, written: TensorType) -> Plan:
+    """A base with the elements at numbered places replaced: what a write to a view makes of it."""
+    base, index = make_input("base", whole), make_input("places", TensorType(places, i64))
+    value = make_input("value", written)
+    is_complex = written.dtype.is_complex
+    flat = _flat(base, is_complex)
+    part = value
+    if is_complex and not whole.dtype.is_complex:
+        part = _split(value)
+    part = build.cast_to(part, flat.tensor.dtype)
+    # No place is written twice, so this sum is a replacement, with a gradient that needn't look for the last write.
+    cleared = index_ops.scatter(flat, index, build.zeros_like(part), axis=0, mode="set")
+    placed = index_ops.scatter(build.zeros_like(flat), index, part, axis=0, mode="add")
+    result = ew.add(cleared, placed)
+    if flat.tensor.dtype is not whole.dtype:
+        result = _joined(build.reshape_to(result, (math.prod(whole.shape), 2)))
+    result = build.reshape_to(result, whole.shape)
+    return Plan(Graph("copy_slices", (base, value, index), (result,)), "CopySlices")
+
+
+def _flat(base: Node, is_complex: bool) -> Node:
+    """All elements in a row, as real numbers where a complex base has a real view."""
+    if base.tensor.dtype.is_complex and not is_complex:
+        base = _split(base)
+    return build.reshape_to(base, (math.prod(base.shape),))  # type: ignore[arg-type]  # eager sizes are numbers
+
+
+def _split(x: Node) -> Node:
+    found = functions()["view_as_real"].build(x)
+    assert isinstance(found, Node)
     return found
 
 
-def _make_scatter_plan(base: Tensor, chain: Sequence[tuple[Plan, int]], written: Tensor) -> Plan:
-    from graphc.passes.autodiff import vjp  # late: importing graphc must be quick, and it needs no gradients
-
-    dtype = to_dtype(base._array.dtype)
-    whole = make_input("base", TensorType(base._array.shape, dtype))
-    value = make_input("value", TensorType(written._array.shape, to_dtype(written._array.dtype)))
-    part: Node = whole
-    for plan, index in chain:
-        part = inline(plan.graph, [part])[index]
-    (placed,) = vjp([part], [whole], [build.cast_to(value, dtype)])
-    (ones,) = vjp([part], [whole], [build.ones_like(part)])
-    assert placed is not None
-    assert ones is not None
-    is_written = ew.ne(ones, build.zeros_like(ones))
-    return Plan(Graph("copy_slices", (whole, value), (ew.select(is_written, placed, whole),)), "CopySlices")
-
-
-def _chain(base: Tensor, replay: Sequence[Replay]) -> list[tuple[Plan, int]]:
-    """The plans of the steps of a view, and which output each takes."""
-    if all(isinstance(step, Step) for step in replay):
-        return [(step.plan, step.index) for step in replay if isinstance(step, Step)]
-    found: list[tuple[Plan, int]] = []
-    current = wrap_shared(base._array, base._storage)
-    current._meta = AutogradMeta(True)
-    with enable_grad():
-        for step in replay:
-            current = step(current)
-            meta = current._meta
-            assert meta is not None
-            assert isinstance(meta.node, PlanNode)
-            found.append((meta.node.backward.plan, meta.index))
+def _joined(x: Node) -> Node:
+    found = functions()["view_as_complex"].build(x)
+    assert isinstance(found, Node)
     return found
+
+
+# Views of several tensors
+
+
+def broadcast_tensors(*tensors: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The tensors, each repeated to their common shape; those that have it are given back as they are."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
+    shapes = [each._array.shape for each in given]  # type: ignore[union-attr]  # they are tensors
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        _refuse_shapes(shapes)
+    expand = view_function("expand")
+    return tuple(each if each._array.shape == shape else expand(each, shape) for each in given)  # type: ignore[union-attr, misc]
+
+
+def _refuse_shapes(shapes: Sequence[tuple[int, ...]]) -> None:
+    rank = max(map(len, shapes))
+    for axis in range(rank - 1, -1, -1):
+        sizes = [shape[axis - rank] for shape in shapes if len(shape) >= rank - axis]
+        wide = [size for size in sizes if size != 1]
+        for other in wide[1:]:
+            if other != wide[0]:
+                raise ShapeError(
+                    f"The size of tensor a ({wide[0]}) must match the size of tensor b ({other}) at non-singleton "
+                    f"dimension {axis}"
+                )
+
+
+def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Grids of coordinates: each vector repeated along the dimensions of the others."""
+    given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], list | tuple) else tensors
+    if indexing is None:
+        warnings.warn(
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", stacklevel=4
+        )
+        indexing = "ij"
+    # The table's own function says what is wrong with other arguments.
+    function_of("meshgrid").plan_for(tuple(given), {"indexing": indexing})
+    vectors = list(given)
+    is_swapped = indexing == "xy" and len(vectors) >= 2
+    if is_swapped:
+        vectors[0], vectors[1] = vectors[1], vectors[0]
+    shape = tuple(each._array.size for each in vectors)  # type: ignore[union-attr]  # they are tensors
+    reshape, expand, swap = (view_function(name) for name in ("view", "expand", "transpose"))
+    rank = len(vectors)
+    grids = [
+        expand(reshape(each, (1,) * axis + (-1,) + (1,) * (rank - axis - 1)), shape)
+        for axis, each in enumerate(vectors)
+    ]
+    if is_swapped:
+        grids = [swap(each, 0, 1) for each in grids]
+        grids[0], grids[1] = grids[1], grids[0]
+    return tuple(grids)  # type: ignore[arg-type]  # views are tensors
+
+
+def real(input: Tensor) -> Tensor:
+    """The real parts of complex numbers, as a view; a real tensor itself."""
+    return _part("real", input) if input._array.dtype.kind == "c" else input
+
+
+def imag(input: Tensor) -> Tensor:
+    """The imaginary parts of complex numbers, as a view."""
+    if input._array.dtype.kind != "c":
+        raise ArgumentError("imag is not implemented for tensors with non-complex dtypes.")
+    return _part("imag", input)
+
+
+def _part(name: str, input: Tensor) -> Tensor:
+    result = share(input, getattr(input._array, name))
+    if input.requires_grad:
+        call, sources = function_of(name).plan_for((input,), {})
+        record(call.plan, sources, [result], name="SelectBackward0")
+    return result
+
+
+def view_as_real(input: Tensor) -> Tensor:
+    """Complex numbers as pairs of real ones, over the same memory."""
+    from graphc.eager.geometry import as_real
+
+    if input._array.dtype.kind != "c":
+        raise ArgumentError("view_as_real is only supported for complex tensors")
+    result = share(input, as_real(input._array))
+    if input.requires_grad:
+        call, sources = function_of("view_as_real").plan_for((input,), {})
+        record(call.plan, sources, [result], name="ViewAsRealBackward0")
+    return result
+
+
+def view_as_complex(input: Tensor) -> Tensor:
+    """Pairs of real numbers along the last dimension as complex ones, over the same memory."""
+    call, sources = function_of("view_as_complex").plan_for((input,), {})
+    array = input._array
+    unit = array.itemsize
+    if array.size:
+        if array.strides[-1] != unit:
+            raise ArgumentError("Tensor must have a last dimension with stride 1")
+        if any(step % (2 * unit) for step in array.strides[:-1]):
+            raise ArgumentError("Tensor must have a stride divisible by 2 for all but last dimension")
+    wide = call.plan.graph.outputs[0].tensor.dtype.numpy
+    pair = np.lib.stride_tricks.as_strided(array, (*array.shape[:-1], 2), (*array.strides[:-1], unit))
+    result = share(input, pair.view(wide).reshape(array.shape[:-1]) if array.size else np.empty(array.shape[:-1], wide))
+    if input.requires_grad:
+        record(call.plan, sources, [result], name="ViewAsComplexBackward0")
+    return result
+
+
+def itself(input: Tensor) -> Tensor:
+    """The tensor."""
+    return input
+
+
+def positive(input: Tensor) -> Tensor:
+    """The tensor; bools have no sign."""
+    if input._array.dtype == np.bool_:
+        raise ArgumentError("The `+` operator, on a bool tensor is not supported.")
+    return input
+
+
+def conj(input: Tensor) -> object:
+    """The complex conjugates; a real tensor itself."""
+    return function_of("conj")(input) if input._array.dtype.kind == "c" else input
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "__pos__": positive,
+    "conj": conj,
+    "positive": positive,
+    "resolve_conj": itself,
+    "resolve_neg": itself,
+    "broadcast_tensors": broadcast_tensors,
+    "meshgrid": meshgrid,
+    "real": real,
+    "imag": imag,
+    "view_as_real": view_as_real,
+    "view_as_complex": view_as_complex,
+}
+METHODS: dict[str, Callable[..., object]] = {}

@@ -1,0 +1,233 @@
+"""Writing through subscripts: `x[index] = value`, `index_put_`, and diagonals.
+
+In: a tensor, what stands in brackets, and a value. Out: nothing, or the tensor; its memory is written by numpy. Where
+the value's gradient or the tensor's is recorded, a plan of the write is.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from graphc.eager.geometry import overlaps_itself
+from graphc.eager.indexing import Subscript, SubscriptError, keys_of, parse, part_of, places_of
+from graphc.eager.inplace import check_writable, copy_, entered, fill_, scalar_of, type_of
+from graphc.eager.memory import as_strided, clone
+from graphc.eager.mode import MODE
+from graphc.eager.plan import Plan
+from graphc.eager.record import record
+from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
+from graphc.eager.view import view_function
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
+from graphc.ir.graph import Graph, Node, make_input
+from graphc.ir.type import TensorType
+from graphc.ops import build, indexing
+from graphc.ops.composite.scatter import combined_into
+from graphc.ops.composite.subscript import merged
+
+
+def setitem(self: Tensor, index: object, value: object) -> None:
+    """Write a value, repeated as needed, to the elements chosen."""
+    source = value if isinstance(value, Tensor) else _number(self, value)
+    found = parse(self, index)
+    if not found.indices:
+        target = part_of(self, found) if found.name else self
+        copy_(target, _fitting(target, source))
+        return
+    needs_view = tuple(found.shape) != self._array.shape or found.name
+    target = part_of(self, found) if needs_view else self
+    shape = _chosen_shape(found)
+    put(target, found.indices, without_lead(source, len(shape)), shape)
+
+
+def _number(self: Tensor, value: object) -> Tensor:
+    if isinstance(value, bool | int | float | complex | np.generic):
+        return wrap(scalar_of(value, self.dtype))
+    raise SignatureError(f"can't assign a {_type_name(value)} to a torch.{self.dtype.scalar}Tensor")
+
+
+def _type_name(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
+def without_lead(source: Tensor, rank: int) -> Tensor:
+    """A value without leading dimensions of size 1, which an assignment doesn't mind."""
+    shape = source._array.shape
+    lead = 0
+    while lead < len(shape) and shape[lead] == 1:
+        lead += 1
+    return _reshape(source, shape[lead:]) if lead and len(shape) > rank else source
+
+
+_reshape_view = view_function("reshape")
+
+
+def _reshape(source: Tensor, shape: Sequence[int]) -> Tensor:
+    found = _reshape_view(source, tuple(shape))
+    assert isinstance(found, Tensor)
+    return found
+
+
+def _fitting(target: Tensor, source: Tensor) -> Tensor:
+    """The value, if it repeats to the target's shape."""
+    source = without_lead(source, target._array.ndim)
+    wanted, given = target._array.shape, source._array.shape
+    if len(given) > len(wanted):
+        raise ShapeError(
+            f"expand(torch.{source.dtype.scalar}Tensor{{{list(given)}}}, size={list(wanted)}): the number of sizes "
+            f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+            f"({len(given)})"
+        )
+    for axis in range(-1, -len(given) - 1, -1):
+        if given[axis] not in (1, wanted[axis]):
+            raise ShapeError(
+                f"The expanded size of the tensor ({wanted[axis]}) must match the existing size ({given[axis]}) at "
+                f"non-singleton dimension {len(wanted) + axis}.  Target sizes: {list(wanted)}.  Tensor sizes: "
+                f"{list(given)}"
+            )
+    return source
+
+
+def _chosen_shape(found: Subscript) -> tuple[int, ...]:
+    return shape_of(tuple(found.shape), found.indices)
+
+
+def shape_of(shape: tuple[int, ...], indices: dict[int, AnyArray]) -> tuple[int, ...]:
+    """The shape of what index arrays choose from a tensor of a shape."""
+    chosen = np.broadcast_shapes(*(each.shape for each in indices.values()))
+    axes = sorted(indices)
+    rest = [size for axis, size in enumerate(shape) if axis not in indices]
+    if axes == list(range(axes[0], axes[-1] + 1)):
+        return (*rest[: axes[0]], *chosen, *rest[axes[0] :])
+    return (*chosen, *rest)
+
+
+def put(
+    self: Tensor, indices: dict[int, AnyArray], values: Tensor, shape: tuple[int, ...], accumulate: bool = False
+) -> Tensor:
+    """Replace the elements at index arrays, or add to them; of several writes to one element the last counts."""
+    target, source = self._array, values._array
+    if source.dtype != target.dtype:
+        raise DTypeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype.scalar} for the destination "
+            f"and {values.dtype.scalar} for the source."
+        )
+    if not _repeats(source.shape, shape):
+        raise ShapeError(
+            f"shape mismatch: value tensor of shape {list(source.shape)} cannot be broadcast to indexing result of "
+            f"shape {list(shape)}"
+        )
+    needs = self.requires_grad or values.requires_grad
+    check_writable(self, needs, overlapping=True)
+    if overlaps_itself(target):
+        warnings.warn(
+            "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
+            "operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
+            stacklevel=5,
+        )
+    keys = keys_of(indices)
+    if not accumulate:
+        target[keys] = source
+    elif target.dtype == np.bool_:
+        np.logical_or.at(target, keys, source)
+    else:
+        np.add.at(target, keys, source)
+    written = wrap_shared(target, self._storage)
+    if MODE.grad and needs:
+        types = tuple((axis, type_of(each)) for axis, each in indices.items())
+        plan = _put_plan(type_of(target), types, type_of(source), accumulate)
+        record(plan, [self, values, *indices.values()], [written], shown=2)
+    entered(self, written)
+    return self
+
+
+def _repeats(source: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return len(source) <= len(shape) and all(a in (1, b) for a, b in zip(reversed(source), reversed(shape)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _put_plan(
+    whole: TensorType, indices: tuple[tuple[int, TensorType], ...], source: TensorType, accumulate: bool
+) -> Plan:
+    x, values = make_input("x", whole), make_input("values", source)
+    places = tuple((axis, make_input(f"index_{axis}", type)) for axis, type in indices)
+    if len(places) == 1:
+        ((axis, position),) = places
+        flat, order = x, tuple(range(len(x.shape)))
+    else:
+        flat, position, axis = merged(x, places)
+        axes = tuple(a for a, _ in places)
+        is_moved = axes != tuple(range(axes[0], axes[-1] + 1))
+        order = (
+            (axes + tuple(a for a in range(len(x.shape)) if a not in axes)) if is_moved else tuple(range(len(x.shape)))
+        )
+    shape = (*flat.shape[:axis], *position.shape, *flat.shape[axis + 1 :])
+    updates = build.broadcast_to(values, shape)
+
+    def at(x: Node, updates: Node, mode: str) -> Node:
+        return indexing.scatter(x, position, updates, axis=axis, mode=mode)
+
+    result = combined_into(at, flat, updates, "add" if accumulate else "set")
+    moved = build.reshape_to(result, tuple(x.shape[a] for a in order))
+    back = tuple(order.index(a) for a in range(len(order)))
+    inputs = (x, values, *(node for _, node in places))
+    return Plan(Graph("index_put", inputs, (build.permute_to(moved, back),)), "IndexPutBackward0")
+
+
+def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """Replace the elements at index tensors, one for each leading dimension, or add to them."""
+    if not isinstance(indices, list | tuple):
+        raise SignatureError(
+            f"index_put_(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
+        )
+    found = places_of(self, indices)
+    if not isinstance(values, Tensor):
+        raise SignatureError(
+            f"index_put_(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}"
+        )
+    if not found:
+        raise SubscriptError("at least one index tensor is needed")
+    return put(self, found, values, shape_of(self._array.shape, found), accumulate)
+
+
+def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """The tensor with the elements at index tensors, one for each leading dimension, replaced or added to."""
+    if not isinstance(values, Tensor):
+        raise SignatureError(f"index_put(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
+    return index_put_(clone(input), indices, values, accumulate)
+
+
+def fill_diagonal_(self: Tensor, fill_value: object, wrap: bool = False) -> Tensor:
+    """Set the elements with equal indices to a number; `wrap` goes on below where a matrix is tall."""
+    shape = self._array.shape
+    if len(shape) < 2:
+        raise ArgumentError("dimensions must larger than 1")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise ArgumentError("all dimensions of input must be of equal length")
+    strides = [step // self._array.itemsize for step in self._array.strides]
+    size = min(shape)
+    places = [as_strided(self, (size,), (sum(strides),), self.storage_offset())]
+    if wrap and len(shape) == 2 and shape[0] > shape[1] + 1:
+        block = shape[1] + 1
+        for start in range(block, shape[0], block):
+            count = min(shape[1], shape[0] - start)
+            places.append(as_strided(self, (count,), (sum(strides),), self.storage_offset() + start * strides[0]))
+    for each in places:
+        fill_(each, fill_value)
+    return self
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "__setitem__": setitem,
+    "index_put": index_put,
+    "index_put_": index_put_,
+}
+METHODS: dict[str, Callable[..., object]] = {
+    "__setitem__": setitem,
+    "fill_diagonal_": fill_diagonal_,
+    "index_put_": index_put_,
+}

@@ -29,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend", "eager"},
 }
 # What users import beside graphc itself: names, with little code, over everything below.
-for _namespace in ("autograd", "fft", "linalg", "random", "special", "testing", "utils"):
+for _namespace in ("autograd", "fft", "linalg", "nn", "random", "special", "testing", "utils"):
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}
 
 

@@ -67,6 +67,8 @@ class Slot:
 
 
 _ALL: list[EagerFunction] = []
+PLAIN_TYPES: set[type] = {Tensor}
+"""Classes of tensors whose results are plain tensors."""
 OUTPUT = object()
 NO_PLAN = Plan(Graph("none", (), ()), "")
 
@@ -109,9 +111,9 @@ class EagerFunction:
         if not kwargs:
             if len(args) == 2:
                 a, b = args
-                if type(a) is Tensor:
+                if type(a) in PLAIN_TYPES:
                     kind = type(b)
-                    if kind is Tensor:
+                    if kind in PLAIN_TYPES:
                         x, y = a._array, b._array
                         plan = self._two
                         outputs = plan.fast(x, y)
@@ -135,7 +137,7 @@ class EagerFunction:
                             return result
             elif len(args) == 1:
                 (a,) = args
-                if type(a) is Tensor:
+                if type(a) in PLAIN_TYPES:
                     plan = self._one
                     outputs = plan.fast(a._array)
                     if type(outputs) is tuple:
@@ -149,7 +151,7 @@ class EagerFunction:
         """Let the next call of this kind take the short way; it must be one whose only static part is the function."""
         if call.fill is not None or call.constants[0] is not OUTPUT or len(args) != len(sources):
             return
-        kinds = [type(each) for each in args]
+        kinds = [Tensor if type(each) in PLAIN_TYPES else type(each) for each in args]
         if kinds == [Tensor]:
             self._one = call.plan
         elif kinds == [Tensor, Tensor]:

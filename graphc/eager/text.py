@@ -16,12 +16,14 @@ def show(self: Tensor, *, tensor_contents: str | None = None) -> str:
     """The text of the tensor."""
     node = grad_fn(self)
     kind = type(self)
+    is_parameter = bool(getattr(kind, "_is_param", False))
     return tensor_text(
         self._array,
         self.dtype,
         requires_grad=self.requires_grad,
         grad_fn_name=None if node is None else node.name(),
-        type_name="tensor" if kind is Tensor else kind.__name__,
+        type_name="tensor" if kind is Tensor or is_parameter else kind.__name__,
+        is_parameter=is_parameter,
     )
 
 

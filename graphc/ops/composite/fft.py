@@ -14,10 +14,10 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.ir.attribute import Array
-from graphc.ir.dim import Size, quotient
+from graphc.ir.dim import Dim, Size, quotient
 from graphc.ir.dtype import DType, complex_of, default_float, f32, f64, get_default_dtype, real_of
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError
+from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Node
 from graphc.ir.host import HostFunction, register_host
 from graphc.ir.type import TensorType
@@ -120,6 +120,8 @@ def _resized(x: Node, axis: int, size: Size) -> Node:
 
 
 def _points(size: Size) -> Size:
+    if not isinstance(size, int | Dim):
+        raise SignatureError(f"argument 'n' must be int, not {type(size).__name__}", hint="give an int")
     if isinstance(size, int) and size < 1:
         raise ShapeError(f"Invalid number of data points ({size}) specified", hint="transforms take one point or more")
     return size
@@ -143,12 +145,6 @@ def _floats(x: Node) -> Node:
 
 def _complex(x: Node) -> Node:
     return build.to_complex(_floats(x))
-
-
-def _real(name: str, x: Node, what: str = "a real") -> Node:
-    if x.tensor.dtype.is_complex:
-        raise DTypeError(f"{name} expects {what} input tensor, but got {x.tensor.dtype.scalar}", hint="take x.real")
-    return _floats(x)
 
 
 def _axis(name: str, x: Node, dim: int) -> int:
@@ -278,7 +274,12 @@ def ifftn(input: Node, s: Sequence[Size] | None = None, dim: Dims = None, norm: 
 @function(namespace="fft")
 def rfftn(input: Node, s: Sequence[Size] | None = None, dim: Dims = None, norm: str | None = None) -> Node:
     """`fftn` of real values, halved along the last of the dimensions."""
-    x = _real("rfftn", input, "a real-valued")
+    if input.tensor.dtype.is_complex:
+        raise DTypeError(
+            f"rfftn expects a real-valued input tensor, but got {input.tensor.dtype.scalar}",
+            hint="take x.real, or use fftn",
+        )
+    x = _floats(input)
     axes, sizes = _sizes("rfftn", x, s, dim)
     _at_least_one("rfftn", axes)
     return _real_to_complex(_shaped(x, axes, sizes), axes, _norm(norm))
@@ -309,7 +310,11 @@ def hfftn(input: Node, s: Sequence[Size] | None = None, dim: Dims = None, norm: 
 @function(namespace="fft")
 def ihfftn(input: Node, s: Sequence[Size] | None = None, dim: Dims = None, norm: str | None = None) -> Node:
     """The inverse of `hfftn`."""
-    x = _real("ihfftn", input, "a real-valued")
+    if input.tensor.dtype.is_complex:
+        raise DTypeError(
+            f"Only supports floating-point dtypes, but found: {input.tensor.dtype.scalar}", hint="take x.real"
+        )
+    x = _floats(input)
     axes, sizes = _sizes("ihfftn", x, s, dim)
     _at_least_one("ihfftn", axes)
     return ew.conj(_real_to_complex(_shaped(x, axes, sizes), axes, _ADJOINT[_norm(norm)]))

@@ -91,19 +91,21 @@ def _factorised(a: Node, is_upper: bool, name: str) -> linalg_types.linalg_chole
 @function(namespace="linalg")
 def cholesky(A: Node, *, upper: bool = False) -> Node:
     """L with A = L L^H, lower triangular, or with `upper` U with A = U^H U. Raises LinAlgError from the run."""
-    return _factorised(check_square("linalg.cholesky", A), upper, "linalg.cholesky").L
+    return _factorised(check_square("linalg.cholesky", A, "cholesky_cpu"), upper, "linalg.cholesky").L
 
 
 @function(namespace="linalg")
 def cholesky_ex(A: Node, *, upper: bool = False, check_errors: bool = False) -> linalg_types.linalg_cholesky_ex:
     """`cholesky`, and for each matrix 0 or the order of the leading minor that isn't positive-definite."""
-    return _factorised(check_square("linalg.cholesky_ex", A), upper, "linalg.cholesky_ex" if check_errors else "")
+    return _factorised(
+        check_square("linalg.cholesky", A, "cholesky_cpu"), upper, "linalg.cholesky_ex" if check_errors else ""
+    )
 
 
 @function(method=True)
 def cholesky_(input: Node, upper: bool = False) -> Node:
     """`linalg.cholesky` with another way to ask for the upper factor."""
-    return _factorised(check_square("cholesky", input), upper, "cholesky").L
+    return _factorised(check_square("cholesky", input, "cholesky_cpu", takes="kernels"), upper, "cholesky").L
 
 
 # LU
@@ -207,7 +209,7 @@ def _lu_input(a: Node) -> Node:
             f"torch.lu_factor: Expected tensor with 2 or more dimensions. Got size: {list(a.shape)} instead",
             hint="unsqueeze it first",
         )
-    return check_floats("torch.lu_factor", a)
+    return check_floats("torch.lu_factor", a, "lu_cpu", takes="kernels")
 
 
 @function(namespace="linalg")
@@ -226,11 +228,18 @@ def lu_factor_ex(A: Node, *, pivot: bool = True, check_errors: bool = False) -> 
     )
 
 
+@function(method=True)
+def lu_(A: Node, pivot: bool = True, get_infos: bool = False) -> tuple[Node, ...]:
+    """Compact factors and pivots as of `linalg.lu_factor`, also of singular matrices; with `get_infos` info too."""
+    found = tuple(lu_factor_ex(A, pivot=pivot))
+    return found if get_infos else found[:2]
+
+
 @function(namespace="linalg")
 def lu(A: Node, *, pivot: bool = True) -> linalg_types.linalg_lu:
     """P, L and U with A = P L U: a permutation, a lower triangle with ones on its diagonal, an upper triangle."""
     _pivoted("linalg.lu_factor", pivot)
-    factors, pivots, _ = lu_factors(check_matrix("linalg.lu", A))
+    factors, pivots, _ = lu_factors(check_matrix("linalg.lu", A, "lu_cpu", takes="kernels"))
     return linalg_types.linalg_lu(*_unpacked(factors, pivots))
 
 
@@ -251,7 +260,7 @@ def lu_unpack(
             "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor",
             hint="pass what lu_factor gave",
         )
-    parts = _unpacked(check_matrix("lu_unpack", LU_data), LU_pivots)
+    parts = _unpacked(check_matrix("lu_unpack", LU_data, takes="all"), LU_pivots)
     wanted = (unpack_pivots, unpack_data, unpack_data)
     return linalg_types.lu_unpack(*(x if keep else build.full(0, like(x, (0,))) for x, keep in zip(parts, wanted)))
 
@@ -267,7 +276,7 @@ def solve_with_factors(factors: Node, pivots: Node, b: Node, *, adjoint: bool = 
 @function(namespace="linalg")
 def lu_solve(LU: Node, pivots: Node, B: Node, *, left: bool = True, adjoint: bool = False) -> Node:
     """X with A X = B (X A = B unless `left`, A^H in place of A if `adjoint`) from what `lu_factor` gave."""
-    check_square("torch.linalg.lu_solve", LU, "LU")
+    check_square("torch.linalg.lu_solve", LU, "linalg.lu_solve_cpu", "LU")
     check_same_dtype("linalg.lu_solve", LU, B, "LU and B")
     if pivots.tensor.dtype is not i32:
         raise DTypeError(
@@ -353,7 +362,7 @@ register_host(HostFunction("linalg.qr", _qr_run, _qr_vjp))
 @function(namespace="linalg")
 def qr(A: Node, mode: str = "reduced") -> linalg_types.linalg_qr:
     """Q with orthonormal columns and R upper triangular with A = Q R; `mode` is reduced, complete, or r for R alone."""
-    check_matrix("linalg.qr", A)
+    check_matrix("linalg.qr", A, "geqrf_cpu")
     if mode not in ("reduced", "complete", "r"):
         raise ArgumentError(
             f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'",
@@ -387,7 +396,7 @@ register_host(HostFunction("geqrf", _geqrf_run))
 @function(method=True)
 def geqrf(input: Node) -> linalg_types.geqrf:
     """R above the diagonal, and below it the vectors of the Householder reflections that make Q; and their factors."""
-    check_matrix("torch.geqrf", input, "input")
+    check_matrix("torch.geqrf", input, "geqrf_cpu", takes="kernels")
     k = least(*input.shape[-2:])
     return linalg_types.geqrf(*call("geqrf", (input,), (input.tensor, like(input, (*input.shape[:-2], k)))))
 
@@ -398,7 +407,7 @@ def householder_product(input: Node, tau: Node) -> Node:
     name = "torch.linalg.householder_product"
     if len(input.shape) < 2:
         raise ShapeError(f"{name}: input must have at least 2 dimensions.", hint="unsqueeze it first")
-    check_floats(name, input)
+    check_floats(name, input, "orgqr_cpu", takes="kernels")
     m, n = input.shape[-2:]
     k = tau.shape[-1]
     if not isinstance(n, int) or not isinstance(k, int):

@@ -13,17 +13,16 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.ir.dim import Size, maximum
-from graphc.ir.dtype import i64, real_of
+from graphc.ir.dtype import f32, f64, i64, real_of
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.host import HostFunction, register_host
 from graphc.ir.type import TensorType
 from graphc.ops import build, linalg_types, reduction
 from graphc.ops import elementwise as ew
-from graphc.ops.composite.contraction import matmul
+from graphc.ops.composite.contraction import matmul, sizes_text
 from graphc.ops.composite.linalg_matrix import (
     batched,
-    check_floats,
     check_matrix,
     check_square,
     column,
@@ -75,6 +74,14 @@ def _tolerance(name: str, which: str, value: Operand, a: Node) -> Node:
     return build.cast_to(node, real_of(a.tensor.dtype))
 
 
+def _takes_floats(x: Node) -> None:
+    if real_of(x.tensor.dtype) not in (f32, f64):
+        raise DTypeError(
+            "This function doesn't handle types other than float and double",
+            hint="convert it first, e.g. x.to('float32')",
+        )
+
+
 # Ranks
 
 
@@ -88,7 +95,8 @@ def matrix_rank(
     rtol: Operand | None = None,
 ) -> Node:
     """How many singular values (eigenvalues in absolute value, if `hermitian`) are above the tolerance, as int64."""
-    check_matrix("linalg.matrix_rank", A)
+    check_matrix("linalg.matrix_rank", A, takes="all")
+    _takes_floats(A)
     absolute, relative = _tolerances(
         "linalg.matrix_rank", A, atol if tol is None else tol, rtol if tol is None else 0.0
     )
@@ -169,7 +177,12 @@ def pinv(
     rtol: Operand | None = None,
 ) -> Node:
     """The pseudo-inverse of Moore and Penrose; `rcond` is another name of `rtol`."""
-    check_matrix("linalg.pinv", A)
+    if len(A.shape) < 2 or real_of(A.tensor.dtype) not in (f32, f64):
+        raise DTypeError(
+            f"linalg.pinv({A.tensor.dtype.scalar}{{{sizes_text(A.shape)}}}): expected a tensor with 2 or more "
+            "dimensions of float, double, cfloat or cdouble types",
+            hint="convert it first, e.g. x.to('float32')",
+        )
     if hermitian:
         check_square("linalg.pinv", A)
     tolerances = _tolerances("linalg.pinv", A, atol, rtol if rcond is None else rcond)
@@ -220,7 +233,7 @@ def lstsq(A: Node, B: Node, rcond: float | None = None, *, driver: str | None = 
         raise ShapeError(f"{name}: input must have at least 2 dimensions.", hint="unsqueeze it first")
     if not B.shape:
         raise ShapeError(f"{name}: other must have at least 1 dimension.", hint="unsqueeze it first")
-    check_floats(name, A)
+    _takes_floats(A)
     if A.tensor.dtype is not B.tensor.dtype:
         raise DTypeError(
             f"{name}: Expected input and other to have the same dtype, but got input's dtype {A.tensor.dtype.scalar} "

@@ -7,36 +7,34 @@ from __future__ import annotations
 
 from graphc.ir.dim import Size, minimum
 from graphc.ir.dtype import DType, Kind, f32, f64, i64, real_of
-from graphc.ir.errors import DTypeError, LinAlgError, ShapeError, UnsupportedDType
+from graphc.ir.errors import DTypeError, LinAlgError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape, TensorType
 from graphc.ops import build, creation, movement, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.check import can_be_equal
 from graphc.ops.composite.contraction import matmul
-from graphc.ops.composite.operand import broadcast_shape
+from graphc.ops.composite.operand import broadcast_shape, refuse_kinds
 from graphc.ops.lapack import Integers
 
 # Checks
 
 
-def check_matrix(name: str, x: Node, what: str = "A", *, floats: bool = True) -> Node:
-    """x, which must be matrices, of floats or complex numbers unless `floats` is false."""
+def check_matrix(name: str, x: Node, kernel: str = "", *, takes: str = "floats") -> Node:
+    """x, which must be matrices, of elements as `check_floats` wants them."""
     if len(x.shape) < 2:
         raise ShapeError(
-            f"{name}: The input tensor {what} must have at least 2 dimensions.",
+            f"{name}: The input tensor A must have at least 2 dimensions.",
             hint=f"its shape is {list(x.shape)}: unsqueeze it first",
         )
-    if floats:
-        check_floats(name, x)
-    return x
+    return check_floats(name, x, kernel, takes=takes)
 
 
-def check_square(name: str, x: Node, what: str = "A") -> Node:
-    """x, which must be square matrices of floats or complex numbers."""
-    check_matrix(name, x, what, floats=False)
+def check_square(name: str, x: Node, kernel: str = "", what: str = "A", *, takes: str = "floats") -> Node:
+    """x, which must be square matrices, of elements as `check_floats` wants them."""
+    check_matrix(name, x, takes="all")
     check_square_shape(name, x, what)
-    return check_floats(name, x)
+    return check_floats(name, x, kernel, takes=takes)
 
 
 def check_square_shape(name: str, x: Node, what: str = "A") -> None:
@@ -55,20 +53,30 @@ def check_square_shape(name: str, x: Node, what: str = "A") -> None:
     )
 
 
-def check_floats(name: str, x: Node) -> Node:
-    """x, which must be of floats or complex numbers that LAPACK computes with."""
+def check_floats(name: str, x: Node, kernel: str = "", *, takes: str = "floats") -> Node:
+    """x, which must be of numbers that LAPACK computes with.
+
+    `kernel` is what PyTorch calls the code that is missing for 16-bit floats, where that is what it complains of.
+    `takes` says which words it has for integers: "floats" those of a check, "kernels" those of missing code. "all"
+    checks nothing.
+    """
     dtype = x.tensor.dtype
-    if dtype.kind < Kind.FLOAT:
+    if takes == "all":
+        return x
+    is_number = dtype.kind >= Kind.FLOAT
+    if not is_number and takes == "floats":
         raise DTypeError(
             f"{name}: Expected a floating point or complex tensor as input. Got {dtype.scalar}",
             hint="convert it first, e.g. x.to('float32')",
         )
-    if real_of(dtype) not in (f32, f64):
-        raise UnsupportedDType(
-            f"{name}: Low precision dtypes not supported. Got {dtype.scalar}",
-            hint="convert it first, e.g. x.to('float32')",
-        )
-    return x
+    if is_number and real_of(dtype) in (f32, f64):
+        return x
+    if kernel:
+        refuse_kinds(kernel, x, *Kind)
+    raise DTypeError(
+        f"{name}: Low precision dtypes not supported. Got {dtype.scalar}",
+        hint="convert it first, e.g. x.to('float32')",
+    )
 
 
 def check_same_dtype(name: str, a: Node, b: Node, names: str = "A and B") -> None:

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from graphc.ir.dtype import DType, Kind, real_of
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, DTypeError
+from graphc.ir.errors import ArgumentError, DimensionError, DTypeError
 from graphc.ir.graph import Node
 from graphc.ir.type import TensorType
 from graphc.ops import build, reduction
@@ -74,7 +74,7 @@ def matrix_norm(
 def _matrix_norm(
     name: str, a: Node, order: Order, dim: Sequence[int], keepdim: bool, dtype: DType | str | None
 ) -> Node:
-    check_matrix(name, a, floats=False)
+    check_matrix(name, a, takes="all")
     _check_dtype(name, a, dtype)
     axes = _pair(name, dim, len(a.shape))
     if isinstance(order, str) and order not in ("fro", "nuc"):
@@ -95,11 +95,15 @@ def _matrix_norm(
             result = build.cast_to(reduction.sum_(values, axes=last), real_of(x.tensor.dtype))
         elif float(order) > 0 and values.shape[-1] == 0:
             result = build.full(0, values.tensor.with_shape(values.shape[:-1]))
+        elif values.shape[-1] == 0:
+            raise _empty(-1)
         else:
             result = _extreme(float(order))(values, axes=last)
         return _with_axes(result, axes) if keepdim else result
     assert not isinstance(order, str)
     summed, chosen = axes if abs(order) == 1 else axes[::-1]
+    if order < 0 and x.shape[chosen] == 0:
+        raise _empty(chosen - (summed < chosen and not keepdim))
     if order > 0 and x.shape[chosen] == 0:
         # The greatest of no sums counts as 0.
         kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
@@ -110,6 +114,12 @@ def _matrix_norm(
     if keepdim:
         return result
     return build.reshape_to(result, tuple(size for axis, size in enumerate(result.shape) if axis not in axes))
+
+
+def _empty(axis: int) -> DimensionError:
+    return DimensionError(
+        f"amin(): Expected reduction dim {axis} to have non-zero size.", hint="an empty matrix has no least sum"
+    )
 
 
 def _extreme(order: float) -> reduction.Op:
@@ -161,15 +171,16 @@ def norm(
 @function(namespace="linalg")
 def cond(A: Node, p: Order | None = None) -> Node:
     """The condition number in the norm `p` (2 by default): infinite for a singular matrix."""
-    check_matrix("linalg.cond", A)
+    check_matrix("linalg.cond", A, takes="all")
     if p is None or (not isinstance(p, str) and abs(p) == 2):
+        check_floats("linalg.svd", A, "linalg_svd_cpu")
         values = singular_values(A)
         last = len(values.shape) - 1
         if values.shape[last] == 0:
             return build.full(0, values.tensor.with_shape(values.shape[:-1]))
         most, least = (op(values, axes=(last,)) for op in (reduction.max_, reduction.min_))
         return ew.div(least, most) if p is not None and not isinstance(p, str) and p < 0 else ew.div(most, least)
-    if isinstance(p, str) and p not in ("fro", "nuc"):
+    if p not in ("fro", "nuc", 1, -1, math.inf, -math.inf):
         raise ArgumentError(
             f"linalg.cond got an invalid norm type: {p}", hint='use "fro", "nuc", 1, 2, inf or their negatives'
         )

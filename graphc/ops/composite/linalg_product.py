@@ -12,16 +12,17 @@ from typing import TypeAlias
 
 from graphc.ir.dim import Size
 from graphc.ir.dim import product as product_of
-from graphc.ir.dtype import Kind, i64
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.dtype import Kind, bf16, f16, i64
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Node
 from graphc.ir.host import HostFunction, register_host
 from graphc.ops import build, lapack, movement, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite import diagonals, distances
-from graphc.ops.composite.contraction import matmul
+from graphc.ops.composite.contraction import matmul, vdot
 from graphc.ops.composite.linalg_factor import unit_lower
 from graphc.ops.composite.linalg_matrix import (
+    check_floats,
     check_matrix,
     check_square,
     check_square_shape,
@@ -31,7 +32,7 @@ from graphc.ops.composite.linalg_matrix import (
     part,
 )
 from graphc.ops.composite.linalg_solve import inv, solve
-from graphc.ops.composite.operand import combined, normal_dim
+from graphc.ops.composite.operand import c_name, combined, normal_dim
 from graphc.ops.composite.shapes import cat, stack
 from graphc.ops.function import function
 from graphc.ops.host import call
@@ -45,8 +46,12 @@ Nodes: TypeAlias = "tuple[Node, ...]"
 @function(namespace="linalg", names=("matrix_power",), method=True)
 def matrix_power(A: Node, n: int) -> Node:
     """The n-th power of square matrices, by squaring; of the inverse where n is negative."""
-    check_matrix("linalg.matrix_power", A, floats=False)
+    check_matrix("linalg.matrix_power", A, takes="all")
     check_square_shape("linalg.matrix_power", A)
+    if not isinstance(n, int):
+        raise SignatureError(
+            f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}", hint="give an int"
+        )
     if n == 0:
         return identity(A)
     square, left = inv(A) if n < 0 else A, abs(n)
@@ -81,7 +86,10 @@ def _exponential(a: Node) -> Node:
 @function(namespace="linalg", names=("matrix_exp",), method=True)
 def matrix_exp(A: Node) -> Node:
     """The sum of A^k / k! over all k."""
-    return _exponential(check_square("linalg.matrix_exp", A))
+    check_square("linalg.matrix_exp", A, takes="all")
+    if A.tensor.dtype.kind < Kind.FLOAT:
+        check_floats("linalg.matrix_exp", A)
+    return _exponential(A)
 
 
 # Products
@@ -109,7 +117,7 @@ def multi_dot(tensors: Sequence[Node]) -> Node:
         if x.tensor.dtype is not y.tensor.dtype:
             raise ArgumentError(
                 "multi_dot(): all tensors must have be the same dtype but tensor 0 is "
-                f"{_full_name(matrices[0])} and tensor {i + 1} {_full_name(y)}",
+                f"{c_name(matrices[0].tensor.dtype)} and tensor {i + 1} {c_name(y.tensor.dtype)}",
                 hint="convert them first",
             )
         if x.shape[1] != y.shape[0]:
@@ -121,10 +129,6 @@ def multi_dot(tensors: Sequence[Node]) -> Node:
     result = _multiplied(matrices)
     shape = (*(() if first == 1 else result.shape[:1]), *(() if last == 1 else result.shape[1:]))
     return build.reshape_to(result, shape)
-
-
-def _full_name(x: Node) -> str:
-    return x.tensor.dtype.scalar
 
 
 def _multiplied(matrices: list[Node]) -> Node:
@@ -163,6 +167,10 @@ def _multiplied(matrices: list[Node]) -> Node:
 @function(namespace="linalg")
 def vecdot(x: Node, y: Node, *, dim: int = -1) -> Node:
     """The sum of conj(x) y along a dimension."""
+    if x.tensor.dtype.kind < Kind.FLOAT:
+        check_floats("linalg.vecdot", x)
+    if len(x.shape) == len(y.shape) == 1:
+        return vdot(x, y)
     a, b = combined("linalg.vecdot", x, y)
     axis = normal_dim("linalg.vecdot", dim, len(a.shape))
     total = reduction.sum_(ew.mul(build.conj_of(a), b), axes=(axis,))
@@ -187,6 +195,11 @@ def vander(x: Node, N: int | None = None) -> Node:
     count: Size = x.shape[-1] if N is None and x.shape else 1 if N is None else N
     if not isinstance(count, int):
         raise ShapeError(f"linalg.vander: the last size is the symbol {count}", hint="give N")
+    if x.tensor.dtype.kind is Kind.BOOL or x.tensor.dtype in (f16, bf16):
+        raise DTypeError(
+            f"linalg.vander supports floating point, complex, and integer tensors, but got {x.tensor.dtype.scalar}",
+            hint="convert it first, e.g. x.to('float32')",
+        )
     if count <= 1:
         raise ArgumentError("N must be greater than 1.", hint="give another N")
     return _powers(x, count)
@@ -260,7 +273,7 @@ def tensorsolve(A: Node, B: Node, dims: Sequence[int] | None = None) -> Node:
 @function(method=True)
 def ormqr(input: Node, tau: Node, other: Node, left: bool = True, transpose: bool = False) -> Node:
     """Q other (other Q unless `left`; Q^H if `transpose`) for Q = H_1 ... H_k of `geqrf`, without making Q."""
-    check_matrix("ormqr", input)
+    check_matrix("ormqr", input, "ormqr_cpu", takes="kernels")
     k, rank = tau.shape[-1], len(input.shape)
     if not isinstance(k, int):
         raise ShapeError(f"ormqr: the number of reflections is the symbol {k}", hint="give that dimension a number")

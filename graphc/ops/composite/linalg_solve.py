@@ -75,7 +75,7 @@ def _is_vector(a: Node, b: Node) -> bool:
 
 
 def _solved_from(a: Node, b: Node, left: bool, name: str, error: str) -> linalg_types.linalg_solve_ex:
-    check_square(name, a)
+    check_square(name, a, "lu_cpu")
     check_same_dtype(name, a, b)
     is_vector = _is_vector(a, b)
     right = column(b) if is_vector else b
@@ -206,7 +206,7 @@ register_host(HostFunction("linalg.slogdet", _slogdet_run, _slogdet_vjp))
 @function(namespace="linalg", names=("det",), method=True)
 def det(A: Node) -> Node:
     """The determinant."""
-    check_square("linalg.det", A)
+    check_square("linalg.det", A, "lu_cpu")
     return call("linalg.det", (A,), (like(A, A.shape[:-2]),))[0]
 
 

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
-from graphc.ir.dtype import complex_of, real_of
-from graphc.ir.errors import ArgumentError
+from graphc.ir.dtype import Kind, complex_of, real_of
+from graphc.ir.errors import ArgumentError, DTypeError
 from graphc.ir.graph import Node
 from graphc.ir.host import HostFunction, register_host
 from graphc.ir.type import TensorType
@@ -21,6 +21,7 @@ from graphc.ops import build, linalg_types
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.contraction import matmul
 from graphc.ops.composite.linalg_matrix import (
+    check_floats,
     check_matrix,
     check_square,
     column,
@@ -158,7 +159,7 @@ def singular_values(a: Node, name: str = "linalg.svd") -> Node:
 @function(namespace="linalg")
 def svd(A: Node, full_matrices: bool = True, *, driver: str | None = None) -> linalg_types.linalg_svd:
     """U, S and V^H with A = U diag(S) V^H, S falling; U and V^H square, or reduced unless `full_matrices`."""
-    check_matrix("linalg.svd", A)
+    check_matrix("linalg.svd", A, "linalg_svd_cpu")
     _refuse_driver(driver)
     return linalg_types.linalg_svd(*factors_of(A, full_matrices))
 
@@ -166,7 +167,7 @@ def svd(A: Node, full_matrices: bool = True, *, driver: str | None = None) -> li
 @function(namespace="linalg")
 def svdvals(A: Node, *, driver: str | None = None) -> Node:
     """The singular values, the largest first."""
-    check_matrix("linalg.svd", A)
+    check_matrix("linalg.svd", A, "linalg_svd_cpu")
     _refuse_driver(driver)
     return singular_values(A)
 
@@ -182,7 +183,7 @@ def _refuse_driver(driver: str | None) -> None:
 @function(method=True)
 def svd_(input: Node, some: bool = True, compute_uv: bool = True) -> linalg_types.svd:
     """U, S and V with A = U diag(S) V^H, reduced if `some`; zeros for U and V unless `compute_uv`."""
-    check_matrix("linalg.svd", input)
+    check_matrix("linalg.svd", input, "linalg_svd_cpu")
     if not compute_uv:
         (m, n), batch = input.shape[-2:], input.shape[:-2]
         zeros = (build.full(0, like(input, (*batch, size, size))) for size in (m, n))
@@ -262,14 +263,14 @@ def _triangle(uplo: object) -> str:
 @function(namespace="linalg")
 def eigh(A: Node, UPLO: str = "L") -> linalg_types.linalg_eigh:
     """Eigenvalues, rising, and orthonormal eigenvectors of Hermitian matrices, of which one triangle is read."""
-    check_square("linalg.eigh", A)
+    check_square("linalg.eigh", A, "linalg_eigh_cpu", takes="kernels")
     return linalg_types.linalg_eigh(*hermitian_pairs(A, _triangle(UPLO)))
 
 
 @function(namespace="linalg")
 def eigvalsh(A: Node, UPLO: str = "L") -> Node:
     """Eigenvalues, rising, of Hermitian matrices, of which one triangle is read."""
-    check_square("linalg.eigvalsh", A)
+    check_square("linalg.eigvalsh", A, "linalg_eigh_cpu", takes="kernels")
     return hermitian_values(A, _triangle(UPLO), "linalg.eigvalsh")
 
 
@@ -329,14 +330,23 @@ def _pairs(a: Node) -> tuple[Node, Node]:
     return values, vectors
 
 
+def _for_eig(name: str, a: Node) -> Node:
+    check_square(name, a, takes="all")
+    if a.tensor.dtype.kind < Kind.FLOAT:
+        raise DTypeError(
+            f"Unknown Complex ScalarType for {a.tensor.dtype.scalar}", hint="convert it first, e.g. x.to('float32')"
+        )
+    return check_floats(name, a, "linalg_eig_out_cpu")
+
+
 @function(namespace="linalg")
 def eig(A: Node) -> linalg_types.linalg_eig:
     """Eigenvalues and eigenvectors of length one, complex; in no order."""
-    return linalg_types.linalg_eig(*_pairs(check_square("linalg.eig", A)))
+    return linalg_types.linalg_eig(*_pairs(_for_eig("linalg.eig", A)))
 
 
 @function(namespace="linalg")
 def eigvals(A: Node) -> Node:
     """Eigenvalues, complex, in no order."""
-    check_square("linalg.eigvals", A)
+    _for_eig("linalg.eigvals", A)
     return call("linalg.eigvals", (A,), (like(A, A.shape[:-1], complex_of(A.tensor.dtype)),))[0]

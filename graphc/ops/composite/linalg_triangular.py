@@ -16,7 +16,6 @@ from graphc.ops.check import can_be_equal
 from graphc.ops.composite.contraction import matmul
 from graphc.ops.composite.linalg_matrix import (
     batched,
-    check_floats,
     check_same_dtype,
     check_square,
     identity,
@@ -83,8 +82,7 @@ def incompatible(name: str, a: Node, b: Node, left: bool = True) -> ShapeError:
 @function(namespace="linalg")
 def solve_triangular(A: Node, B: Node, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Node:
     """X with A X = B (X A = B unless `left`) for triangular A; with `unitriangular` its diagonal counts as ones."""
-    check_square("linalg.solve_triangular", A)
-    check_floats("linalg.solve_triangular", B)
+    check_square("linalg.solve_triangular", A, "triangular_solve_cpu", takes="kernels")
     check_same_dtype("linalg.solve_triangular", A, B)
     check_system("linalg.solve_triangular", A, B, left)
     a, b = batched("linalg.solve_triangular", A, B)
@@ -106,7 +104,7 @@ def triangular_solve(
                 "dimensions instead",
                 hint="unsqueeze it first",
             )
-    check_square("triangular_solve", A)
+    check_square("triangular_solve", A, "triangular_solve_cpu", takes="kernels")
     check_system("triangular_solve", A, input)
     a, b = batched("triangular_solve", A, input)
     solution = solve_by(mT(a), b, not upper, unitriangular) if transpose else solve_by(a, b, upper, unitriangular)
@@ -122,7 +120,7 @@ def cholesky_solve(B: Node, L: Node, upper: bool = False) -> Node:
                 f"{what} should have at least 2 dimensions, but has {len(x.shape)} dimensions instead",
                 hint="unsqueeze it first",
             )
-    check_square("cholesky_solve", L)
+    check_square("cholesky_solve", L, "cholesky_solve_cpu", takes="kernels")
     if B.shape[-2] != L.shape[-1]:
         raise ShapeError(
             f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by {L.shape[-1]} "
@@ -138,5 +136,5 @@ def cholesky_solve(B: Node, L: Node, upper: bool = False) -> Node:
 @function(method=True)
 def cholesky_inverse(L: Node, upper: bool = False) -> Node:
     """The inverse of L L^H, or of U^H U where `upper` says that U is given."""
-    check_square("cholesky_inverse", L)
+    check_square("cholesky_inverse", L, "cholesky_inverse_out_cpu", takes="kernels")
     return cholesky_solve(identity(L), L, upper)

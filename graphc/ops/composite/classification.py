@@ -11,9 +11,9 @@ from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, creation
 from graphc.ops import elementwise as ew
-from graphc.ops.check import shape_text
 from graphc.ops.composite.activation import log_softmax
 from graphc.ops.composite.arithmetic import add, div, mul
+from graphc.ops.composite.contraction import agree, sizes_text
 from graphc.ops.composite.indexing import checked_class
 from graphc.ops.composite.loss import reduced_loss
 from graphc.ops.composite.operand import detached, only_floats, widened
@@ -34,7 +34,9 @@ def cross_entropy(
     """-log softmax(input)[target] along dimension 1 (0 of a vector); targets are class numbers or probabilities."""
     x = only_floats("cross_entropy", input)
     if not 0.0 <= label_smoothing <= 1.0:
-        raise ArgumentError(f"cross_entropy: label_smoothing={label_smoothing}", hint="use a number from 0 to 1")
+        raise ArgumentError(
+            f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}", hint="cross_entropy"
+        )
     axis = _class_axis("cross_entropy", x, weight)
     wide = widened(x)
     weight = None if weight is None else build.cast_to(detached(weight), wide.tensor.dtype)
@@ -74,23 +76,32 @@ def _class_axis(name: str, x: Node, weight: Node | None) -> int:
     axis = 0 if len(x.shape) == 1 else 1
     if weight is not None and weight.shape != (x.shape[axis],):
         raise ShapeError(
-            f"{name}: a weight of shape {shape_text(weight.shape)} for {x.shape[axis]} classes",
-            hint="give one weight for each class",
+            f"weight tensor should be defined either for all {x.shape[axis]} classes or no classes but got weight "
+            f"tensor of shape: {sizes_text(weight.shape)}",
+            hint=f"{name}: give one weight for each class",
         )
     return axis
 
 
 def _check_target(name: str, x: Node, target: Node, axis: int) -> None:
+    if axis == 1:
+        _check_count(name, x, target)
     wanted = x.shape[:axis] + x.shape[axis + 1 :]
     if not target.tensor.dtype.is_integer:
         raise DTypeError(
-            f"{name}: a target of {target.tensor.dtype.name}", hint="give class numbers, e.g. target.to('int64')"
+            f"expected target dtype to be Long or Byte, but got {target.tensor.dtype.scalar}",
+            hint=f"{name}: give class numbers, e.g. target.to('int64')",
         )
     if target.shape != wanted:
         raise ShapeError(
-            f"{name}: a target of shape {shape_text(target.shape)} for an input of {shape_text(x.shape)}",
-            hint=f"class numbers have the shape {shape_text(wanted)}",
+            f"Expected target size {sizes_text(wanted)}, got {sizes_text(target.shape)}",
+            hint=f"{name}: give one class number for each row",
         )
+
+
+def _check_count(name: str, x: Node, target: Node) -> None:
+    n, m = x.shape[0], target.shape[0] if target.shape else 0
+    agree(name, n, m, f"Expected input batch_size ({n}) to match target batch_size ({m}).")
 
 
 def _along(weight: Node, x: Node, axis: int) -> Node:
@@ -137,9 +148,11 @@ class _Classes:
 def _of_probabilities(
     x: Node, target: Node, weight: Node | None, axis: int, reduction: str, label_smoothing: float
 ) -> Node:
+    if len(x.shape) > 1:
+        _check_count("cross_entropy", x, target)
     if target.shape != x.shape:
         raise ShapeError(
-            f"cross_entropy: probabilities of shape {shape_text(target.shape)} for an input of {shape_text(x.shape)}",
+            f"Expected target size {sizes_text(x.shape)}, got {sizes_text(target.shape)}",
             hint="probabilities have the input's shape; class numbers are integers, e.g. target.to('int64')",
         )
     classes = build.size_of(x.shape[axis], x.tensor.dtype)

@@ -6,26 +6,32 @@ Formulas are computed in float32 where the operands are 16-bit floats, and round
 from __future__ import annotations
 
 import math
+import warnings
 
-from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.ir.dtype import DType, Kind, default_float, i64, real_of
+from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build
 from graphc.ops import elementwise as ew
-from graphc.ops.check import shape_text
 from graphc.ops.composite.activation import logsigmoid
-from graphc.ops.composite.arithmetic import add, clamp, div, mul, sub, where
-from graphc.ops.composite.distances import cosine_similarity, pairwise_distance
+from graphc.ops.composite.arithmetic import add, clamp, div, minimum, mul, sub, where
+from graphc.ops.composite.contraction import sizes_text
+from graphc.ops.composite.distances import pairwise_distance
 from graphc.ops.composite.operand import (
     Operand,
+    broadcast,
     broadcast_shape,
     combined,
     detached,
-    only_floats,
+    floating,
+    in_dtype,
+    refuse_kinds,
     result_dtype,
     widened,
 )
 from graphc.ops.composite.reductions import mean, sum_
 from graphc.ops.composite.special_error import xlogy
+from graphc.ops.composite.unary import abs_, neg
 from graphc.ops.function import function
 
 
@@ -39,18 +45,31 @@ def reduced_loss(name: str, loss: Node, reduction: str) -> Node:
         case "sum":
             return sum_(loss)
         case _:
-            raise ArgumentError(f"{name}: reduction={reduction!r}", hint='use "none", "mean" or "sum"')
+            raise ArgumentError(
+                f"{reduction} is not a valid value for reduction", hint=f'{name}: use "none", "mean" or "sum"'
+            )
 
 
-def _pair(name: str, input: Node, target: Node) -> tuple[Node, Node]:
-    """Both in one float dtype of at least 32 bits, and of one shape: a silent broadcast here is a bug in most cases."""
-    if input.shape != target.shape:
-        raise ShapeError(
-            f"{name}: an input of shape {shape_text(input.shape)} and a target of {shape_text(target.shape)}",
-            hint="both have one shape; reshape or expand one of them",
-        )
+def _pair(name: str, input: Node, target: Node, kernel: str) -> tuple[Node, Node]:
+    """Both in one float dtype of at least 32 bits, and of one shape; `kernel` is PyTorch's name in errors."""
     x, y = combined(name, input, target)
-    return widened(only_floats(name, x)), widened(y)
+    refuse_kinds(kernel, x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    return widened(x), widened(y)
+
+
+def _warn_of_broadcast(input: Node, target: Node) -> None:
+    """Say what PyTorch says of sizes that differ: a broadcast here is a mistake in most cases."""
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({_size(target)}) that is different to the input size ({_size(input)}). This will "
+            "likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _size(x: Node) -> str:
+    return f"torch.Size({sizes_text(x.shape)})"
 
 
 def _finish(name: str, loss: Node, reduction: str, *operands: Operand) -> Node:
@@ -64,7 +83,8 @@ def _finish(name: str, loss: Node, reduction: str, *operands: Operand) -> Node:
 @function()
 def mse_loss(input: Node, target: Node, reduction: str = "mean") -> Node:
     """The squares of the differences."""
-    x, y = _pair("mse_loss", input, target)
+    _warn_of_broadcast(input, target)
+    x, y = _pair("mse_loss", input, target, "mse_cpu")
     difference = ew.sub(x, y)
     return _finish("mse_loss", ew.mul(difference, difference), reduction, input, target)
 
@@ -72,15 +92,23 @@ def mse_loss(input: Node, target: Node, reduction: str = "mean") -> Node:
 @function()
 def l1_loss(input: Node, target: Node, reduction: str = "mean") -> Node:
     """The sizes of the differences."""
-    x, y = _pair("l1_loss", input, target)
-    return _finish("l1_loss", ew.abs_(ew.sub(x, y)), reduction, input, target)
+    _warn_of_broadcast(input, target)
+    difference = sub(input, target)
+    result = abs_(widened(difference))
+    return build.cast_to(reduced_loss("l1_loss", result, reduction), _loss_dtype(difference, reduction))
+
+
+def _loss_dtype(x: Node, reduction: str) -> DType:
+    """The dtype of a loss of real numbers: that of the parts of x, and of sums of integers int64."""
+    dtype = real_of(x.tensor.dtype)
+    return i64 if reduction == "sum" and dtype.kind < Kind.FLOAT else dtype
 
 
 @function()
 def smooth_l1_loss(input: Node, target: Node, reduction: str = "mean", beta: float = 1.0) -> Node:
     """Squares of small differences over 2 beta, the sizes of those from beta on less beta / 2."""
     if beta < 0:
-        raise ArgumentError(f"smooth_l1_loss: beta {beta} is below 0", hint="use 0 or more")
+        raise ArgumentError("smooth_l1_loss does not support negative values for beta.", hint=f"not {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction)
     return _bowl("smooth_l1_loss", input, target, reduction, beta, 1.0 / beta)
@@ -90,12 +118,13 @@ def smooth_l1_loss(input: Node, target: Node, reduction: str = "mean", beta: flo
 def huber_loss(input: Node, target: Node, reduction: str = "mean", delta: float = 1.0) -> Node:
     """Half the squares of small differences; from delta on a line of slope delta."""
     if delta <= 0:
-        raise ArgumentError(f"huber_loss: delta {delta} is not above 0", hint="use a number above 0")
+        raise ArgumentError("huber_loss does not support non-positive values for delta.", hint=f"not {delta}")
     return _bowl("huber_loss", input, target, reduction, delta, 1.0)
 
 
 def _bowl(name: str, input: Node, target: Node, reduction: str, edge: float, scale: float) -> Node:
-    x, y = _pair(name, input, target)
+    _warn_of_broadcast(input, target)
+    x, y = _pair(name, input, target, "smooth_l1_cpu" if name == "smooth_l1_loss" else "huber_cpu")
     difference = ew.sub(x, y)
     size = ew.abs_(difference)
     inside = mul(ew.mul(difference, difference), 0.5 * scale)
@@ -110,7 +139,18 @@ def _bowl(name: str, input: Node, target: Node, reduction: str, edge: float, sca
 @function()
 def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, reduction: str = "mean") -> Node:
     """-(y log x + (1 - y) log(1 - x)) of probabilities x; logarithms are at least -100."""
-    x, y = _pair("binary_cross_entropy", input, target)
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"Using a target size ({_size(target)}) that is different to the input size ({_size(input)}) is "
+            "deprecated. Please ensure they have the same size.",
+            hint="expand or reshape one of them",
+        )
+    if input.tensor.dtype.is_floating_point and target.tensor.dtype is not input.tensor.dtype:
+        raise DTypeError(
+            f"Found dtype {target.tensor.dtype.scalar} but expected {input.tensor.dtype.scalar}",
+            hint="binary_cross_entropy: convert the target",
+        )
+    x, y = _pair("binary_cross_entropy", input, target, "binary_cross_entropy")
     one = build.ones_like(x)
     hit, miss = (clamp(each, min=-100.0) for each in (ew.log(x), ew.log1p(ew.neg(x))))
     loss = ew.neg(ew.add(ew.mul(y, hit), ew.mul(ew.sub(one, y), miss)))
@@ -126,7 +166,12 @@ def binary_cross_entropy_with_logits(
     pos_weight: Node | None = None,
 ) -> Node:
     """`binary_cross_entropy` of sigmoid(input), without overflow; `pos_weight` scales the loss of ones."""
-    x, y = _pair("binary_cross_entropy_with_logits", input, target)
+    if input.shape != target.shape:
+        raise ShapeError(
+            f"Target size ({_size(target)}) must be the same as input size ({_size(input)})",
+            hint="expand or reshape one of them",
+        )
+    x, y = _pair("binary_cross_entropy_with_logits", input, target, "log_sigmoid_cpu")
     miss = ew.mul(ew.sub(build.ones_like(y), y), x)
     scale: Operand = 1 if pos_weight is None else add(mul(sub(build.cast_to(pos_weight, y.tensor.dtype), 1.0), y), 1.0)
     hit = ew.neg(logsigmoid(x))
@@ -144,8 +189,8 @@ def _weighted(loss: Node, weight: Node | None) -> Node:
 @function()
 def kl_div(input: Node, target: Node, reduction: str = "mean", log_target: bool = False) -> Node:
     """target * (log target - input) of log-probabilities; "batchmean" divides the sum by the first size."""
-    shape = broadcast_shape("kl_div", input.shape, target.shape)
-    x, y = _pair("kl_div", build.broadcast_to(input, shape), build.broadcast_to(target, shape))
+    x, y = _pair("kl_div", input, target, "kl_div")
+    shape = x.shape
     if log_target:
         loss = ew.mul(ew.exp(y), ew.sub(y, x))
     else:
@@ -161,7 +206,8 @@ def poisson_nll_loss(
     input: Node, target: Node, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"
 ) -> Node:
     """exp(x) - y x of log-rates x, or x - y log(x + eps) of rates; `full` adds Stirling's term for y above 1."""
-    x, y = _pair("poisson_nll_loss", input, target)
+    x, y = broadcast("poisson_nll_loss", *(widened(floating(each)) for each in (input, target)))
+    y = build.cast_to(y, x.tensor.dtype)
     loss = ew.sub(ew.exp(x), ew.mul(y, x)) if log_input else ew.sub(x, ew.mul(y, ew.log(add(x, eps))))
     if full:
         is_large = ew.gt(y, build.ones_like(y))
@@ -169,23 +215,25 @@ def poisson_nll_loss(
         log = ew.log(large)
         stirling = add(ew.sub(ew.mul(large, log), large), mul(add(log, math.log(2 * math.pi)), 0.5))
         loss = ew.add(loss, ew.select(is_large, stirling, build.zeros_like(loss)))
-    return _finish("poisson_nll_loss", loss, reduction, input, target)
+    return _finish("poisson_nll_loss", loss, reduction, floating(input), floating(target))
 
 
 @function()
 def gaussian_nll_loss(
-    input: Node, target: Node, var: Node, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
+    input: Node, target: Node, var: Operand, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Node:
     """(log v + (x - y)^2 / v) / 2 with v the variance, at least eps; `full` adds log(2 pi) / 2."""
-    x, y = _pair("gaussian_nll_loss", input, target)
-    v = build.cast_to(var, x.tensor.dtype)
-    if v.shape == x.shape[:-1] and v.shape != x.shape:
+    if reduction not in ("none", "mean", "sum"):
+        raise ArgumentError(f"{reduction} is not valid", hint='gaussian_nll_loss: use "none", "mean" or "sum"')
+    x, y = _pair("gaussian_nll_loss", input, target, "gaussian_nll_loss")
+    v = in_dtype("gaussian_nll_loss", var, x.tensor.dtype)
+    if v.shape != input.shape and v.shape and v.shape != (*input.shape[:-1], 1):
+        if v.shape != input.shape[:-1]:
+            raise ShapeError(
+                "var is of incorrect size",
+                hint="it has the input's shape, or that without the last dimension, or a last dimension of 1",
+            )
         v = build.insert_axes(v, (len(v.shape),))
-    if broadcast_shape("gaussian_nll_loss", x.shape, v.shape) != x.shape:
-        raise ShapeError(
-            f"gaussian_nll_loss: a variance of shape {shape_text(var.shape)} for an input of {shape_text(x.shape)}",
-            hint="it has the input's shape, or that without the last dimension, or sizes of 1 that repeat",
-        )
     # Values are moved up to eps while the gradient is that of the variance itself.
     v = add(v, _lift(v, eps))
     difference = ew.sub(x, y)
@@ -207,7 +255,8 @@ def _lift(v: Node, eps: float) -> Node:
 @function()
 def hinge_embedding_loss(input: Node, target: Node, margin: float = 1.0, reduction: str = "mean") -> Node:
     """x where the target is 1, max(0, margin - x) where it is -1."""
-    x = widened(only_floats("hinge_embedding_loss", input))
+    refuse_kinds("hinge_embedding_loss", input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    x = widened(input)
     shape = broadcast_shape("hinge_embedding_loss", x.shape, target.shape)
     x, y = build.broadcast_to(x, shape), build.broadcast_to(build.cast_to(target, x.tensor.dtype), shape)
     zero, one = build.zeros_like(x), build.ones_like(x)
@@ -219,14 +268,21 @@ def hinge_embedding_loss(input: Node, target: Node, margin: float = 1.0, reducti
 @function()
 def margin_ranking_loss(input1: Node, input2: Node, target: Node, margin: float = 0.0, reduction: str = "mean") -> Node:
     """max(0, -y (x1 - x2) + margin): y of 1 says that the first is to rank higher."""
-    loss = _positive(add(mul(ew.neg(target), sub(input1, input2)), margin))
+    ranks = {len(each.shape) for each in (input1, input2, target)}
+    if len(ranks) > 1:
+        raise ShapeError(
+            f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
+            f"{_size(input1)}, input2: {_size(input2)}, target: {_size(target)} ",
+            hint="unsqueeze some of them",
+        )
+    loss = _positive(add(mul(neg(target), sub(input1, input2)), margin))
     return reduced_loss("margin_ranking_loss", loss, reduction)
 
 
 @function()
 def soft_margin_loss(input: Node, target: Node, reduction: str = "mean") -> Node:
     """log(1 + exp(-y x)) with y 1 or -1."""
-    x, y = _pair("soft_margin_loss", input, target)
+    x, y = _pair("soft_margin_loss", input, target, "soft_margin_loss")
     return _finish("soft_margin_loss", ew.neg(logsigmoid(ew.mul(y, x))), reduction, input, target)
 
 
@@ -240,18 +296,31 @@ def cosine_embedding_loss(
     input1: Node, input2: Node, target: Node, margin: float = 0.0, reduction: str = "mean"
 ) -> Node:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1."""
-    if len(input1.shape) not in (1, 2) or input1.shape != input2.shape or target.shape != input1.shape[:-1]:
+    if len(target.shape) > 1:
         raise ShapeError(
-            f"cosine_embedding_loss: inputs of shapes {shape_text(input1.shape)} and {shape_text(input2.shape)}"
-            f" with a target of {shape_text(target.shape)}",
+            "0D or 1D target tensor expected, multi-target not supported", hint="give one target for each pair"
+        )
+    rank = len(target.shape) + 1
+    if len(input1.shape) != rank or len(input2.shape) != rank:
+        raise ShapeError(
+            f"{rank - 1}D target tensor expects {rank}D input tensors, but found inputs with sizes "
+            f"{sizes_text(input1.shape)} and {sizes_text(input2.shape)}.",
             hint="inputs are [n, d] with a target [n], or [d] with a target without dimensions",
         )
-    cosine = cosine_similarity(input1, input2, -1)
-    y = build.cast_to(target, cosine.tensor.dtype)
+    common = default_float(result_dtype(input1, input2))
+    cosine = widened(_cosine(build.cast_to(input1, common), build.cast_to(input2, common)))
+    cosine, y = broadcast("cosine_embedding_loss", cosine, build.cast_to(target, cosine.tensor.dtype))
     zero, one = build.zeros_like(cosine), build.ones_like(cosine)
     same = where(ew.eq(y, one), ew.sub(one, cosine), zero)
     other = where(ew.eq(y, ew.neg(one)), _positive(sub(cosine, margin)), zero)
-    return _finish("cosine_embedding_loss", ew.add(same, other), reduction, input1, input2)
+    return build.cast_to(reduced_loss("cosine_embedding_loss", ew.add(same, other), reduction), common)
+
+
+def _cosine(x: Node, y: Node) -> Node:
+    """The cosine along the last dimension; a little in the squares keeps it finite where a vector is 0."""
+    x, y = (widened(each) for each in broadcast("cosine_embedding_loss", x, y))
+    squares = (add(sum_(ew.mul(each, each), -1), 1e-12) for each in (x, y))
+    return ew.div(sum_(ew.mul(x, y), -1), ew.sqrt(ew.mul(*squares)))
 
 
 @function()
@@ -262,8 +331,23 @@ def triplet_margin_loss(
     margin: float = 1.0,
     p: float = 2.0,
     eps: float = 1e-6,
+    swap: bool = False,
     reduction: str = "mean",
 ) -> Node:
-    """max(0, distance to the positive - distance to the negative + margin), by p-norms along the last dimension."""
+    """max(0, distance to the positive - distance to the negative + margin), by p-norms along the last dimension.
+
+    With `swap` the negative counts as near to the positive as to the anchor.
+    """
+    if margin <= 0:
+        raise ArgumentError(f"margin must be greater than 0, got {margin}", hint="triplet_margin_loss")
+    ranks = [len(each.shape) for each in (anchor, positive, negative)]
+    if len(set(ranks)) > 1:
+        raise ShapeError(
+            "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
+            f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs",
+            hint="unsqueeze some of them",
+        )
     near, far = (pairwise_distance(anchor, each, p, eps) for each in (positive, negative))
-    return _finish("triplet_margin_loss", _positive(add(sub(near, far), margin)), reduction, anchor)
+    if swap:
+        far = minimum(far, pairwise_distance(positive, negative, p, eps))
+    return reduced_loss("triplet_margin_loss", _positive(add(sub(near, far), margin)), reduction)

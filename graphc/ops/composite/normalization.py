@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.dim import Size
+from graphc.ir.dtype import Kind, real_of
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
@@ -17,7 +18,8 @@ from graphc.ops import build, movement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.arithmetic import add, div, mul, pow, sub
-from graphc.ops.composite.operand import only_floats, widened
+from graphc.ops.composite.contraction import agree, sizes_text
+from graphc.ops.composite.operand import floating, only_floats, refuse_kinds, widened
 from graphc.ops.composite.random import Key, rand_below
 from graphc.ops.composite.reductions import mean
 from graphc.ops.function import function
@@ -38,24 +40,36 @@ def _scaled(x: Node, weight: Node | None, bias: Node | None, shape: Shape) -> No
     return x
 
 
-def _check_parameter(name: str, what: str, parameter: Node | None, shape: Shape) -> None:
-    if parameter is not None and parameter.shape != shape:
-        raise ShapeError(
-            f"{name}: a {what} of shape {shape_text(parameter.shape)}, not {shape_text(shape)}",
-            hint=f"the {what} has one element for each that is scaled alike",
-        )
+def _check_parameter(what: str, parameter: Node | None, size: Size) -> None:
+    """A parameter of batch_norm and instance_norm: one element for each channel."""
+    if parameter is not None:
+        count = parameter.tensor.size
+        agree("batch_norm", count, size, f"{what} should contain {size} elements not {count}")
 
 
 def _last(name: str, x: Node, normalized_shape: Size | Sequence[Size], weight: Node | None, bias: Node | None) -> Shape:
     """The shape that is normalized: the input's last sizes."""
     shape = tuple(normalized_shape) if isinstance(normalized_shape, Sequence) else (normalized_shape,)
-    if not shape or x.shape[len(x.shape) - len(shape) :] != shape:
+    if not shape:
         raise ShapeError(
-            f"{name}: normalized_shape {shape_text(shape)} is not the end of the input's shape {shape_text(x.shape)}",
-            hint=_way_to_last(x, shape),
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+            "normalized_shape = []",
+            hint=f"{name}: {_way_to_last(x, shape)}",
         )
-    _check_parameter(name, "weight", weight, shape)
-    _check_parameter(name, "bias", bias, shape)
+    for what, each in (("weight", weight), ("bias", bias)):
+        if each is not None and each.shape != shape:
+            raise ShapeError(
+                f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape "
+                f"{sizes_text(each.shape)} and normalized_shape = {sizes_text(shape)}",
+                hint=f"{name}: one element for each that is scaled alike",
+            )
+    if x.shape[max(len(x.shape) - len(shape), 0) :] != shape:
+        start = "*, " if name == "layer_norm" else "*"
+        raise ShapeError(
+            f"Given normalized_shape={sizes_text(shape)}, expected input with shape [{start}{sizes_text(shape)[1:]}, "
+            f"but got input of size{sizes_text(x.shape)}",
+            hint=f"{name}: {_way_to_last(x, shape)}",
+        )
     return shape
 
 
@@ -75,8 +89,8 @@ def layer_norm(
     eps: float = 1e-5,
 ) -> Node:
     """Mean 0 and variance 1 over the last dimensions, then times a weight plus a bias."""
-    x = only_floats("layer_norm", input)
-    shape = _last("layer_norm", x, normalized_shape, weight, bias)
+    x, shape = input, _last("layer_norm", input, normalized_shape, weight, bias)
+    refuse_kinds("LayerNormKernelImpl", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     axes = tuple(range(len(x.shape) - len(shape), len(x.shape)))
     return build.cast_to(_scaled(_standardized(widened(x), axes, eps), weight, bias, shape), x.tensor.dtype)
 
@@ -86,11 +100,11 @@ def rms_norm(
     input: Node, normalized_shape: Size | Sequence[Size], weight: Node | None = None, eps: float | None = None
 ) -> Node:
     """Divided by the root of the mean square over the last dimensions; eps is by default the dtype's own."""
-    x = only_floats("rms_norm", input)
-    shape = _last("rms_norm", x, normalized_shape, weight, None)
+    x, shape = input, _last("rms_norm", input, normalized_shape, weight, None)
+    refuse_kinds("rms_norm", x, Kind.BOOL, Kind.INT)
     axes = tuple(range(len(x.shape) - len(shape), len(x.shape)))
     wide = widened(x)
-    least = {16: 2.0**-23, 32: 2.0**-23, 64: 2.0**-52}[wide.tensor.dtype.bits] if eps is None else eps
+    least = {16: 2.0**-23, 32: 2.0**-23, 64: 2.0**-52}[real_of(wide.tensor.dtype).bits] if eps is None else eps
     square = mean(ew.mul(wide, wide), axes, True)
     return build.cast_to(_scaled(mul(wide, ew.rsqrt(add(square, least))), weight, None, shape), x.tensor.dtype)
 
@@ -100,15 +114,28 @@ def group_norm(
     input: Node, num_groups: int, weight: Node | None = None, bias: Node | None = None, eps: float = 1e-5
 ) -> Node:
     """Mean 0 and variance 1 over groups of channels (dimension 1), then times a weight plus a bias per channel."""
-    x = only_floats("group_norm", input)
-    channels = _channels("group_norm", x)
+    x = input
+    if len(x.shape) < 2:
+        raise ShapeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(x.shape)}",
+            hint="group_norm: the input is [n, channels, ...]",
+        )
+    channels = x.shape[1]
     size = channels // num_groups if num_groups > 0 else channels
     if num_groups < 1 or size * num_groups != channels:
         raise ShapeError(
-            f"group_norm: {channels} channels in {num_groups} groups", hint="the number of groups must divide them"
+            "Expected number of channels in input to be divisible by num_groups, but got input of shape "
+            f"{sizes_text(x.shape)} and num_groups={num_groups}",
+            hint="group_norm: choose another number of groups",
         )
-    _check_parameter("group_norm", "weight", weight, (channels,))
-    _check_parameter("group_norm", "bias", bias, (channels,))
+    for what, each in (("weight", weight), ("bias", bias)):
+        if each is not None and each.shape != (channels,):
+            raise ShapeError(
+                f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of "
+                f"shape {sizes_text(each.shape)} and input of shape {sizes_text(x.shape)}",
+                hint="group_norm: give one element for each channel",
+            )
+    refuse_kinds("GroupNormKernelImpl", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     grouped = build.reshape_to(widened(x), (x.shape[0], num_groups, size, *x.shape[2:]))
     result = _standardized(grouped, tuple(range(2, len(grouped.shape))), eps)
     lined_up = (num_groups, size, *(1,) * len(x.shape[2:]))
@@ -139,25 +166,37 @@ def batch_norm(
 
     Nothing is written to the running ones, so `momentum` has no influence here.
     """
-    x = only_floats("batch_norm", input)
-    shape = (_channels("batch_norm", x), *(1,) * len(x.shape[2:]))
+    x, channels = input, _channels("batch_norm", input)
+    shape = (channels, *(1,) * len(x.shape[2:]))
+    refuse_kinds("batch_norm", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     wide = widened(x)
-    parameters = {"weight": weight, "bias": bias, "running_mean": running_mean, "running_var": running_var}
-    for what, each in parameters.items():
-        _check_parameter("batch_norm", what, each, shape[:1])
     if training:
-        axes = (0, *range(2, len(x.shape)))
-        result = _standardized(wide, axes, eps)
+        _check_several(x, (0, *range(2, len(x.shape))), "value per channel")
     elif running_mean is None or running_var is None:
+        what = "running_mean" if running_mean is None else "running_var"
         raise ArgumentError(
-            "batch_norm: no running_mean and running_var", hint="give both, or training=True to use the batch's own"
+            f"{what} must be defined in evaluation mode", hint="give both, or training=True to use the batch's own"
         )
+    parameters = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
+    for name, each in parameters.items():
+        _check_parameter(name, each, channels)
+    if training or running_mean is None or running_var is None:
+        result = _standardized(wide, (0, *range(2, len(x.shape))), eps)
     else:
         center, spread = (
             build.reshape_to(build.cast_to(each, wide.tensor.dtype), shape) for each in (running_mean, running_var)
         )
         result = mul(sub(wide, center), ew.rsqrt(add(spread, eps)))
     return build.cast_to(_scaled(result, weight, bias, shape), x.tensor.dtype)
+
+
+def _check_several(x: Node, axes: tuple[int, ...], what: str) -> None:
+    """A single element has no spread."""
+    if all(x.shape[axis] == 1 for axis in axes):
+        raise ShapeError(
+            f"Expected more than 1 {what} when training, got input size torch.Size({sizes_text(x.shape)})",
+            hint="use a larger batch, or evaluate",
+        )
 
 
 @function()
@@ -174,15 +213,12 @@ def instance_norm(
     """Mean 0 and variance 1 per channel of each sample; without `use_input_stats` by the running mean and variance."""
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    x = only_floats("instance_norm", input)
-    if len(x.shape) < 3:
-        raise ShapeError(
-            f"instance_norm: the shape {shape_text(x.shape)} has nothing to normalize over",
-            hint="the input is [n, channels, ...] with at least one more dimension",
-        )
-    shape = (x.shape[1], *(1,) * len(x.shape[2:]))
-    for what, each in {"weight": weight, "bias": bias}.items():
-        _check_parameter("instance_norm", what, each, shape[:1])
+    x, channels = input, _channels("instance_norm", input)
+    _check_several(x, tuple(range(2, len(x.shape))), "spatial element")
+    refuse_kinds("batch_norm", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    shape = (channels, *(1,) * len(x.shape[2:]))
+    for name, each in {"weight": weight, "bias": bias}.items():
+        _check_parameter(name, each, channels)
     result = _standardized(widened(x), tuple(range(2, len(x.shape))), eps)
     return build.cast_to(_scaled(result, weight, bias, shape), x.tensor.dtype)
 
@@ -190,8 +226,12 @@ def instance_norm(
 @function()
 def local_response_norm(input: Node, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Node:
     """Divided by (k + alpha * mean square of neighbouring channels) to the power of beta."""
-    x = only_floats("local_response_norm", input)
-    _channels("local_response_norm", x)
+    if len(input.shape) < 3:
+        raise ShapeError(
+            f"Expected 3D or higher dimensionality                          input (got {len(input.shape)} dimensions)",
+            hint="local_response_norm: the input is [n, channels, ...]",
+        )
+    x = floating(input)
     wide = widened(x)
     square = ew.mul(wide, wide)
     zeros = (0,) * len(x.shape)

@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
-from graphc.ir.errors import MemoryExceeded
+from graphc.ir.errors import CodeMemoryFull
 from graphc.runtime.llvm import llvm
 from graphc.runtime.lock import LOCK
 from graphc.runtime.target import Target, native_target, new_target_machine, target_machine
@@ -123,7 +123,7 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> d
     assert symbols, "linking happens when a symbol is looked up: name at least one"
     with LOCK:
         if len(_trackers) >= _most_libraries():
-            raise MemoryExceeded(
+            raise CodeMemoryFull(
                 f"{len(_trackers)} pieces of compiled code are loaded, the most that this system has room for",
                 hint="compile with dynamic sizes, so that one serves many shapes, or raise vm.max_map_count",
             )

@@ -11,6 +11,7 @@ A program is made in the background, by one thread, while the tape goes on node 
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -22,12 +23,15 @@ from graphc.eager.node import AccumulateGrad, Edge, GradNode, PlanNode
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.location import using
 from graphc.ir.replace import inline
 from graphc.ir.settings import settings
 from graphc.ir.type import TensorType
 from graphc.ops import elementwise as ew
+
+log = logging.getLogger("graphc.eager")
 
 MOST_KNOWN = 4096
 """Structures that are remembered; then all that have come only once are forgotten."""
@@ -128,7 +132,10 @@ class _Programs:
             self._count += 1
         program = join(order, roots, wanted)
         if way == "now":
-            _ = program.plan.executable
+            try:
+                _ = program.plan.executable
+            except CodeMemoryFull:
+                return None
             self._known[key] = program
             return program
         self._start()
@@ -155,8 +162,12 @@ class _Programs:
                 task.set()
                 continue
             key, plan, program = task
-            _ = plan.executable
-            self._known[key] = program
+            try:
+                _ = plan.executable
+            except Exception:  # node by node the same gradients come, only slower
+                log.exception("a backward pass could not be compiled")
+            else:
+                self._known[key] = program
 
     @property
     def count(self) -> int:

@@ -22,7 +22,9 @@ from graphc.eager.follow import Unviewable, can_follow, follow
 from graphc.eager.program import Recipe, executable_for
 from graphc.frontend.executable import Executable
 from graphc.ir.dim import bounds
+from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.interpret import evaluate_graph
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
 from graphc.ir.type import TensorType
@@ -209,7 +211,14 @@ class Plan:
         return result if type(result) is tuple else self._run_slowly(arrays)
 
     def _run_slowly(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
-        return self.executable.outputs(arrays)
+        try:
+            return self.executable.outputs(arrays)
+        except CodeMemoryFull:  # thousands of operations were compiled: from now on new ones are interpreted
+            self.fast = self._interpret
+            return self._interpret(*arrays)
+
+    def _interpret(self, *arrays: AnyArray) -> tuple[AnyArray, ...]:
+        return evaluate_graph(self.graph, arrays)
 
     def backward(self, needs: Needs) -> Backward:
         """The gradient by the inputs that `needs` names."""

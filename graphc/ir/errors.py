@@ -99,6 +99,10 @@ class MemoryExceeded(GraphcError, MemoryError, RuntimeError):
     """Sizes that overflow the address space or exhaust the memory."""
 
 
+class CodeMemoryFull(MemoryExceeded):
+    """No room for more native code in this process."""
+
+
 def describe(value: object) -> str:
     """What kind of thing a value is."""
     return "None" if value is None else with_article(type(value).__name__)

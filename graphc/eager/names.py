@@ -56,7 +56,7 @@ _NAMES: Mapping[str, str] = {
 }
 _SPECIAL = frozenset(("entr", "erfcx", "i0e", "i1", "i1e", "log_ndtr", "ndtri", "xlog1py", "zeta"))
 """Functions of `graphc.special` whose nodes say so."""
-_WITH_DIM = frozenset(("sum", "mean", "prod", "std", "var", "norm", "logsumexp", "squeeze"))
+_WITH_DIM = frozenset(("sum", "mean", "prod", "std", "var", "norm", "squeeze"))
 """Functions whose form with dimensions has the number 1."""
 
 

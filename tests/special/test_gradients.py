@@ -112,6 +112,7 @@ def test_results_without_gradient_require_none(name: str) -> None:
         (special.airy_ai, graphc.tensor([1.0], dtype=graphc.float16), "\"airy_ai_cpu\" not implemented for 'Half'"),
         (special.i0, graphc.tensor([1j]), "\"i0_vml_cpu\" not implemented for 'ComplexFloat'"),
         (special.ndtri, graphc.tensor([0.5], dtype=graphc.bfloat16), "\"ndtri_cpu\" not implemented for 'BFloat16'"),
+        (lambda x: x.polygamma(2), graphc.tensor([1j]), "\"polygamma\" not implemented for 'ComplexFloat'"),
         (lambda x: special.gammainc(x, x), graphc.tensor([1]), "\"igamma_cpu\" not implemented for 'Long'"),
         (lambda x: graphc.gcd(x, x), graphc.tensor([1.0]), "\"gcd_cpu\" not implemented for 'Float'"),
     ],
@@ -140,3 +141,10 @@ def test_integers_become_floats() -> None:
     for name in ("digamma", "erfcx", "bessel_j0", "ndtri", "i1e"):
         assert getattr(special, name)(graphc.tensor([1])).dtype is graphc.float32
     assert special.zeta(graphc.tensor([2]), 3).dtype is graphc.float32
+
+
+def test_polygamma_takes_its_order_first_and_as_a_method_second() -> None:
+    x = graphc.tensor([0.5], dtype=graphc.float64)
+    want = -14 * 1.2020569031595942  # -14 zeta(3)
+    for got in (graphc.polygamma(2, x), special.polygamma(2, x), x.polygamma(2), graphc.polygamma(input=x, n=2)):
+        assert got.item() == pytest.approx(want, rel=1e-14)

@@ -9,7 +9,7 @@ from graphc.ir.errors import ArgumentError, SignatureError, UnsupportedDType
 from graphc.ir.graph import Node
 from graphc.ops import build, creation, reduction, special, special_pair
 from graphc.ops import elementwise as ew
-from graphc.ops.composite.operand import Operand, combined, is_weak
+from graphc.ops.composite.operand import Operand, combined
 from graphc.ops.composite.special_operand import real, real_pair
 from graphc.ops.function import function
 
@@ -27,11 +27,11 @@ def digamma(input: Operand) -> Node:
 
 
 @function(method=True, names=("special.polygamma",))
-def polygamma(n: Operand, input: Operand) -> Node:
+def polygamma(n: int | Node, input: Node | int) -> Node:
     """The n-th derivative of digamma: (-1)^(n + 1) n! zeta(n + 1, input). As a method x.polygamma(n)."""
     order, x = (n, input) if isinstance(input, Node) else (input, n)
     if not isinstance(order, int):
-        kind = type(order).__name__ if not isinstance(order, Node) else "float" if is_weak(order) else "Tensor"
+        kind = "Tensor" if isinstance(order, Node) else type(order).__name__
         raise SignatureError(f"polygamma(): argument 'n' must be int, not {kind}", hint="n counts derivatives")
     if order < 0:
         raise ArgumentError("polygamma(n, x) does not support negative n.", hint="use 0 or more")

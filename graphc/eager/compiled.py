@@ -11,6 +11,7 @@ A program is made in the background, by one thread, while the tape goes on node 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import queue
 import threading
@@ -111,6 +112,7 @@ class _Programs:
         self._pending: queue.SimpleQueue[tuple[Key, Plan, BackwardProgram] | threading.Event] = queue.SimpleQueue()
         self._worker: threading.Thread | None = None
         self._asked: set[Key] = set()
+        self._is_stopping = False
 
     def find(
         self, key: Key, order: Sequence[GradNode], roots: Sequence[Root], wanted: Sequence[Edge]
@@ -154,13 +156,23 @@ class _Programs:
             if self._worker is None:
                 self._worker = threading.Thread(target=self._work, name="graphc backward compiler", daemon=True)
                 self._worker.start()
+                atexit.register(self._stop)
+
+    def _stop(self) -> None:
+        """Let the thread end after the program it is at: it must not run in LLVM while the process is taken apart."""
+        assert self._worker is not None
+        self._is_stopping = True
+        self._pending.put(threading.Event())
+        self._worker.join()
 
     def _work(self) -> None:
-        while True:
+        while not self._is_stopping:
             task = self._pending.get()
             if isinstance(task, threading.Event):
                 task.set()
                 continue
+            if self._is_stopping:
+                return
             key, plan, program = task
             try:
                 _ = plan.executable

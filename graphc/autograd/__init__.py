@@ -6,19 +6,31 @@
 (tensor([2., 4.]),)
 """
 
-from graphc.eager.anomaly import detect_anomaly, set_detect_anomaly
+from graphc.autograd import function, functional, graph
+from graphc.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from graphc.eager.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from graphc.eager.function import Function
 from graphc.eager.history import backward, grad
-from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled, set_multithreading_enabled
+from graphc.eager.variable import Variable
 
 __all__ = [
     "Function",
+    "GradcheckError",
+    "Variable",
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "function",
+    "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
     "inference_mode",
+    "is_anomaly_enabled",
     "no_grad",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "set_multithreading_enabled",
 ]

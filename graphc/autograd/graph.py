@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from graphc.eager.history import RemovableHandle
 from graphc.eager.mode import MODE, _Context
 from graphc.eager.node import AutogradError, GradNode, edge_of
-from graphc.eager.tensor import Tensor
+from graphc.eager.tensor import Tensor, wrap
 
 __all__ = [
     "GradientEdge",
@@ -73,7 +73,7 @@ class save_on_cpu(saved_tensors_hooks):
     """Inside, what a gradient needs is kept as a copy in main memory."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(lambda tensor: tensor.detach().clone(), lambda kept: kept)
+        super().__init__(lambda tensor: wrap(tensor._array.copy()), lambda kept: kept)
 
 
 @contextmanager

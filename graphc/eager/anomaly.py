@@ -9,7 +9,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING
 
-from graphc.eager.mode import _Context
+from graphc.eager.mode import MODE, _Context
 from graphc.ir.location import is_own
 
 if TYPE_CHECKING:
@@ -21,6 +21,11 @@ def where() -> str:
     frames = [frame for frame, _ in traceback.walk_stack(None) if not is_own(frame)]
     lines = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in reversed(frames))
     return "".join(lines.format())
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether this thread looks for anomalies."""
+    return MODE.anomaly
 
 
 def tell(node: GradNode) -> None:
@@ -54,8 +59,6 @@ class set_detect_anomaly(_Context):
     """Turns anomaly detection on or off, at once; as a context manager it sets back what was before."""
 
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        from graphc.eager.mode import MODE
-
         super().__init__()
         self._before.append({"anomaly": MODE.anomaly, "check_nan": MODE.check_nan})
         MODE.anomaly, MODE.check_nan = mode, check_nan

@@ -116,7 +116,8 @@ def _run_node(
     accumulate: bool,
 ) -> None:
     if isinstance(node, AccumulateGrad):
-        assert cotangents[0] is not None
+        if cotangents[0] is None:
+            return
         _accumulate(node, cotangents[0], wanted, captured, create_graph, accumulate)
         return
     if node.tensor_hooks:
@@ -150,8 +151,12 @@ def _run_node(
     if MODE.anomaly and MODE.check_nan:
         _check_nan(node, gradients)
     for edge, gradient in zip(node.edges, gradients):
-        if edge is not None and gradient is not None:
+        if edge is None:
+            continue
+        if gradient is not None:
             _add(pending, *edge, gradient)
+        elif edge[0] not in pending:  # it runs all the same: a function in Python may make zeros of what is missing
+            pending[edge[0]] = [None] * edge[0].outputs
 
 
 def _accumulate(

@@ -18,6 +18,7 @@ In: a class with a static `forward` and `backward`. Out: `apply`, whose results 
 from __future__ import annotations
 
 import functools
+import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -199,6 +200,22 @@ class Function:
 
     vjp = backward
 
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        warnings.warn(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+            "invoke them on the class itself. Instantiating an autograd function will raise an error in a future "
+            "version of PyTorch.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: object, **kwargs: object) -> Any:
+        raise AutogradError(
+            "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+            "function with static forward method. (Example: "
+            "https://pytorch.org/docs/stable/autograd.html#torch.autograd.Function)"
+        )
+
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Call `forward`, and record that `backward` is its gradient."""
@@ -276,6 +293,14 @@ class Function:
         return SavedValue(tensor._array, tensor._storage, edge_of(tensor), tensor.requires_grad)
 
 
+class InplaceFunction(Function):
+    """A `Function` that may write to its input; kept for programs that derive from it."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a `backward` that must not be differentiated again."""
 
@@ -303,3 +328,22 @@ class _Refuse(Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         raise AutogradError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+class _Lost(Function):
+    """A value whose gradient doesn't come through."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return None
+
+
+def undefined_grad(tensor: Tensor) -> Tensor:
+    """The same values; the gradient of what they are used for is missing behind them."""
+    result = _Lost.apply(tensor)
+    assert isinstance(result, Tensor)
+    return result

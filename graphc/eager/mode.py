@@ -154,6 +154,14 @@ class inference_mode(_Context):
             super().__init__()
 
 
+class set_multithreading_enabled(_Context):
+    """Accepted for programs that set it: a backward pass runs in the thread that asks for it, in either mode."""
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self.mode = mode
+
+
 def saved_hooks(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> _Context:
     """Inside, saved values are kept as `pack` gives them."""
     return _Context(pack=pack, unpack=unpack)

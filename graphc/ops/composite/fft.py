@@ -392,7 +392,7 @@ def _turned(name: str, x: Node, dim: Dims, is_forward: bool) -> Node:
     for each in dims:
         axis = normal_dim(name, each, rank)
         size = x.shape[axis]
-        middle = quotient(size + 1, 2) if is_forward else quotient(size, 2)
+        middle = size - quotient(size, 2) if is_forward else quotient(size, 2)
         if size != 0:
             x = cat((part(x, axis, middle, size), part(x, axis, 0, middle)), axis)
     return x

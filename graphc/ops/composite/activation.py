@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, cast
 
-import ml_dtypes
-
 from graphc.ir.dtype import DType, Kind, bool_, default_float
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
@@ -20,7 +18,7 @@ from graphc.ir.graph import Node
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import add, div, mul, refuse_complex, sub
-from graphc.ops.composite.operand import detached, in_dtype_exactly, normal_dim, refuse_kinds, widened
+from graphc.ops.composite.operand import detached, in_dtype_exactly, largest, normal_dim, refuse_kinds, widened
 from graphc.ops.composite.reductions import reduced
 from graphc.ops.composite.shapes import cut
 from graphc.ops.composite.unary import abs_, neg, sigmoid, tanh
@@ -160,10 +158,9 @@ def hardshrink(input: Node, lambd: float = 0.5) -> Node:
 def softshrink(input: Node, lambd: float = 0.5) -> Node:
     """The element moved toward 0 by lambd, no further than 0."""
     if lambd < 0:
-        largest = float(ml_dtypes.finfo(input.tensor.dtype.numpy).max)
+        dtype = input.tensor.dtype
         raise ArgumentError(
-            f"lambda must be in range [0, {largest:.6g}] for input dtype {input.tensor.dtype.scalar}, but found "
-            f"{lambd:g}",
+            f"lambda must be in range [0, {largest(dtype):.6g}] for input dtype {dtype.scalar}, but found {lambd:g}",
             hint="softshrink: use 0 or more",
         )
     toward = ew.select(_below(input, -lambd), add(input, lambd), mul(input, 0.0))

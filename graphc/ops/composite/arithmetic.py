@@ -176,7 +176,7 @@ def remainder(input: Operand, other: Operand) -> Node:
 
 
 @function(method=True)
-def fmod(input: Operand, other: Operand) -> Node:
+def fmod(input: Node, other: Operand) -> Node:
     """input - other * trunc(input / other): the sign of the dividend."""
     x, y = combined("fmod", input, other)
     refuse_kinds("fmod_cpu", x, Kind.BOOL, Kind.COMPLEX)
@@ -238,7 +238,7 @@ def float_power(input: Operand, exponent: Operand) -> Node:
 
 
 @function(method=True, names=("arctan2",))
-def atan2(input: Operand, other: Operand) -> Node:
+def atan2(input: Node, other: Node) -> Node:
     """The angle of the point (other, input), from -pi to pi."""
     x, y = combined("atan2", *tensors_only("atan2", input=input, other=other), to_float=True)
     refuse_kinds("atan2_cpu", x, Kind.COMPLEX)
@@ -246,7 +246,7 @@ def atan2(input: Operand, other: Operand) -> Node:
 
 
 @function(method=True)
-def copysign(input: Operand, other: Operand) -> Node:
+def copysign(input: Node, other: Operand) -> Node:
     """The size of `input` with the sign of `other`."""
     x, y = combined("copysign", input, other, to_float=True)
     refuse_kinds("copysign_cpu", x, Kind.COMPLEX)
@@ -313,8 +313,8 @@ def lerp(input: Node, end: Node, weight: Operand) -> Node:
 # Greater and less
 
 
-def _extreme(op: Op, of_bools: Op, summary: str) -> Callable[[Operand, Operand], Node]:
-    def build_node(input: Operand, other: Operand) -> Node:
+def _extreme(op: Op, of_bools: Op, summary: str) -> Callable[[Node, Node], Node]:
+    def build_node(input: Node, other: Node) -> Node:
         x, y = combined(op.name, *tensors_only(op.name, input=input, other=other))
         if x.tensor.dtype.is_complex:
             raise DTypeError(f"{op.name} not implemented for complex tensors.", hint="complex numbers have no order")
@@ -330,9 +330,9 @@ minimum = _extreme(ew.minimum, ew.bitwise_and, "The smaller of each pair; nan wh
 
 
 def _of_numbers(
-    name: str, loses: Op, extreme: Callable[[Operand, Operand], Node], summary: str
-) -> Callable[[Operand, Operand], Node]:
-    def build_node(input: Operand, other: Operand) -> Node:
+    name: str, loses: Op, extreme: Callable[[Node, Node], Node], summary: str
+) -> Callable[[Node, Node], Node]:
+    def build_node(input: Node, other: Node) -> Node:
         x, y = combined(name, *tensors_only(name, input=input, other=other))
         if x.tensor.dtype.is_complex:
             raise DTypeError(f"{name} not implemented for complex tensors.", hint="complex numbers have no order")

@@ -79,8 +79,8 @@ def logical_not(input: Operand) -> Node:
     return ew.logical_not(truth(input))
 
 
-def _logical(name: str, op: Op, summary: str) -> Binary:
-    def build_node(input: Operand, other: Operand) -> Node:
+def _logical(name: str, op: Op, summary: str) -> Callable[[Node, Node], Node]:
+    def build_node(input: Node, other: Node) -> Node:
         x, y = broadcast(name, *map(truth, tensors_only(name, input=input, other=other)))
         return op(x, y)
 

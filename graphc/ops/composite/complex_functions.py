@@ -15,7 +15,7 @@ from graphc.ir.errors import DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build
 from graphc.ops import elementwise as ew
-from graphc.ops.composite.operand import Operand, as_tensor, broadcast, floating
+from graphc.ops.composite.operand import Operand, as_tensor, broadcast, floating, tensors_only
 from graphc.ops.composite.shapes import cat, cut
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
@@ -157,6 +157,8 @@ def sigmoid(z: Node) -> Node:
 
 
 def _parts(name: str, first: Node, second: Node) -> tuple[Node, Node]:
+    names = ("real", "imag") if name == "complex" else ("abs", "angle")
+    first, second = tensors_only(name, **{names[0]: first, names[1]: second})
     a, b = first.tensor.dtype, second.tensor.dtype
     if a not in (f16, f32, f64) or b not in (f16, f32, f64):
         raise DTypeError(

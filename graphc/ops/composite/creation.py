@@ -215,6 +215,7 @@ def _between(name: str, ends: tuple[Operand, Operand], steps: int, result: DType
     """Evenly spaced numbers in double precision, counted from the nearer end so that both ends are exact."""
     if steps < 0:
         raise ArgumentError("number of steps must be non-negative", hint=f"{name}: use 0 or more")
+    _check_ends(name, ends)
     wide = c128 if result.is_complex else f64
     low, high = (_end(name, each, result, wide) for each in ends)
     place = creation.iota(shape=(steps,), axis=0, dtype=f64)
@@ -230,13 +231,20 @@ def _between(name: str, ends: tuple[Operand, Operand], steps: int, result: DType
 
 def _end(name: str, end: Operand, result: DType, wide: DType) -> Node:
     """An end in double precision; integers lie between integers."""
-    if isinstance(end, Node) and end.shape:
+    return build.cast_to(in_dtype_exactly(name, end, result) if result.is_integer else in_dtype(name, end, wide), wide)
+
+
+def _check_ends(name: str, ends: tuple[Operand, Operand]) -> None:
+    wrong = [
+        f"{what} with {len(end.shape)} dimension(s)"
+        for what, end in zip(("start", "end"), ends, strict=True)
+        if isinstance(end, Node) and end.shape
+    ]
+    if wrong:
         raise ShapeError(
-            f"{name} only supports 0-dimensional start and end tensors, but got start or end with {len(end.shape)} "
-            "dimension(s).",
+            f"{name} only supports 0-dimensional start and end tensors, but got {' and '.join(wrong)}.",
             hint="give single numbers",
         )
-    return build.cast_to(in_dtype_exactly(name, end, result) if result.is_integer else in_dtype(name, end, wide), wide)
 
 
 @function()

@@ -31,7 +31,8 @@ def diff(input: Node, n: int = 1, dim: int = -1, prepend: Node | None = None, ap
         return input
     parts = [x for x in (prepend, input, append) if x is not None]
     x = parts[0] if len(parts) == 1 else cat(parts, axis)
-    for _ in range(n if not isinstance(x.shape[axis], int) else min(n, x.shape[axis])):
+    extent = x.shape[axis]
+    for _ in range(min(n, extent) if isinstance(extent, int) else n):
         size = x.shape[axis]
         first, second = cut(x, axis, 0, size - 1), cut(x, axis, 1, size)
         x = ew.ne(first, second) if x.tensor.dtype is bool_ else ew.sub(second, first)
@@ -127,16 +128,23 @@ def gradient(
         if isinstance(dim, Sequence):
             dims = tuple(normal_dim("gradient", each, len(input.shape)) for each in dim)
     spaces = tuple(spacing) if isinstance(spacing, Sequence) else (1.0 if spacing is None else spacing,) * len(dims)
-    _check_gradient(input, dims, spaces, isinstance(spacing, Sequence), edge_order)
+    _check_gradient(input, dims, spaces, isinstance(spacing, Sequence), dim is not None, edge_order)
     return tuple(_slopes(input, axis, space, edge_order) for axis, space in zip(dims, spaces, strict=True))
 
 
 def _check_gradient(
-    x: Node, dims: tuple[int, ...], spaces: tuple[float | Node, ...], is_listed: bool, edge_order: int
+    x: Node, dims: tuple[int, ...], spaces: tuple[float | Node, ...], is_listed: bool, is_chosen: bool, edge_order: int
 ) -> None:
     if edge_order not in (1, 2):
         raise ArgumentError("torch.gradient only supports edge_order=1 and edge_order=2.", hint="use 1 or 2")
     if is_listed and len(spaces) != len(dims):
+        if is_chosen:
+            raise ArgumentError(
+                "torch.gradient expected spacing to be unspecified, a scalar or it's spacing and dim arguments to have "
+                f"the same length, but got a spacing argument of length {len(spaces)} and a dim argument of length "
+                f"{len(dims)}.",
+                hint="give one for each dimension",
+            )
         raise ArgumentError(
             "torch.gradient expected spacing to be unspecified, a scalar or a list of length equal to 'self.dim() = "
             f"{len(x.shape)}', but got a list of length {len(spaces)}",

@@ -126,6 +126,11 @@ def in_dtype_exactly(name: str, x: Operand, dtype: DType) -> Node:
     return in_dtype(name, x, dtype)
 
 
+def largest(dtype: DType) -> float:
+    """The greatest finite number of a dtype with fractions, or of its parts."""
+    return float(ml_dtypes.finfo(real_of(dtype).numpy).max)  # type: ignore[no-untyped-call]  # it has no annotations
+
+
 def _fits(x: Number, dtype: DType) -> bool:
     if isinstance(x, complex):
         return dtype.is_complex or (x.imag == 0 and _fits(x.real, dtype))
@@ -135,7 +140,7 @@ def _fits(x: Number, dtype: DType) -> bool:
         # Where PyTorch wants an unsigned number, a negative one may stand for what wraps to it.
         greatest = (1 << (dtype.bits - dtype.signed)) - 1
         return math.isfinite(x) and (-greatest - dtype.signed <= int(x) <= greatest)
-    return not math.isfinite(x) or abs(x) <= float(ml_dtypes.finfo(real_of(dtype).numpy).max)
+    return not math.isfinite(x) or abs(x) <= largest(dtype)
 
 
 _C_NAMES = {

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import ml_dtypes
-
-from graphc.ir.dtype import Kind, bool_, real_of
+from graphc.ir.dtype import Kind, bool_
 from graphc.ir.errors import DTypeError, UnsupportedDType
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
@@ -15,7 +13,7 @@ from graphc.ops import build
 from graphc.ops import elementwise as ew
 from graphc.ops.composite import complex_functions as of_complex
 from graphc.ops.composite.arithmetic import refuse_complex
-from graphc.ops.composite.operand import Operand, as_tensor, floating, in_dtype_exactly, refuse_kinds, widened
+from graphc.ops.composite.operand import Operand, as_tensor, floating, in_dtype_exactly, largest, refuse_kinds, widened
 from graphc.ops.function import function
 
 Unary = Callable[[Operand], Node]
@@ -242,17 +240,11 @@ def nan_to_num(input: Node, nan: float | None = None, posinf: float | None = Non
         return input
     if dtype.is_complex:
         return ew.complex_(*(nan_to_num(part, nan, posinf, neginf) for part in (ew.real(input), ew.imag(input))))
-    largest = largest_number(input)
+    most = largest(dtype)
     result = ew.select(ew.is_nan(input), _number(input, 0.0 if nan is None else nan), input)
-    for found, given, default in ((isposinf(input), posinf, largest), (isneginf(input), neginf, -largest)):
+    for found, given, default in ((isposinf(input), posinf, most), (isneginf(input), neginf, -most)):
         result = ew.select(found, _number(input, default if given is None else given), result)
     return result
-
-
-def largest_number(x: Node) -> float:
-    """The largest finite number of x's dtype, or of its parts'."""
-    dtype = real_of(x.tensor.dtype)
-    return float(ml_dtypes.finfo(dtype.numpy).max)
 
 
 def _number(x: Node, value: float) -> Node:

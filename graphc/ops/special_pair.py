@@ -98,22 +98,23 @@ def _zeta(b: Builder, s: Number, q: Number) -> Number:
     whole = q.apply("floor")
     fraction, is_below = q - whole, q < 0.0
     half = s * 0.5
-    sign = choose(is_below, choose(half.apply("floor").equals(half), s.constant(1.0), -1.0), 0.0)
-    starts = choose(is_below, fraction, q), choose(is_below, 1.0 - fraction, 1.0), choose(is_below, 1.0 - q, 1.0)
+    sign = choose(half.apply("floor").equals(half), s.constant(1.0), -1.0)
+    starts = choose(is_below, fraction, q), 1.0 - fraction, 1.0 - q
     factors = s.constant(1.0), sign, -sign
 
-    def part(j: Size) -> Scalar:
-        number = Number(b, b.index(j, f64))
+    def advance(part: Scalar, state: tuple[Scalar, ...]) -> tuple[Scalar, ...]:
+        number = Number(b, part)
 
         def chosen(three: tuple[Number, Number, Number]) -> Number:
-            return choose(number < 0.5, three[0], choose(number < 1.5, three[1], three[2]))
+            return choose(number.equals(0), three[0], choose(number.equals(1), three[1], three[2]))
 
         a, factor = chosen(starts), chosen(factors)
         powers = Number(b, b.reduce("sum", _TERMS, lambda k: (a + Number(b, b.index(k, f64))).apply("pow", -s).scalar))
         rest = s.apply("zeta_rest", a + float(_TERMS))
-        return choose(factor.differs(0.0), factor * (powers + rest), 0.0).scalar
+        return (fma(factor, powers + rest, Number(b, state[0])).scalar,)
 
-    total = Number(b, b.reduce("sum", 3, part))
+    parts = choose(is_below, s.constant(3, i64), s.constant(1, i64))
+    total = Number(b, b.iterate(parts.scalar, (s.constant(0.0).scalar,), advance)[0])
     total = choose(is_below & s.differs(s.apply("floor")), math.nan, total)
     total = choose((q <= 0.0) & q.equals(whole), math.inf, total)
     return choose(s.equals(1.0), math.inf, choose(s < 1.0, math.nan, total))

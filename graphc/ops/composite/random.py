@@ -23,6 +23,7 @@ from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, scalar_operand, takes
 from graphc.ops.composite.arithmetic import add, mul
 from graphc.ops.composite.operand import Operand, only_floats
+from graphc.ops.composite.sampling import exact_integers
 from graphc.ops.composite.shapes import sizes_from
 from graphc.ops.function import function
 
@@ -33,7 +34,8 @@ _FRACTION = {f16: 11, bf16: 8, f32: 24, f64: 53}
 """Bits of a number below 1 that the dtype holds at even distances."""
 
 
-def _key(name: str, key: Key | None) -> Node:
+def key_node(name: str, key: Key | None) -> Node:
+    """A key as an unsigned number; raises ArgumentError where there is none."""
     if key is None:
         raise ArgumentError(
             f"{name}: no key is given, and a graph has no random numbers of its own",
@@ -52,7 +54,7 @@ def uniform_bits(name: str, shape: Shape, dtype: DType, key: Key | None) -> Node
     takes_float(name, dtype)
     bits = _FRACTION[dtype]
     word = u64 if dtype is f64 else u32
-    random = creation.random_bits(_key(name, key), shape=shape, dtype=word)
+    random = creation.random_bits(key_node(name, key), shape=shape, dtype=word)
     kept = ew.shift_right(random, build.full_like(random, word.bits - bits))
     return mul(build.cast_to(kept, dtype), 2.0**-bits)
 
@@ -68,7 +70,7 @@ def takes_float(name: str, dtype: DType) -> None:
 def normal_numbers(name: str, shape: Shape, dtype: DType, key: Key | None) -> Node:
     """Standard normal numbers by Box and Muller's method, one from each pair of uniform ones."""
     takes_float(name, dtype)
-    seed = _key(name, key)
+    seed = key_node(name, key)
     wide = dtype if dtype is f64 else f32
     if wide is f64:
         words = [
@@ -95,7 +97,7 @@ _SALT = 0x9E3779B97F4A7C15
 
 def rand_below(name: str, p: float, shape: Shape, key: Key) -> Node:
     """Bools that are true with probability p, up to 2**-32."""
-    random = creation.random_bits(_key(name, key), shape=shape, dtype=u32)
+    random = creation.random_bits(key_node(name, key), shape=shape, dtype=u32)
     return ew.lt(random, build.full_like(random, min(round(p * 2**32), 2**32 - 1)))
 
 
@@ -136,7 +138,7 @@ def randint(
     key: Key | None = None,
     dtype: DType | str | None = None,
 ) -> Node:
-    """Integers from low to before high, each equally likely up to (high - low) / 2**64; `low` may be left out."""
+    """Integers from low to before high, each equally likely up to 2**-32 of that; `low` may be left out."""
     if isinstance(high, Sequence):
         high, size = None, high
     if high is None:
@@ -146,9 +148,8 @@ def randint(
     if not low < high:
         raise ArgumentError(f"randint: nothing is from {low} to before {high}", hint="high must be above low")
     shape = sizes_from("randint", (tuple(size),))
-    random = creation.random_bits(_key("randint", key), shape=shape, dtype=u64)
-    offset = build.cast_to(ew.remainder(random, build.full_like(random, high - low)), i64)
-    return build.cast_to(add(offset, low), i64 if dtype is None else to_dtype(dtype))
+    numbers = exact_integers(key_node("randint", key), low, high, shape)
+    return build.cast_to(numbers, i64 if dtype is None else to_dtype(dtype))
 
 
 @function()

@@ -88,4 +88,6 @@ def _view(address: int, dtype: DType, shape: Sequence[int]) -> AnyArray:
         nbytes *= size
     if not nbytes:
         return np.empty(sizes, dtype.numpy)
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(address), dtype.numpy).reshape(sizes)
+    memory = memoryview((ctypes.c_char * nbytes).from_address(address))
+    view: AnyArray = np.ndarray(sizes, dtype.numpy, memory)
+    return view

@@ -94,6 +94,13 @@ def _shown(name: str) -> str:
     return name.partition("#")[0]
 
 
+def sizes_of(type: TensorType) -> tuple[int, ...]:
+    """The sizes of a result, which are numbers in a run."""
+    sizes = tuple(size for size in type.shape if isinstance(size, int))
+    assert len(sizes) == type.rank, f"{type} in a run"
+    return sizes
+
+
 def parameters_text(parameters: Parameters) -> str:
     """The parameters as a Python literal."""
     return repr(parameters)

@@ -22,7 +22,7 @@ _BLOCK = 48
 
 def hermitian(x: Matrix) -> Matrix:
     """The conjugate transpose of each matrix."""
-    return np.swapaxes(x, -1, -2).conj()
+    return np.asarray(np.swapaxes(x, -1, -2).conj())
 
 
 def lu_factor(a: Matrix) -> tuple[Matrix, Integers, Integers]:
@@ -79,7 +79,7 @@ def permutation(pivots: Integers, rows: int) -> Integers:
 def solve_triangular(a: Matrix, b: Matrix, *, is_upper: bool, is_unit: bool) -> Matrix:
     """X with A X = B by substitution; what lies across the diagonal of A isn't read, nor the diagonal if `is_unit`."""
     n = a.shape[-1]
-    x = b.copy()
+    x: Matrix = b.copy()
     blocks = [(start, min(start + _BLOCK, n)) for start in range(0, n, _BLOCK)]
     for start, stop in reversed(blocks) if is_upper else blocks:
         for i in range(stop - 1, start - 1, -1) if is_upper else range(start, stop):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
+from graphc.ir.attribute import Attribute
 from graphc.ir.dim import Size, symbols
 from graphc.ir.errors import ArgumentError, SignatureError, describe
 from graphc.ir.graph import Node
@@ -43,7 +44,7 @@ def pure_callback(callback: Callable[..., object], result_types: ResultTypes, *a
             hint="pass the function, the types of its results, and its arguments",
         )
     operands = [as_tensor(each) for each in args]
-    known = {s.name: s.size for node in operands for size in node.shape for s in symbols(size)}
+    known: dict[str, Size] = {s.name: s.size for node in operands for size in node.shape for s in symbols(size)}
     types: list[TensorType] = []
     structure = _read(result_types, known, types)
     if not types:
@@ -52,7 +53,7 @@ def pure_callback(callback: Callable[..., object], result_types: ResultTypes, *a
     return _filled(result_types, iter(call(name, operands, types, structure=structure)))
 
 
-def _read(described: ResultTypes, known: dict[str, Size], types: list[TensorType]) -> tuple[object, ...] | None:
+def _read(described: ResultTypes, known: dict[str, Size], types: list[TensorType]) -> Attribute:
     """Add the types in order; the containers as nested tuples, with None for a leaf."""
     match described:
         case Node():

@@ -9,19 +9,19 @@ that half counts once at the ends and twice in between.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from graphc.ir.attribute import Array
 from graphc.ir.dim import Dim, Size, quotient
-from graphc.ir.dtype import DType, complex_of, default_float, f32, f64, get_default_dtype, real_of
+from graphc.ir.dtype import DType, complex_of, default_float, f32, f64, get_default_dtype, i64, real_of
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Node
-from graphc.ir.host import HostFunction, register_host
+from graphc.ir.host import HostFunction, register_host, sizes_of
 from graphc.ir.type import TensorType
-from graphc.ops import build, creation, movement
+from graphc.ops import build, creation, indexing, movement
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.linalg_matrix import part
 from graphc.ops.composite.operand import normal_dim
@@ -34,6 +34,7 @@ Cotangents: TypeAlias = "tuple[Node | None, ...]"
 Nodes: TypeAlias = "tuple[Node, ...]"
 Axes: TypeAlias = "tuple[int, ...]"
 Dims: TypeAlias = "int | Sequence[int] | None"
+Norm: TypeAlias = Literal["backward", "ortho", "forward"]
 
 # Transforms on the host
 
@@ -41,7 +42,7 @@ _ADJOINT = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 """How the transform that goes back is scaled, to be the adjoint of one with this scale."""
 
 
-def _complex_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, is_forward: bool, norm: str) -> Matrix:
+def _complex_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, is_forward: bool, norm: Norm) -> Matrix:
     found = (np.fft.fftn if is_forward else np.fft.ifftn)(x, axes=axes, norm=norm)
     return np.asarray(found).astype(results[0].dtype.numpy, copy=False)
 
@@ -54,7 +55,7 @@ def _complex_vjp(
     return (_complex_to_complex(ct, axes, not is_forward, _ADJOINT[norm]),)
 
 
-def _real_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, norm: str) -> Matrix:
+def _real_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, norm: Norm) -> Matrix:
     return np.asarray(np.fft.rfftn(x, axes=axes, norm=norm)).astype(results[0].dtype.numpy, copy=False)
 
 
@@ -65,8 +66,9 @@ def _real_vjp(cotangents: Cotangents, outputs: Nodes, x: Node, *, axes: Axes, no
     return (ew.real(_complex_to_complex(whole, axes, False, _ADJOINT[norm])),)
 
 
-def _hermitian_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, norm: str) -> Matrix:
-    sizes = tuple(int(results[0].shape[axis]) for axis in axes)  # type: ignore[arg-type]  # numbers, in a run
+def _hermitian_run(results: tuple[TensorType, ...], x: Matrix, *, axes: Axes, norm: Norm) -> Matrix:
+    whole = sizes_of(results[0])
+    sizes = tuple(whole[axis] for axis in axes)
     return np.asarray(np.fft.irfftn(x, s=sizes, axes=axes, norm=norm)).astype(results[0].dtype.numpy, copy=False)
 
 
@@ -393,8 +395,12 @@ def _turned(name: str, x: Node, dim: Dims, is_forward: bool) -> Node:
         axis = normal_dim(name, each, rank)
         size = x.shape[axis]
         middle = size - quotient(size, 2) if is_forward else quotient(size, 2)
-        if size != 0:
-            x = cat((part(x, axis, middle, size), part(x, axis, 0, middle)), axis)
+        if isinstance(size, int):
+            x = cat((part(x, axis, middle, size), part(x, axis, 0, middle)), axis) if size else x
+        else:
+            place = creation.iota(shape=(size,), axis=0, dtype=i64)
+            first, total = (build.broadcast_to(build.size_of(each, i64), (size,)) for each in (middle, size))
+            x = indexing.gather(x, ew.remainder(ew.add(place, first), total), axis=axis)
     return x
 
 

@@ -9,7 +9,7 @@ numpy's LAPACK and of `graphc.ops.lapack`. The gradients are formulas over ops, 
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from graphc.ir.dim import Size
 from graphc.ir.dtype import i32, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ir.host import HostFunction, register_host
+from graphc.ir.host import HostFunction, register_host, sizes_of
 from graphc.ir.type import TensorType
 from graphc.ops import build, creation, lapack, linalg_types
 from graphc.ops import elementwise as ew
@@ -300,9 +300,9 @@ def lu_solve_(b: Node, LU_data: Node, LU_pivots: Node) -> Node:
 # QR
 
 
-def _qr_run(results: tuple[TensorType, ...], a: Matrix, *, mode: str) -> object:
+def _qr_run(results: tuple[TensorType, ...], a: Matrix, *, mode: Literal["reduced", "complete", "r"]) -> object:
     if a.size == 0:  # numpy leaves the rest of a complete Q undefined
-        q_shape, r_shape = (type.shape for type in results)
+        q_shape, r_shape = map(sizes_of, results)
         q = np.zeros(q_shape, a.dtype)
         count = min(q_shape[-2:])
         q[..., range(count), range(count)] = 1
@@ -385,7 +385,7 @@ def qr_(input: Node, some: bool = True) -> linalg_types.qr:
 
 def _geqrf_run(results: tuple[TensorType, ...], a: Matrix) -> tuple[Matrix, Matrix]:
     if a.size == 0:
-        return a.copy(), np.zeros(results[1].shape, a.dtype)
+        return a.copy(), np.zeros(sizes_of(results[1]), a.dtype)
     h, tau = np.linalg.qr(a, "raw")
     return np.swapaxes(h, -1, -2), tau
 

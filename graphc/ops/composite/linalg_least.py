@@ -16,7 +16,7 @@ from graphc.ir.dim import Size, maximum
 from graphc.ir.dtype import f32, f64, i64, real_of
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ir.host import HostFunction, register_host
+from graphc.ir.host import HostFunction, register_host, sizes_of
 from graphc.ir.type import TensorType
 from graphc.ops import build, linalg_types, reduction
 from graphc.ops import elementwise as ew
@@ -32,6 +32,7 @@ from graphc.ops.composite.linalg_matrix import (
     mH,
     plus,
     product,
+    smallest_step,
 )
 from graphc.ops.composite.linalg_spectral import hermitian_values, singular_values
 from graphc.ops.composite.operand import Operand, as_tensor, broadcast_shape
@@ -46,7 +47,7 @@ Nodes: TypeAlias = "tuple[Node, ...]"
 
 
 def _epsilon(a: Node) -> float:
-    return float(np.finfo(real_of(a.tensor.dtype).numpy).eps)
+    return smallest_step(a.tensor.dtype)
 
 
 def _tolerances(name: str, a: Node, atol: Operand | None, rtol: Operand | None) -> tuple[Node, Node]:
@@ -120,7 +121,7 @@ def matrix_rank(
 
 def _pinv_run(results: tuple[TensorType, ...], a: Matrix, atol: Matrix, rtol: Matrix, *, is_hermitian: bool) -> Matrix:
     if a.size == 0:
-        return np.zeros(results[0].shape, a.dtype)
+        return np.zeros(sizes_of(results[0]), a.dtype)
     if is_hermitian:
         values, vectors = np.linalg.eigh(a)
         u, s, vh = vectors, values, hermitian(vectors)
@@ -199,7 +200,7 @@ def pinverse(input: Node, rcond: float = 1e-15) -> Node:
 
 
 def _lstsq_run(results: tuple[TensorType, ...], a: Matrix, b: Matrix, *, rcond: float) -> tuple[Matrix, Matrix, Matrix]:
-    solution, rank, values = (np.zeros(type.shape, type.dtype.numpy) for type in results)
+    solution, rank, values = (np.zeros(sizes_of(type), type.dtype.numpy) for type in results)
     if a.size:
         for index in np.ndindex(a.shape[:-2]):
             solution[index], _, rank[index], values[index] = np.linalg.lstsq(a[index], b[index], rcond=rcond)

@@ -236,6 +236,11 @@ def batched(name: str, *stacks: Node) -> tuple[Node, ...]:
     return tuple(build.broadcast_to(x, (*batch, *x.shape[-2:])) for x in stacks)
 
 
+def smallest_step(dtype: DType) -> float:
+    """The difference between 1 and the next number of the dtype, or of the dtype of its parts."""
+    return 2.0**-52 if real_of(dtype) is f64 else 2.0**-23
+
+
 def like(x: Node, shape: Shape, dtype: DType | None = None) -> TensorType:
     """A type with the dtype of x, or another."""
     return TensorType(shape, dtype or x.tensor.dtype)

@@ -14,7 +14,8 @@ from graphc.ir.dtype import DType, Kind, real_of
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DimensionError, DTypeError
 from graphc.ir.graph import Node
-from graphc.ir.type import TensorType
+from graphc.ir.op import Op
+from graphc.ir.type import Shape, TensorType
 from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite import distances
@@ -106,7 +107,7 @@ def _matrix_norm(
         raise _empty(chosen - (summed < chosen and not keepdim))
     if order > 0 and x.shape[chosen] == 0:
         # The greatest of no sums counts as 0.
-        kept = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
+        kept: Shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
         rest = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
         return build.full(0, TensorType(kept if keepdim else rest, real_of(x.tensor.dtype)))
     sums = distances.vector_norm(x, 1.0, (summed,), True)
@@ -122,7 +123,7 @@ def _empty(axis: int) -> DimensionError:
     )
 
 
-def _extreme(order: float) -> reduction.Op:
+def _extreme(order: float) -> Op:
     return reduction.max_ if order > 0 else reduction.min_
 
 
@@ -179,7 +180,7 @@ def cond(A: Node, p: Order | None = None) -> Node:
         if values.shape[last] == 0:
             return build.full(0, values.tensor.with_shape(values.shape[:-1]))
         most, least = (op(values, axes=(last,)) for op in (reduction.max_, reduction.min_))
-        return ew.div(least, most) if p is not None and not isinstance(p, str) and p < 0 else ew.div(most, least)
+        return ew.div(least, most) if p == -2 else ew.div(most, least)
     if p not in ("fro", "nuc", 1, -1, math.inf, -math.inf):
         raise ArgumentError(
             f"linalg.cond got an invalid norm type: {p}", hint='use "fro", "nuc", 1, 2, inf or their negatives'

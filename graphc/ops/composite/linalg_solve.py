@@ -29,6 +29,7 @@ from graphc.ops.composite.linalg_matrix import (
     like,
     mH,
     mT,
+    smallest_step,
 )
 from graphc.ops.composite.linalg_triangular import check_system, incompatible
 from graphc.ops.function import function
@@ -172,7 +173,7 @@ def _by_factors(a: Node, weight: Node) -> Node:
     """weight A^-H, by factors of A that are kept from being singular."""
     factors, pivots, _ = lu_factors(a)
     diagonal = diagonal_of(factors)
-    step = build.full_like(diagonal, float(np.finfo(real_of(a.tensor.dtype).numpy).eps))
+    step = build.full_like(diagonal, smallest_step(a.tensor.dtype))
     shift = ew.select(ew.eq(diagonal, build.zeros_like(diagonal)), step, build.zeros_like(diagonal))
     right = diagonal_matrix(build.broadcast_to(column(weight), diagonal.shape))
     return solve_with_factors(ew.add(factors, diagonal_matrix(shift)), pivots, right, adjoint=True)

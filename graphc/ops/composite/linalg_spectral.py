@@ -8,14 +8,14 @@ the singular value decomposition (2016), and C. Boeddeker et al., arXiv:1701.003
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from graphc.ir.dtype import Kind, complex_of, real_of
 from graphc.ir.errors import ArgumentError, DTypeError
 from graphc.ir.graph import Node
-from graphc.ir.host import HostFunction, register_host
+from graphc.ir.host import HostFunction, register_host, sizes_of
 from graphc.ir.type import TensorType
 from graphc.ops import build, linalg_types
 from graphc.ops import elementwise as ew
@@ -48,6 +48,7 @@ from graphc.ops.lapack import Matrix
 
 Cotangents: TypeAlias = "tuple[Node | None, ...]"
 Nodes: TypeAlias = "tuple[Node, ...]"
+Triangle: TypeAlias = Literal["L", "U"]
 
 
 def _differences(values: Node) -> Node:
@@ -64,7 +65,7 @@ def _differences(values: Node) -> Node:
 def _svd_run(results: tuple[TensorType, ...], a: Matrix, *, full: bool, name: str) -> tuple[Matrix, ...]:
     _refuse_nonfinite(name, a)
     if a.size == 0:
-        u, s, vh = (np.zeros(type.shape, type.dtype.numpy) for type in results)
+        u, s, vh = (np.zeros(sizes_of(type), type.dtype.numpy) for type in results)
         for each in (u, vh):
             count = min(each.shape[-2:])
             each[..., range(count), range(count)] = 1
@@ -118,7 +119,9 @@ def _svd_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, full: bool, nam
 
 def _svdvals_run(results: tuple[TensorType, ...], a: Matrix, *, name: str) -> Matrix:
     _refuse_nonfinite(name, a)
-    return np.asarray(np.linalg.svd(a, compute_uv=False)) if a.size else np.zeros(results[0].shape, real_of_array(a))
+    if a.size == 0:
+        return np.zeros(sizes_of(results[0]), a.real.dtype)
+    return np.asarray(np.linalg.svd(a, compute_uv=False))
 
 
 def _svdvals_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, name: str) -> Cotangents:
@@ -126,11 +129,6 @@ def _svdvals_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, name: str) 
     assert ct is not None
     u, _, vh = factors_of(a, name=name)
     return (matmul(times(u, row(ct)), vh),)
-
-
-def real_of_array(a: Matrix) -> np.dtype[np.generic]:
-    """numpy's dtype of the parts of an array's elements."""
-    return a.real.dtype
 
 
 register_host(HostFunction("linalg.svd", _svd_run, _svd_vjp))
@@ -195,7 +193,7 @@ def svd_(input: Node, some: bool = True, compute_uv: bool = True) -> linalg_type
 # Hermitian matrices
 
 
-def _eigh_run(results: tuple[TensorType, ...], a: Matrix, *, uplo: str, name: str) -> tuple[Matrix, Matrix]:
+def _eigh_run(results: tuple[TensorType, ...], a: Matrix, *, uplo: Triangle, name: str) -> tuple[Matrix, Matrix]:
     try:
         values, vectors = np.linalg.eigh(a, uplo)
     except np.linalg.LinAlgError:
@@ -224,7 +222,7 @@ def _eigh_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, uplo: str, nam
     return (product(vectors, on_diagonal(inner, diagonal), mH(vectors)),)
 
 
-def _eigvalsh_run(results: tuple[TensorType, ...], a: Matrix, *, uplo: str, name: str) -> Matrix:
+def _eigvalsh_run(results: tuple[TensorType, ...], a: Matrix, *, uplo: Triangle, name: str) -> Matrix:
     try:
         return np.asarray(np.linalg.eigvalsh(a, uplo))
     except np.linalg.LinAlgError:

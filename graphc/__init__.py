@@ -12,9 +12,11 @@ array([[-1.,  0.,  1.]], dtype=float32)
 Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differentiate with `graphc.grad`.
 """
 
-from graphc import autograd, fft, linalg
+from graphc import autograd, fft, linalg, nn, random, special, utils
+from graphc.eager import legacy as _legacy
 from graphc.eager import methods as _methods
 from graphc.eager.device import device, get_default_device, set_default_device
+from graphc.eager.generator import Generator, default_generator
 from graphc.eager.memory_format import (
     channels_last,
     channels_last_3d,
@@ -69,8 +71,12 @@ float, double, cfloat, cdouble = float32, float64, complex64, complex128
 _methods.install()
 _table = _methods.free_functions()
 globals().update(_table)
+globals().update(_legacy.TYPES)
 
 __all__ = [
+    "random",
+    "default_generator",
+    "Generator",
     "Executable",
     "Graph",
     "GraphcError",
@@ -127,6 +133,7 @@ __all__ = [
     "long",
     "memory_format",
     "no_grad",
+    "nn",
     "placeholder",
     "preserve_format",
     "printoptions",
@@ -152,5 +159,6 @@ __all__ = [
     "uint8",
     "value_and_grad",
     "vjp",
+    *_legacy.TYPES,
     *_table,
 ]

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from graphc.eager.device import device_for
 from graphc.eager.history import set_requires_grad
-from graphc.eager.layout import _order as elementwise_order
-from graphc.eager.memory_format import channels_last, channels_last_3d, contiguous_format, preserve_format, strided
+from graphc.eager.memory import format_strides, new_array, preserved_strides, resize_to
+from graphc.eager.memory_format import preserve_format, strided
 from graphc.eager.mode import MODE
-from graphc.eager.size import Size
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
@@ -162,12 +160,32 @@ def number_of(function: str, name: str, position: int, value: object) -> bool | 
     )
 
 
-def allocate(shape: Sequence[int], dtype: DType, memory_format: object = None) -> AnyArray:
-    """Uninitialised memory; raises MemoryExceeded where there is not as much."""
+def integer_of(function: str, name: str, position: int, value: object) -> int:
+    """An integer: Python's, numpy's, or an integer tensor of one element. Raises SignatureError else."""
+    found = None if isinstance(value, bool) else _size(value)
+    if found is None:
+        raise SignatureError(
+            f"{function}(): argument '{name}' (position {position}) must be int, not {type_name(value)}"
+        )
+    return found
+
+
+def invalid_combination(
+    function: str, args: Sequence[object], kwargs: Mapping[str, object], forms: Sequence[str]
+) -> SignatureError:
+    """The error for arguments that are none of the forms that a function takes."""
+    shown = ", ".join([*map(type_name, args), *(f"{name}={type_name(each)}" for name, each in kwargs.items())])
+    listed = "".join(f" * {form}\n" for form in forms)
+    return SignatureError(
+        f"{function}() received an invalid combination of arguments - got ({shown}{', ' if kwargs else ''}), but "
+        f"expected one of:\n{listed}"
+    )
+
+
+def allocate(shape: Sequence[int], dtype: DType, strides: Sequence[int] | None = None) -> AnyArray:
+    """Uninitialised memory, row-major or with these strides in bytes; raises MemoryExceeded where there is no more."""
     try:
-        if memory_format is None or memory_format is contiguous_format:
-            return np.empty(shape, dtype.numpy)
-        return in_format(np.empty(shape, dtype.numpy), memory_format, like=None)
+        return new_array(shape, dtype.numpy, strides)
     except (MemoryError, ValueError):
         raise MemoryExceeded(
             f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {math.prod(shape) * dtype.itemsize} "
@@ -175,49 +193,16 @@ def allocate(shape: Sequence[int], dtype: DType, memory_format: object = None) -
         ) from None
 
 
-def in_format(array: AnyArray, memory_format: object, like: AnyArray | None) -> AnyArray:
-    """The values in memory of the format: a copy unless they lie so already. `like` is what preserve_format keeps."""
-    if memory_format is channels_last or memory_format is channels_last_3d:
-        rank = 4 if memory_format is channels_last else 5
-        if array.ndim != rank:
-            raise ShapeError(f"required rank {rank} tensor to use {str(memory_format)[6:]} format")
-        return np.moveaxis(np.ascontiguousarray(np.moveaxis(array, 1, -1)), -1, 1)
+def strides_for(
+    shape: Sequence[int], dtype: DType, memory_format: object, like: AnyArray | None = None
+) -> tuple[int, ...] | None:
+    """The strides in bytes that a format asks for; `like` is what preserve_format keeps."""
     if memory_format is preserve_format:
         if like is None:
             raise ArgumentError("unsupported memory format Preserve", hint="use contiguous_format or channels_last")
-        return laid_out(array, like)
-    if memory_format is not contiguous_format:
-        raise SignatureError(f"argument 'memory_format' must be torch.memory_format, not {type_name(memory_format)}")
-    return np.ascontiguousarray(array).reshape(array.shape)
-
-
-def laid_out(array: AnyArray, like: AnyArray) -> AnyArray:
-    """The values in a dense array whose axes lie in memory in the order of those of `like`."""
-    order = memory_order(like)
-    if order is None:
-        return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
-    return np.ascontiguousarray(array.transpose(order)).transpose(np.argsort(order))
-
-
-def memory_order(like: AnyArray) -> tuple[int, ...] | None:
-    """The axes from the slowest to the fastest, as PyTorch keeps them in a copy; None for the usual order."""
-    if like.flags.c_contiguous:
-        return None
-    order = sorted(range(like.ndim), key=lambda axis: (-like.strides[axis], -like.shape[axis]))
-    if _is_dense(like, order):
-        return tuple(order)
-    return elementwise_order([like], like.shape)
-
-
-def _is_dense(array: AnyArray, order: Sequence[int]) -> bool:
-    expected = array.itemsize
-    for axis in reversed(order):
-        if array.shape[axis] == 1:
-            continue
-        if array.strides[axis] != expected:
-            return False
-        expected *= array.shape[axis]
-    return True
+        kept = preserved_strides(like)
+        return None if kept is None else tuple(step // like.itemsize * dtype.itemsize for step in kept)
+    return format_strides(shape, memory_format, dtype.itemsize)
 
 
 def created(array: AnyArray, requires_grad: object = False) -> Tensor:
@@ -238,8 +223,7 @@ def deliver(array: AnyArray, out: object, requires_grad: object = False) -> Tens
         return created(array, requires_grad)
     target = output(out)
     if target._array.shape != array.shape:
-        target._array = np.empty(array.shape, target._array.dtype)
-        target._storage.owner = None
+        resize_to(target, array.shape)
     with np.errstate(all="ignore"):
         np.copyto(target._array, array, casting="unsafe")
     target._storage.version += 1
@@ -262,8 +246,3 @@ def dtype_with_out(function: str, dtype: object, default: DType, out: object) ->
         asked = dtype_of(function, dtype, default)
         raise DTypeError(f"dtype {asked.scalar} does not match dtype of out parameter ({target.scalar})")
     return target
-
-
-def shape_of(value: Any) -> Size:
-    """The sizes of a tensor."""
-    return Size(value._array.shape)

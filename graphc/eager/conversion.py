@@ -10,9 +10,11 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from graphc.eager.arguments import dtype_of, in_format, type_name
+from graphc.eager.arguments import created, dtype_of, invalid_combination, type_name
+from graphc.eager.data import cast
 from graphc.eager.device import CPU, device, require_usable
 from graphc.eager.dispatch import function_of
+from graphc.eager.memory import clone, contiguous
 from graphc.eager.memory_format import memory_format, preserve_format
 from graphc.eager.tensor import Tensor
 from graphc.eager.tensor_type import dtype_of_type
@@ -25,20 +27,19 @@ from graphc.ir.errors import SignatureError, UnsupportedDType
 def convert(self: Tensor, dtype: DType, copy: bool = False, memory_format: object = None) -> Tensor:
     """The tensor in a dtype; itself where nothing changes and no copy is asked for."""
     source = self.dtype
-    keeps = memory_format is None or memory_format is preserve_format
+    order = preserve_format if memory_format is None else memory_format
     if source is dtype:
-        if keeps:
-            return _call("clone", self) if copy else self
-        if not copy and in_format(self._array, memory_format, like=self._array) is self._array:
-            return self
-        result = _call("clone", self)
+        if copy:
+            return clone(self, memory_format=order)
+        return self if order is preserve_format else contiguous(self, order)
+    if dtype.is_integer and source.is_differentiable:
+        # No gradient flows back, and numbers that the integers can't hold become what the processor makes of them.
+        result = created(cast(self._array, dtype))
     else:
-        if source.is_complex and not dtype.is_complex and dtype is not bool_:
-            warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
         result = _call("to", self, dtype)
-    if not keeps:
-        result._array = in_format(result._array, memory_format, like=self._array)
-    return result
+    if source.is_complex and not dtype.is_complex and dtype is not bool_:
+        warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
+    return result if order is preserve_format else contiguous(result, order)
 
 
 def _call(name: str, *args: object) -> Tensor:
@@ -47,12 +48,11 @@ def _call(name: str, *args: object) -> Tensor:
     return found
 
 
+_LATER = "bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)"
 _FORMS = (
-    " * (torch.device device = None, torch.dtype dtype = None, bool non_blocking = False, bool copy = False, *, "
-    "torch.memory_format memory_format = None)\n"
-    " * (torch.dtype dtype, bool non_blocking = False, bool copy = False, *, "
-    "torch.memory_format memory_format = None)\n"
-    " * (Tensor tensor, bool non_blocking = False, bool copy = False, *, torch.memory_format memory_format = None)\n"
+    f"(torch.device device = None, torch.dtype dtype = None, {_LATER}",
+    f"(torch.dtype dtype, {_LATER}",
+    f"(Tensor tensor, {_LATER}",
 )
 _PYTHON_TYPES = (bool, int, float, complex)
 
@@ -76,32 +76,23 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     else:
         names = ("device", "dtype", "non_blocking", "copy")
     if len(values) > len(names):
-        _refuse(args, kwargs)
+        raise invalid_combination("to", args, kwargs, _FORMS)
     for name, value in zip(names, values):
         if name in given:
-            _refuse(args, kwargs)
+            raise invalid_combination("to", args, kwargs, _FORMS)
         given[name] = value
     if not given.keys() <= {"device", "dtype", "non_blocking", "copy", "memory_format"}:
-        _refuse(args, kwargs)
+        raise invalid_combination("to", args, kwargs, _FORMS)
     place = given.get("device")
     if place is not None:
         if not isinstance(place, device | str | int) or isinstance(place, bool):
-            _refuse(args, kwargs)
+            raise invalid_combination("to", args, kwargs, _FORMS)
         _check_place(place)
     target = dtype_of("to", given.get("dtype"), target)
     order = given.get("memory_format")
     if order is not None and not isinstance(order, memory_format):
         raise SignatureError(f"to(): argument 'memory_format' must be torch.memory_format, not {type_name(order)}")
     return convert(self, target, bool(given.get("copy", False)), order)
-
-
-def _refuse(args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    shown = [type_name(each) for each in args] + [f"{name}={type_name(each)}" for name, each in kwargs.items()]
-    text = ", ".join(shown) + (", " if kwargs else "")
-    raise SignatureError(
-        f"to() received an invalid combination of arguments - got ({text}), but expected one of:\n{_FORMS}",
-        hint="such as x.to(torch.float64)",
-    )
 
 
 def _check_place(place: object) -> None:

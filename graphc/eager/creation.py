@@ -19,11 +19,10 @@ from graphc.eager.arguments import (
     deliver,
     dtype_of,
     dtype_with_out,
-    in_format,
-    laid_out,
     number_of,
     sequence_of,
     sizes_of,
+    strides_for,
     type_name,
 )
 from graphc.eager.memory_format import preserve_format
@@ -70,10 +69,10 @@ def empty(
     *args: Any, size: Any = None, memory_format: object = None, dtype: DType | None = None, **options: Any
 ) -> Tensor:
     """A tensor of these sizes with whatever was in its memory."""
-    if memory_format is None:
-        return _empty(*args, size=size, dtype=dtype, **options)
     found = _empty(*args, size=size, dtype=dtype, **options)
-    found._array = in_format(found._array, memory_format, like=None)
+    if memory_format is not None:
+        strides = strides_for(found._array.shape, found.dtype, memory_format)
+        found._array = allocate(found._array.shape, found.dtype, strides)
     return found
 
 
@@ -175,7 +174,7 @@ def _like(name: str, fill: int | None) -> Callable[..., Tensor]:
         device: object = None,
         pin_memory: bool = False,
         requires_grad: bool = False,
-        memory_format: object = None,
+        memory_format: object = preserve_format,
     ) -> Tensor:
         array = like(name, input, dtype, layout, device, pin_memory, memory_format)
         if fill is not None:
@@ -195,17 +194,16 @@ def like(
     layout: object = None,
     device: object = None,
     pin_memory: object = False,
-    memory_format: object = None,
+    memory_format: object = preserve_format,
 ) -> AnyArray:
     """Memory for a tensor like another one."""
     if not isinstance(input, Tensor):
         raise SignatureError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
     target = dtype_of(name, dtype, input.dtype)
     check_place(name, layout, device, pin_memory)
-    array = allocate(input._array.shape, target)
-    if memory_format is None or memory_format is preserve_format:
-        return laid_out(array, input._array)
-    return in_format(array, memory_format, like=input._array)
+    memory_format = preserve_format if memory_format is None else memory_format
+    shape = input._array.shape
+    return allocate(shape, target, strides_for(shape, target, memory_format, input._array))
 
 
 zeros_like = _like("zeros_like", 0)
@@ -222,7 +220,7 @@ def full_like(
     device: object = None,
     pin_memory: bool = False,
     requires_grad: bool = False,
-    memory_format: object = None,
+    memory_format: object = preserve_format,
 ) -> Tensor:
     """One number everywhere, in the shape, dtype and memory order of a tensor."""
     array = like("full_like", input, dtype, layout, device, pin_memory, memory_format)

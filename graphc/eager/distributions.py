@@ -13,7 +13,15 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from graphc.eager.arguments import check_place, created, deliver, dtype_with_out, sequence_of, type_name
+from graphc.eager.arguments import (
+    check_place,
+    created,
+    deliver,
+    dtype_with_out,
+    invalid_combination,
+    sequence_of,
+    type_name,
+)
 from graphc.eager.data import cast
 from graphc.eager.inplace import _copy_plan as copy_plan
 from graphc.eager.inplace import _filled as filled
@@ -60,11 +68,7 @@ def normal_(
         return deliver(_scaled(values, mean, std)._array, out, requires_grad)
     parts = [each for each in (mean, std) if isinstance(each, Tensor)]
     if not parts:
-        raise SignatureError(
-            f"normal() received an invalid combination of arguments - got ({type_name(mean)}, {type_name(std)}), but "
-            f"expected one of:\n{_NORMAL_FORMS}",
-            hint="give a size beside two numbers",
-        )
+        raise invalid_combination("normal", (mean, std), {}, _NORMAL_FORMS)
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise ArgumentError("normal expects standard deviation to be non-complex")
@@ -80,12 +84,12 @@ def normal_(
 
 
 _NORMAL_FORMS = (
-    " * (Tensor mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)\n"
-    " * (Tensor mean, float std = 1, *, torch.Generator generator = None, Tensor out = None)\n"
-    " * (float mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)\n"
-    " * (float mean, float std, tuple of ints size, *, torch.Generator generator = None, Tensor out = None, "
+    "(Tensor mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)",
+    "(Tensor mean, float std = 1, *, torch.Generator generator = None, Tensor out = None)",
+    "(float mean, Tensor std, *, torch.Generator generator = None, Tensor out = None)",
+    "(float mean, float std, tuple of ints size, *, torch.Generator generator = None, Tensor out = None, "
     "torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, bool pin_memory = False, "
-    "bool requires_grad = False)\n"
+    "bool requires_grad = False)",
 )
 
 

@@ -12,8 +12,10 @@ from typing import Any
 
 from graphc.eager import (
     assignment,
+    attributes,
     compile,
     conversion,
+    copying,
     creation,
     dependent,
     distributions,
@@ -22,28 +24,32 @@ from graphc.eager import (
     indexing,
     inplace,
     interop,
+    legacy,
     memory,
     python_value,
     random,
+    ranges,
+    subclass,
     text,
     view,
 )
 from graphc.eager.dispatch import function_of
+from graphc.eager.guard import guarded, shorten
 from graphc.eager.keyed import keyed_functions
 from graphc.eager.out import with_out
+from graphc.eager.subclass import is_overridden
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
 from graphc.frontend import tensor as symbolic
 from graphc.frontend.entry import annotations_of, signature_of
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
-from graphc.ir.boundary import hide_frames
-from graphc.ir.errors import GraphcError
 from graphc.ops.function import Function, functions
 
 MODULES = (
     history,
     creation,
+    ranges,
     interop,
     conversion,
     python_value,
@@ -57,6 +63,10 @@ MODULES = (
     generator,
     random,
     distributions,
+    attributes,
+    copying,
+    subclass,
+    legacy,
 )
 """What has functions, methods and attributes of eager tensors beside those of the table."""
 
@@ -85,30 +95,6 @@ def eager_form(entry: Function) -> Callable[..., object]:
     return function_of(name)
 
 
-def guarded(function: Callable[..., object]) -> Callable[..., object]:
-    """A public form of an eager function: its errors are brief and have the user's frames only."""
-
-    @functools.wraps(function, updated=())
-    def call(*args: object, **kwargs: object) -> object:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            shorten(error)
-            raise
-
-    return call
-
-
-def shorten(error: Exception) -> None:
-    """Let an error of ours say its message alone, as PyTorch's do; the way out becomes a note below the traceback."""
-    if isinstance(error, GraphcError) and not error.is_brief:
-        error.is_brief = True
-        error.args = (error.message,)
-        if error.hint is not None and hasattr(error, "add_note"):
-            error.add_note(error.hint)
-    hide_frames(error)
-
-
 def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
     compute = eager_form(entry)
@@ -117,8 +103,10 @@ def free_function(entry: Function) -> Callable[..., object]:
     build = symbolic.free_function(entry)
 
     def call(*args: object, **kwargs: object) -> object:
-        if (TRACING and current_scope() is not None) or _is_symbolic(args, kwargs):
+        if (TRACING and current_scope() is not None) or (special := _special(args, kwargs)) is SymbolicTensor:
             return build(*args, **kwargs)
+        if special is not None and is_overridden(special):
+            return special.__torch_function__(call, (special,), args, kwargs)
         try:
             return compute(*args, **kwargs)
         except Exception as error:
@@ -129,15 +117,21 @@ def free_function(entry: Function) -> Callable[..., object]:
     return call
 
 
-def _is_symbolic(args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
-    for each in args:
-        if type(each) is Tensor:
-            return False
+def _special(args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+    """SymbolicTensor, or the subclass of Tensor, that the first tensor among the arguments is; None for a Tensor."""
+    for each in (*args, *kwargs.values()):
+        kind = type(each)
+        if kind is Tensor:
+            return None
         if isinstance(each, SymbolicTensor):
-            return True
-        if isinstance(each, list | tuple) and any(isinstance(one, SymbolicTensor) for one in each):
-            return True
-    return any(isinstance(each, SymbolicTensor) for each in kwargs.values())
+            return SymbolicTensor
+        if isinstance(each, Tensor):
+            return kind
+        if isinstance(each, list | tuple):
+            found = next((one for one in each if isinstance(one, Tensor | SymbolicTensor)), None)
+            if found is not None and type(found) is not Tensor:
+                return SymbolicTensor if isinstance(found, SymbolicTensor) else type(found)
+    return None
 
 
 def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
@@ -156,8 +150,14 @@ def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
     return found
 
 
+_KEEP_CLASS = ("T", "data", "imag", "real")
+"""Attributes of a subclass's tensors that are tensors of it too."""
+
+
 def _method(name: str, compute: Callable[..., object]) -> Callable[..., object]:
     def method(self: Tensor, *args: object, **kwargs: object) -> object:
+        if type(self) is not Tensor and is_overridden(type(self)):
+            return type(self).__torch_function__(method, (type(self),), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
             return compute(self, *args, **kwargs)
         except Exception as error:
@@ -193,4 +193,6 @@ def install() -> None:
             setattr(Tensor, name, _method(name, function))
         for name, (getter, setter, deleter) in getattr(module, "ATTRIBUTES", {}).items():
             written: list[Any] = [None if each is None else _method(name, each) for each in (setter, deleter)]
-            setattr(Tensor, name, property(getter, *written))
+            setattr(Tensor, name, property(_method(name, getter) if name in _KEEP_CLASS else getter, *written))
+    for name, member in {**subclass.STATIC, **legacy.STATIC}.items():
+        setattr(Tensor, name, member)

@@ -18,6 +18,8 @@ from graphc.eager.arguments import (
     deliver,
     dtype_of,
     dtype_with_out,
+    integer_of,
+    invalid_combination,
     sequence_of,
     sizes_of,
     strides_for,
@@ -142,11 +144,7 @@ def randint(
     numbers = [] if low is None else [low]
     numbers += given if high is None else [*given, high]
     if size is None or not 1 <= len(numbers) <= 2 or not all(_is_int(each) for each in numbers):
-        shown = ", ".join(type_name(each) for each in args)
-        raise SignatureError(
-            f"randint() received an invalid combination of arguments - got ({shown}), but expected one of:\n{_FORMS}",
-            hint="such as randint(0, 10, (2, 3))",
-        )
+        raise invalid_combination("randint", args, {}, _FORMS)
     first, last = (0, int(numbers[0])) if len(numbers) == 1 else (int(numbers[0]), int(numbers[1]))
     shape = sequence_of("randint", size, "size", len(args) or 1)
     target = dtype_with_out("randint", dtype, i64, out)
@@ -158,10 +156,10 @@ def randint(
 
 _OPTIONS = (
     "Tensor out = None, torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, "
-    "bool pin_memory = False, bool requires_grad = False)\n"
+    "bool pin_memory = False, bool requires_grad = False)"
 )
-_FORMS = "".join(
-    f" * ({numbers}, tuple of ints size, *, {generator}{_OPTIONS}"
+_FORMS = tuple(
+    f"({numbers}, tuple of ints size, *, {generator}{_OPTIONS}"
     for numbers in ("int high", "int low, int high")
     for generator in ("torch.Generator generator, ", "")
 )
@@ -203,9 +201,7 @@ def randperm(
     key: object = None,
 ) -> Tensor:
     """The integers from 0 to before n in a random order."""
-    if not _is_int(n) or isinstance(n, bool):
-        raise SignatureError(f"randperm(): argument 'n' (position 1) must be int, not {type_name(n)}")
-    count = int(n)
+    count = integer_of("randperm", "n", 1, n)
     target = dtype_with_out("randperm", dtype, i64, out)
     check_place("randperm", layout, device, pin_memory)
     check_sizes((count,), i64)

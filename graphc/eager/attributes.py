@@ -1,0 +1,224 @@
+"""What tensors are: attributes and questions that mostly have one answer here, as all tensors are dense and on the CPU.
+
+In: a tensor, or any object. Out: bools, names, PyTorch's errors.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from graphc.eager.arguments import type_name
+from graphc.eager.inplace import copy_
+from graphc.eager.memory import UntypedStorage
+from graphc.eager.memory_format import layout, strided
+from graphc.eager.tensor import Tensor
+from graphc.eager.view import imag, real, view_function
+from graphc.ir.errors import ArgumentError, SignatureError, UnknownAttribute
+
+_NEVER = (
+    "is_cuda is_hpu is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr "
+    "is_vulkan is_xla is_xpu"
+).split()
+
+
+def _no(self: Tensor) -> bool:
+    """Whether it is of a kind that isn't there."""
+    return False
+
+
+def is_cpu(self: Tensor) -> bool:
+    """Whether the memory is the CPU's."""
+    return True
+
+
+def layout_of(self: Tensor) -> layout:
+    """How elements are addressed: by strides."""
+    return strided
+
+
+def name(self: Tensor) -> None:
+    """Tensors have no name."""
+
+
+def output_nr(self: Tensor) -> int:
+    """Which result of its node the tensor is."""
+    return 0 if self._meta is None else self._meta.index
+
+
+def volatile(self: Tensor) -> bool:
+    """What was `no_grad` once."""
+    warnings.warn("volatile was removed (Variable.volatile is always False)", stacklevel=3)
+    return False
+
+
+def transposed(self: Tensor) -> Tensor:
+    """The dimensions in the opposite order."""
+    rank = self._array.ndim
+    if rank == 0:
+        warnings.warn(
+            "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.", stacklevel=3
+        )
+    elif rank != 2:
+        warnings.warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
+            "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+            "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            stacklevel=3,
+        )
+    found = view_function("T")(self)
+    assert isinstance(found, Tensor)
+    return found
+
+
+def set_real(self: Tensor, value: Any) -> None:
+    """Write the real parts."""
+    _write(real(self), value)
+
+
+def set_imag(self: Tensor, value: Any) -> None:
+    """Write the imaginary parts."""
+    _write(imag(self), value)
+
+
+def _write(part: Tensor, value: Any) -> None:
+    if not isinstance(value, Tensor):
+        raise SignatureError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type_name(value)}")
+    copy_(part, value)
+
+
+# Methods
+
+
+def get_device(self: Tensor) -> int:
+    """The number of the GPU; -1 on the CPU."""
+    return -1
+
+
+def dim_order(self: Tensor, ambiguity_check: bool = False) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory."""
+    strides = self._array.strides
+    return tuple(sorted(range(self._array.ndim), key=lambda axis: (-strides[axis], -self._array.shape[axis])))
+
+
+def dense_dim(self: Tensor) -> int:
+    """All dimensions."""
+    return self._array.ndim
+
+
+def sparse_dim(self: Tensor) -> int:
+    """None of the dimensions."""
+    return 0
+
+
+def is_coalesced(self: Tensor) -> bool:
+    """Refused: a question about sparse tensors."""
+    raise ArgumentError("is_coalesced expected sparse coordinate tensor layout but got Strided")
+
+
+def is_inference(self: Tensor) -> bool:
+    """Whether it was made inside `inference_mode`."""
+    return self._meta is not None and self._meta.is_inference
+
+
+def itself(self: Tensor, *args: object, **kwargs: object) -> Tensor:
+    """The tensor: it is dense, and holds what it shows."""
+    return self
+
+
+def pin_memory(self: Tensor, device: object = None) -> Tensor:
+    """Refused: memory is pinned for copies to a GPU."""
+    raise ArgumentError("Cannot access accelerator device when none is available.")
+
+
+def listed(self: Tensor) -> list[str]:
+    """The names of what tensors have."""
+    return sorted({*dir(type(self)), *self.__dict__} - {"volatile", "__cuda_array_interface__"})
+
+
+def cuda_array_interface(self: Tensor) -> None:
+    """Absent: the memory is the CPU's."""
+    raise UnknownAttribute(
+        f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} "  # type: ignore[attr-defined]
+        "If CUDA data is required use tensor.cuda() to copy tensor to device memory."
+    )
+
+
+# Functions
+
+
+def is_tensor(obj: object) -> bool:
+    """Whether it is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_storage(obj: object) -> bool:
+    """Whether it is the memory of a tensor."""
+    return isinstance(obj, UntypedStorage)
+
+
+def _question(name: str) -> Callable[[Any], object]:
+    def ask(input: Any) -> object:
+        if not isinstance(input, Tensor):
+            raise SignatureError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
+        return getattr(input, name)()
+
+    ask.__name__ = ask.__qualname__ = name
+    ask.__doc__ = f"`input.{name}()`."
+    return ask
+
+
+def typename(obj: Any, /) -> str:
+    """The name of a tensor's type ("torch.FloatTensor"), or of an object's class."""
+    if isinstance(obj, Tensor):
+        return str(obj.type())  # type: ignore[attr-defined]  # a method of conversion
+    module = getattr(obj, "__module__", None)
+    prefix = "" if module in ("builtins", "__builtin__", None) else f"{module}."
+    for each in ("__qualname__", "__name__"):
+        if hasattr(obj, each):
+            return prefix + str(getattr(obj, each))
+    return prefix + type(obj).__name__
+
+
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "get_device": _question("get_device"),
+    "is_complex": _question("is_complex"),
+    "is_conj": _question("is_conj"),
+    "is_floating_point": _question("is_floating_point"),
+    "is_inference": _question("is_inference"),
+    "is_neg": _question("is_neg"),
+    "is_signed": _question("is_signed"),
+    "is_storage": is_storage,
+    "is_tensor": is_tensor,
+    "numel": _question("numel"),
+    "typename": typename,
+}
+METHODS: dict[str, Callable[..., object]] = {
+    "__dir__": listed,
+    "dense_dim": dense_dim,
+    "dim_order": dim_order,
+    "get_device": get_device,
+    "is_coalesced": is_coalesced,
+    "is_conj": _no,
+    "is_distributed": _no,
+    "is_inference": is_inference,
+    "is_neg": _no,
+    "is_pinned": _no,
+    "pin_memory": pin_memory,
+    "resolve_neg": itself,
+    "sparse_dim": sparse_dim,
+    "to_dense": itself,
+}
+ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {
+    **dict.fromkeys(_NEVER, (_no, None, None)),
+    "T": (transposed, None, None),
+    "__cuda_array_interface__": (cuda_array_interface, None, None),
+    "imag": (imag, set_imag, None),
+    "is_cpu": (is_cpu, None, None),
+    "layout": (layout_of, None, None),
+    "name": (name, None, None),
+    "output_nr": (output_nr, None, None),
+    "real": (real, set_real, None),
+    "volatile": (volatile, None, None),
+}

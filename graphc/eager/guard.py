@@ -1,0 +1,39 @@
+"""The border to users' code: errors that leave an eager call are brief and show the user's frames only.
+
+In: a function. Out: the same, guarded.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TypeVar
+
+from graphc.ir.boundary import hide_frames
+from graphc.ir.errors import GraphcError
+
+R = TypeVar("R")
+
+
+def guarded(function: Callable[..., R]) -> Callable[..., R]:
+    """A public form of an eager function: its errors are brief and have the user's frames only."""
+
+    @functools.wraps(function, updated=())
+    def call(*args: object, **kwargs: object) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    return call
+
+
+def shorten(error: Exception) -> None:
+    """Let an error of ours say its message alone, as PyTorch's do; the way out becomes a note below the traceback."""
+    if isinstance(error, GraphcError) and not error.is_brief:
+        error.is_brief = True
+        error.args = (error.message,)
+        if error.hint is not None and hasattr(error, "add_note"):
+            error.add_note(error.hint)
+    hide_frames(error)

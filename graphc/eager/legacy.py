@@ -1,0 +1,126 @@
+"""Constructors from before `tensor` and `zeros`: `Tensor(2, 3)`, `FloatTensor([1, 2])`, `Variable(x)`.
+
+In: sizes, or data, or another tensor, or nothing. Out: uninitialised tensors of these sizes; tensors of the data in the
+type's dtype; the other tensor's memory. The types of tensors (`FloatTensor` and its kin) are no classes of objects:
+every tensor is a `Tensor`, and `isinstance` asks for its dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from graphc.eager.arguments import allocate, check_sizes, created, invalid_combination, sizes_of, type_name
+from graphc.eager.data import array_of
+from graphc.eager.device import device as Device
+from graphc.eager.guard import guarded
+from graphc.eager.memory import UntypedStorage
+from graphc.eager.memory_format import strided
+from graphc.eager.subclass import adopt, alias
+from graphc.eager.tensor import Tensor, wrap_shared
+from graphc.ir.dtype import DTYPES, DType, get_default_dtype
+from graphc.ir.errors import ArgumentError, SignatureError
+from graphc.ops.composite.operand import c_name
+
+_FORMS: Final = (
+    "(*, torch.device device = None)",
+    "(torch.Storage storage)",
+    "(Tensor other)",
+    "(tuple of ints size, *, torch.device device = None)",
+    "(object data, *, torch.device device = None)",
+)
+
+
+@guarded
+def construct(cls: type[Tensor], *args: Any, device: object = None, **others: Any) -> Tensor:
+    """`Tensor(...)`: in the default dtype, except that another tensor keeps its own."""
+    if others:
+        raise invalid_combination("new", args, others, _FORMS)
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        found = alias(args[0])
+    else:
+        found = _made(args, get_default_dtype(), device)
+    return found if cls is Tensor else adopt(found, cls)
+
+
+def new(self: Tensor, *args: Any, device: object = None) -> Tensor:
+    """As `Tensor(...)`, in the dtype of this tensor."""
+    return _made(args, self.dtype, device)
+
+
+@guarded
+def _made(args: tuple[Any, ...], dtype: DType, device: object) -> Tensor:
+    if device is not None and Device(device).type != "cpu":
+        raise ArgumentError(
+            f"legacy constructor expects device type: cpu but device type: {Device(device).type} was passed"
+        )
+    if not args:
+        return created(allocate((0,), dtype))
+    first = args[0]
+    if len(args) > 1 or (isinstance(first, int | np.integer) and not isinstance(first, bool)) or _is_size(first):
+        shape = sizes_of("new", args)
+        check_sizes(shape, dtype)
+        return created(allocate(shape, dtype))
+    if isinstance(first, Tensor):
+        if first.dtype is not dtype:
+            raise SignatureError(
+                f"expected {_options(dtype)} (got {_options(first.dtype)})", hint="convert it with .to()"
+            )
+        return alias(first)
+    if isinstance(first, UntypedStorage):
+        owner = first._storage.owner
+        assert owner is not None, "a storage that users hold has memory"
+        return wrap_shared(owner.reshape(-1).view(dtype.numpy), first._storage)
+    if isinstance(first, str):
+        raise SignatureError(f"new(): invalid data type '{type_name(first)}'", hint="tensors hold numbers")
+    if not hasattr(first, "__len__"):
+        raise SignatureError(f"new(): data must be a sequence (got {type_name(first)})", hint="use graphc.tensor")
+    return created(array_of(first, dtype))
+
+
+def _is_size(value: object) -> bool:
+    return type(value).__name__ == "Size" and isinstance(value, tuple)
+
+
+def _options(dtype: DType) -> str:
+    return (
+        f"TensorOptions(dtype={c_name(dtype)}, device=cpu, layout=Strided, requires_grad=false (default), "
+        "pinned_memory=false (default), memory_format=(nullopt))"
+    )
+
+
+class tensortype(type):
+    """The type of `FloatTensor` and its kin."""
+
+    dtype: DType
+    layout = strided
+    is_cuda = False
+    is_sparse = False
+
+    def __call__(cls, *args: Any, device: object = None) -> Tensor:
+        return _made(args, cls.dtype, device)
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+
+    def __reduce__(cls) -> tuple[Callable[[str], type], tuple[str]]:
+        return _type_of_name, (cls.__name__,)
+
+
+TYPES: Final = {
+    f"{d.scalar}Tensor": tensortype(f"{d.scalar}Tensor", (), {"__module__": "torch", "dtype": d})
+    for d in DTYPES
+    if not d.is_complex and not (not d.signed and d.bits > 8)
+}
+"""The types of tensors that PyTorch has, by name."""
+
+
+def _type_of_name(name: str) -> type:
+    return TYPES[name]
+
+
+METHODS: dict[str, Callable[..., object]] = {"new": new}
+STATIC: dict[str, Any] = {"__new__": staticmethod(construct)}
+"""Class and static methods of `Tensor`."""

@@ -57,6 +57,15 @@ print(json.dumps({
 """
 
 
+def test_linear_regression_finds_the_plane_and_draws_it(tmp_path: Path) -> None:
+    text = run(EXAMPLES / "linear_regression.py", "--out", "pictures", "--epochs", 25, folder=tmp_path)
+    found = re.search(r"found  weight \[(\S+), (\S+)\]  bias (\S+)\n", text)
+    assert found is not None
+    assert [float(number) for number in found.groups()] == pytest.approx([2.0, -3.0, 10.0], abs=0.3)
+    for name in ("fit.png", "loss.png"):
+        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, dict[str, object]]:
     """The folder of a run of examples/digits.py, what it printed, and what it counted."""
@@ -145,4 +154,4 @@ def test_custom_pass_rewrites_and_keeps_the_bits(tmp_path: Path) -> None:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"digits", "symbolic", "custom_pass"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"digits", "symbolic", "custom_pass", "linear_regression"}

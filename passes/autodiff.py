@@ -45,23 +45,23 @@ def vjp(outputs: Sequence[Node], inputs: Sequence[Node], cotangents: Sequence[No
     for node in reversed(order):
         if node not in reached and node not in results:
             continue
-        has_way = node.op.vjp is not None and any(operand in active for operand in node.inputs)
+        rule = node.op.vjp if any(operand in active for operand in node.inputs) else None
         with using(node.location):
             if node in results:
                 several = results[node]
                 cts = tuple(accumulate(arrived[each]) if each in arrived else None for each in several)
-                if not has_way or all(ct is None for ct in cts):
+                if rule is None or all(ct is None for ct in cts):
                     continue
-                contributions = node.op.vjp(cts, several, *node.inputs, **node.keywords)
+                contributions = rule(cts, several, *node.inputs, **node.keywords)
             else:
                 ct = accumulate(reached.pop(node))
                 if node in wanted:
                     total[node] = ct
                 if node.op is GET:
                     arrived.setdefault(results[node.inputs[0]][_index(node)], []).append(ct)
-                if not has_way:
+                if rule is None:
                     continue
-                contributions = node.op.vjp(ct, node, *node.inputs, **node.keywords)
+                contributions = rule(ct, node, *node.inputs, **node.keywords)
         for operand, contribution in zip(node.inputs, contributions):
             if contribution is not None and operand in active:
                 assert contribution.type == operand.type, (

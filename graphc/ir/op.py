@@ -66,6 +66,7 @@ class Op:
     """(out_type, *arrays, **attributes) -> numpy array of exactly that dtype and shape (a tuple for a tuple type)."""
     vjp: Callable[..., tuple[Node | None, ...]] | None = None
     """(cotangent, out, *inputs, **attributes) -> a cotangent per input; None where no gradient flows.
+    Of an op with several results `out` is the tuple of them, and `cotangent` one of theirs, None where none arrived.
     None as a rule: the op has no gradient (its result is an integer, or constant almost everywhere)."""
     lower: LoweringRule | None = None
     flags: Flags = Flags.NONE

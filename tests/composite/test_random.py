@@ -96,3 +96,34 @@ def test_feature_dropout_drops_whole_channels() -> None:
     channels: Values = result.reshape(200, 12)
     assert (channels == channels[:, :1]).all()
     assert 60 < (channels[:, 0] == 0).sum() < 140
+
+
+def test_alpha_dropout_keeps_mean_and_variance() -> None:
+    x = np.random.default_rng(3).standard_normal((COUNT, 4))
+    for build in (
+        lambda x, k: g.alpha_dropout(x, 0.3, True, key=k),
+        lambda x, k: g.feature_alpha_dropout(x, 0.3, True, key=k),
+    ):
+        (result,) = interpret(build, x, KEY)
+        assert abs(result.mean()) < 0.02
+        assert abs(result.var() - 1) < 0.03
+        values, counts = np.unique(result, return_counts=True)
+        assert counts.max() / result.size == pytest.approx(0.3, abs=0.01)
+        # alpha' = -1.7581 of selu, through the affine map a * (alpha' d + x (1 - d)) + b with a for p = 0.3
+        a = 1 / ((1.7580993408473766**2 * 0.3 + 1) * 0.7) ** 0.5
+        assert values[counts.argmax()] == pytest.approx(-1.7580993408473766 * a * 0.7)
+
+
+def test_random_slopes_lie_between_their_bounds() -> None:
+    x = np.repeat([-2.0, 3.0], COUNT)
+    (result,) = interpret(lambda x, k: g.rrelu(x, 0.1, 0.3, True, key=k), x, KEY)
+    slopes = result[:COUNT] / -2
+    assert 0.1 <= slopes.min() < 0.101 < 0.299 < slopes.max() < 0.3
+    assert (result[COUNT:] == 3).all()
+    (fixed,) = interpret(lambda x: g.rrelu(x, 0.1, 0.3), x)
+    np.testing.assert_allclose(fixed, np.where(x < 0, 0.2 * x, x))
+
+
+def test_dropped_nan_stays_nan() -> None:
+    (result,) = interpret(lambda x, k: g.dropout(x, 0.5, key=k), np.full(100, np.nan), KEY)
+    assert np.isnan(result).all()

@@ -20,7 +20,7 @@ MOVED = ("shapes", "pieces", "joins", "diagonals", "channels", "padding", "subsc
 ELSEWHERE = {
     "of random numbers, in test_random.py": {
         "rand", "randn", "rand_like", "randn_like", "randint", "normal", "bernoulli",
-        *(n for n, entry in functions().items() if entry.build.__module__.endswith(".distributions")),
+        *(n for n, e in functions().items() if e.build.__module__.endswith((".distributions", ".dropout"))),
     },
     "give no tensor": {"dim", "size", "is_same_size"},
     "refuses": {"__setitem__"},

@@ -19,8 +19,7 @@ from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.arithmetic import add, div, mul, pow, sub
 from graphc.ops.composite.contraction import agree, sizes_text
-from graphc.ops.composite.operand import floating, only_floats, refuse_kinds, widened
-from graphc.ops.composite.random import Key, rand_below
+from graphc.ops.composite.operand import floating, refuse_kinds, widened
 from graphc.ops.composite.reductions import mean
 from graphc.ops.function import function
 
@@ -240,39 +239,3 @@ def local_response_norm(input: Node, size: int, alpha: float = 1e-4, beta: float
     windows = movement.window(padded, axes=(1,), size=(size,), stride=(1,), dilation=(1,))
     total = add(mul(mean(windows, -1), alpha), k)
     return build.cast_to(div(wide, pow(total, beta)), x.tensor.dtype)
-
-
-# Dropout
-
-
-@function()
-def dropout(input: Node, p: float = 0.5, training: bool = True, *, key: Key | None = None) -> Node:
-    """In training each element is 0 with probability p, else divided by 1 - p; the key decides which."""
-    return _dropped("dropout", input, p, training, key, input.shape)
-
-
-@function()
-def feature_dropout(input: Node, p: float = 0.5, training: bool = True, *, key: Key | None = None) -> Node:
-    """`dropout` of whole channels (dimension 1)."""
-    _channels("feature_dropout", input)
-    shape = (*input.shape[:2], *(1,) * len(input.shape[2:]))
-    return _dropped("feature_dropout", input, p, training, key, shape)
-
-
-def _dropped(name: str, input: Node, p: float, training: bool, key: Key | None, shape: Shape) -> Node:
-    x = only_floats(name, input)
-    if not 0.0 <= p <= 1.0:
-        raise ArgumentError(
-            f"dropout probability has to be between 0 and 1, but got {p:g}", hint=f"{name}: use a number from 0 to 1"
-        )
-    if not training or p == 0.0:
-        return x
-    if p == 1.0:
-        return mul(x, 0.0)
-    if key is None:
-        raise ArgumentError(
-            f"{name}: no key is given, and a graph has no random numbers of its own",
-            hint="pass key=..., a number or uint64 tensor; another key for each call and step",
-        )
-    is_dropped = build.broadcast_to(rand_below(name, p, shape, key), x.shape)
-    return ew.select(is_dropped, build.zeros_like(x), mul(x, 1.0 / (1.0 - p)))

@@ -35,7 +35,10 @@ def setitem(self: Tensor, index: object, value: object) -> None:
     found = parse(self, index)
     if not found.indices:
         target = part_of(self, found) if found.name else self
-        copy_(target, _fitting(target, source))
+        if source._array.ndim == 0 and target._array.ndim:
+            fill_(target, source)
+        else:
+            copy_(target, _fitting(target, source))
         return
     needs_view = tuple(found.shape) != self._array.shape or found.name
     target = part_of(self, found) if needs_view else self

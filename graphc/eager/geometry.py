@@ -47,7 +47,7 @@ def as_real(array: AnyArray) -> AnyArray:
 
 
 def shifted(array: AnyArray, offset: int, shape: Sequence[int], strides: Sequence[int]) -> AnyArray:
-    """As `strided`, from `offset` bytes behind the first element on; all that is read must be the caller's memory."""
+    """As `strided`, from `offset` bytes behind the first element on, which may be just behind the last one."""
     if not offset:
         return as_strided(array, shape, strides)
     unit = array.itemsize
@@ -75,7 +75,11 @@ def is_dense(array: AnyArray) -> bool:
 
 def overlaps_itself(array: AnyArray) -> bool:
     """Whether a dimension repeats elements: what `expand` makes."""
-    return 0 in array.strides and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape))
+    return (
+        bool(array.size)
+        and 0 in array.strides
+        and any(step == 0 and n > 1 for step, n in zip(array.strides, array.shape))
+    )
 
 
 def positions(base: AnyArray, part: AnyArray) -> AnyArray:
@@ -229,7 +233,9 @@ def sliced(x: AnyArray, start: Sequence[int], stop: Sequence[int], step: Sequenc
     found = x[tuple(slice(*each) for each in zip(start, stop, step))]
     if found.size:
         return found
-    return as_strided(found, found.shape, [a * b for a, b in zip(x.strides, step)])
+    # numpy begins an empty part anywhere; where PyTorch begins it shows in its storage_offset.
+    offset = sum(a * b for a, b in zip(start, x.strides))
+    return shifted(x, offset, found.shape, [a * b for a, b in zip(x.strides, step)])
 
 
 def diagonal_of(x: AnyArray, offset: int, first: int, second: int) -> AnyArray:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from graphc.eager.geometry import strided
+from graphc.eager.geometry import row_major, shifted, strided
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
@@ -67,7 +67,7 @@ def getitem(self: Tensor, index: object) -> Tensor:
     found = parse(self, index)
     if found.indices:
         return pick_elements(part_of(self, found), found.indices)
-    return part_of(self, found, found.name or "Alias")
+    return part_of(self, found, "Slice" if type(index) is slice else "Alias")
 
 
 def part_of(self: Tensor, found: Subscript, name: str = "") -> Tensor:
@@ -76,7 +76,10 @@ def part_of(self: Tensor, found: Subscript, name: str = "") -> Tensor:
     if not name and not found.name:
         return self
     part = array[(*found.keys, ...)]
-    if part.shape != (shape := tuple(found.shape)) or not part.size:
+    shape = tuple(found.shape)
+    if not part.size:
+        part = shifted(array, sum(a * b for a, b in zip(found.starts, array.strides)), shape, found.strides)
+    elif part.shape != shape:
         part = strided(part, shape, found.strides)
     result = share(self, part)
     if MODE.grad and self.requires_grad:
@@ -92,6 +95,8 @@ def parse(self: Tensor, index: object) -> Subscript:
 def subscript(self: Tensor, items: Sequence[object]) -> Subscript:
     """As `parse`, of entries that are ints, slices, None, ..., bools and arrays."""
     shape, strides = self._array.shape, self._array.strides
+    if not self._array.size and not any(strides):
+        strides = row_major(shape, self._array.itemsize)  # numpy keeps no strides where there are no elements
     rank = len(shape)
     used = sum(map(_dimensions, items))
     if rank == 0 and used:
@@ -251,7 +256,7 @@ def _slice(found: Subscript, item: slice, axis: int, shape: Sequence[int], strid
             )
         start, stop, step = item.indices(size)
         stop = max(start, stop)
-        if item.start is not None or step != 1 or item.stop is not None:
+        if (start, stop, step) != (0, size, 1):
             found.name = "Slice"
     found.keys.append(slice(start, stop, step))
     found.shape.append((stop - start + step - 1) // step)
@@ -397,7 +402,8 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     first = first + size if first < 0 else first
     if first + length > size:
         raise ArgumentError(f"start ({first}) + length ({length}) exceeds dimension size ({size}).")
-    return getitem(input, (slice(None),) * axis + (slice(first, first + length),))
+    found = parse(input, (slice(None),) * axis + (slice(first, first + length),))
+    return part_of(input, found, "Slice")
 
 
 def normal_axis(dim: int, rank: int) -> int:

@@ -65,17 +65,27 @@ def in_place(name: str) -> Callable[..., Tensor]:
             if other._storage is self._storage and other is not self:
                 check_overlap(self._array, other._array)
         _, (values, *_) = function.run((self, *args), kwargs, overwrites=self if self.requires_grad else None)
+        if name == "float_power":
+            _check_float_power(self, values)
         if MODE.grad and self.requires_grad and not values.dtype.is_differentiable:
             # The numbers of a comparison don't depend on it any more, and say so on the tape.
             check_cast(values.dtype, self.dtype)
             plan = _copy_plan(type_of(self._array), type_of(values._array))
             values = wrap(values._array.astype(self._array.dtype))
-            record(plan, [_before(self), values], [values], name=backward_name(name, (self, *args), kwargs))
+            record(plan, [self, values._array], [values], shown=1, name=backward_name(name, (self, *args), kwargs))
         return assign(self, values)
 
     write.__name__ = label
     write.__doc__ = f"`{name}`, written to the tensor, which is returned."
     return write
+
+
+def _check_float_power(self: Tensor, values: Tensor) -> None:
+    if values._array.dtype != self._array.dtype:
+        raise DTypeError(
+            f"the base given to float_power_ has dtype {self.dtype.scalar} but the operation's result requires dtype "
+            f"{values.dtype.scalar}"
+        )
 
 
 def assign(target: Tensor, values: Tensor) -> Tensor:
@@ -101,11 +111,11 @@ def write(target: Tensor, values: Tensor) -> None:
     entered(target, values)
 
 
-def entered(target: Tensor, values: Tensor) -> None:
-    """The tensor's memory holds the values now: its version and its history say so."""
+def entered(target: Tensor, values: Tensor, is_kept: bool = True) -> None:
+    """The tensor's memory holds the values now: its version and its history say so. `is_kept`: see `rebase`."""
     target._storage.version += 1
     if MODE.grad and (target._meta is not None or values._meta is not None):
-        rebase(target, values)
+        rebase(target, values, is_kept)
 
 
 def copy_to(target: AnyArray, values: AnyArray) -> None:
@@ -128,9 +138,9 @@ def check_writable(tensor: Tensor, needs: bool = False, overlapping: bool = Fals
         if MODE.grad and needs:
             view = meta.view
             if view is not None:
-                refresh(tensor)
                 if view.origin:
                     refuse_view(tensor, "and is being")
+                refresh(tensor)
                 base = view.base._meta
                 if base is not None and base.requires_grad and base.node is None:
                     raise AutogradError(
@@ -198,11 +208,27 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         if target.dtype != np.bool_:
             warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
     copy_to(target, source)
-    written = wrap_shared(target, self._storage)
-    if MODE.grad and (self.requires_grad or src.requires_grad):
-        record(_copy_plan(type_of(target), type_of(source)), [_before(self), src], [written])
-    entered(self, written)
+    _enter_copy(self, src, "CopyBackwards")
     return self
+
+
+def _enter_copy(self: Tensor, source: Source, name: str) -> None:
+    """Enter into the tape that all elements were replaced by those of a source, repeated and converted."""
+    written = wrap_shared(self._array, self._storage)
+    is_view = self._meta is not None and self._meta.view is not None
+    if MODE.grad and (self.requires_grad or any_requires((source,))):
+        if is_view:  # the node of the base knows that nothing of the view is left
+            written = source if isinstance(source, Tensor) else wrap(source)
+        else:
+            array = source._array if isinstance(source, Tensor) else source
+            record(
+                _copy_plan(type_of(self._array), type_of(array)),
+                [self, source],
+                [written],
+                name=name,
+                shown=None if array is not source else 1,
+            )
+    entered(self, written, is_kept=not is_view)
 
 
 def _check_repeats(target: tuple[int, ...], source: tuple[int, ...]) -> None:
@@ -236,7 +262,7 @@ def fill_(self: Tensor, value: object) -> Tensor:
         given: Source = value
     else:
         given = scalar_of(value, self.dtype)
-    check_writable(self, self.requires_grad or any_requires((given,)), overlapping=True)
+    check_writable(self, self.requires_grad or any_requires((given,)), overlapping=not isinstance(value, Tensor))
     return _filled(self, given, "FillBackward3" if isinstance(value, Tensor) else "FillBackward2")
 
 
@@ -286,16 +312,8 @@ def scalar_of(value: object, dtype: DType) -> AnyArray:
 def _filled(self: Tensor, value: Source, name: str) -> Tensor:
     array = value._array if isinstance(value, Tensor) else value
     copy_to(self._array, array)
-    written = wrap_shared(self._array, self._storage)
-    if MODE.grad and (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
-        record(_copy_plan(type_of(self._array), type_of(array)), [_before(self), value], [written], name=name)
-    entered(self, written)
+    _enter_copy(self, value, name)
     return self
-
-
-def _before(self: Tensor) -> Source:
-    """A tensor that is written to, for the record; nothing of a view is left, as the node of its base knows."""
-    return self._array if self._meta is not None and self._meta.view is not None else self
 
 
 def type_of(array: AnyArray) -> TensorType:

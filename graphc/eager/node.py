@@ -107,9 +107,9 @@ class SavedValue:
     def _refuse(self, node: GradNode, version: int) -> None:
         assert self.array is not None
         if self.owner is not None:
-            which = f", which is output {self.owner[1]} of {node.name()},"
+            which = f", which is output {self.owner[1]} of {_source_name(node)},"
         elif self.edge is not None and not isinstance(self.edge[0], AccumulateGrad):
-            which = f", which is output {self.edge[1]} of {self.edge[0].name()},"
+            which = f", which is output {self.edge[1]} of {_source_name(self.edge[0])},"
         else:
             which = ""
         sizes = ", ".join(map(str, self.array.shape))
@@ -118,7 +118,7 @@ class SavedValue:
             "in question was changed in there or anywhere later. Good luck!"
             if MODE.anomaly
             else "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-            "torch.autograd.set_detect_anomaly(True)."
+            "torch.autograd.set_detect_anomaly(True, check_nan=False)."
         )
         raise AutogradError(
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -129,6 +129,18 @@ class SavedValue:
     def release(self) -> None:
         """Let go of the memory; asking for it from now on is an error."""
         self.array = self.packed = self.unpack = None
+
+
+def operation_name(name: str) -> str:
+    """What errors call the operation of a node: Squeeze, Squeeze1."""
+    stem, _, number = name.partition("Backward")
+    return stem if number == "0" else f"{stem}{number}"
+
+
+def _source_name(node: GradNode) -> str:
+    """What errors call the operation of a node."""
+    name = node.name()
+    return "torch::autograd::CopySlices" if name == "CopySlices" else operation_name(name)
 
 
 def _attached(tensor: Tensor, node: AccumulateGrad, array: AnyArray) -> Tensor:
@@ -248,6 +260,18 @@ class PlanNode(GradNode):
         for index, gradient in zip(variant.produces, gradients):
             results[index] = gradient
         return results
+
+    @property
+    def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
+        """The nodes that the gradients go to; indices and masks have none, nor have numbers but in arithmetic."""
+        plan = self.backward.plan
+        keeps_numbers = plan.name[:3] in ("Add", "Sub", "Mul", "Div")
+        return tuple(
+            (None, 0) if edge is None else edge
+            for edge, node in zip(self.edges, plan.graph.inputs)
+            if edge is not None
+            or (keeps_numbers if ("weak", True) in node.attributes else node.tensor.dtype.is_differentiable)
+        )
 
     def variant(self, cotangents: Cotangents) -> Variant:
         """The backward plan for the cotangents that are there."""

@@ -111,6 +111,10 @@ class Backward:
         return rebuild
 
 
+_COMPUTED_AGAIN = frozenset(("div", "erfinv"))
+"""Operations whose results PyTorch doesn't keep for the gradient: they may be written to afterwards."""
+
+
 def differentiate(graph: Graph, needs: Needs, given: Needs) -> tuple[Graph | None, tuple[Saved, ...], tuple[int, ...]]:
     """The graph of the gradients, what of the plan's values it reads, and for which inputs it is."""
     # Late: importing graphc must be quick, and it needs no gradients.
@@ -130,7 +134,9 @@ def differentiate(graph: Graph, needs: Needs, given: Needs) -> tuple[Graph | Non
     filled = [build.zeros_like(graph.inputs[i]) if g is None else g for i, g in gradients.items()]
     # An output that the gradient reads is taken as it is, not computed again; an output may be an input itself.
     outputs = {
-        node: make_input(f"out_{k}", node.tensor) for k, node in enumerate(graph.outputs) if node.op is not INPUT
+        node: make_input(f"out_{k}", node.tensor)
+        for k, node in enumerate(graph.outputs)
+        if node.op is not INPUT and node.op.name not in _COMPUTED_AGAIN
     }
     nodes = replace_nodes(filled, outputs)
     sources: dict[Node, Saved] = {node: Saved("input", i) for i, node in enumerate(graph.inputs)}

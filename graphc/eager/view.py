@@ -18,7 +18,7 @@ import numpy as np
 from graphc.eager.dispatch import _filled, function_of
 from graphc.eager.geometry import Unviewable, diagonal_of, follow, positions
 from graphc.eager.mode import MODE, enable_grad
-from graphc.eager.node import AutogradError, GradNode, PlanNode
+from graphc.eager.node import AutogradError, GradNode, PlanNode, node_type, operation_name
 from graphc.eager.plan import Plan
 from graphc.eager.record import record
 from graphc.eager.slicing import record_slice
@@ -92,7 +92,7 @@ def view_function(name: str) -> Callable[..., object]:
                 "view size is not compatible with input tensor's size and stride (at least one dimension spans across "
                 "two contiguous subspaces). Use .reshape(...) instead."
             ) from None
-        label = _label(name, args, kwargs)
+        label = _reshaped_name(name, base._array, _label(name, args, kwargs))
         results = [
             share(base, array, label if is_multiple else "", index) if name not in _UNSAFE else _separate(base, array)
             for index, array in enumerate(arrays)
@@ -131,6 +131,12 @@ def _diagonal(
     return diagonal_of(array, offset, first % array.ndim, second % array.ndim)
 
 
+def _reshaped_name(name: str, array: AnyArray, label: str) -> str:
+    """PyTorch's reshape of other memory than row-major is an operation of its own."""
+    is_alias = name in ("reshape", "flatten", "reshape_as") and not array.flags.c_contiguous
+    return "ReshapeAlias" if is_alias else label
+
+
 def _copied(name: str, plan: Plan, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
     """What has no strides: the elements in new memory."""
     result, tensors = function_of(name).run(args, kwargs)
@@ -142,8 +148,6 @@ def _copied(name: str, plan: Plan, args: tuple[object, ...], kwargs: dict[str, o
 
 def rename(node: GradNode, name: str) -> None:
     """Let a plan's node have another name."""
-    from graphc.eager.node import node_type
-
     node.__class__ = node_type(name)
 
 
@@ -224,7 +228,9 @@ def refuse_view(tensor: Tensor, how: str) -> None:
     if view.origin == "multiple":
         name, index = view.source
         node = tensor._meta.node
-        which = f"Output {tensor._meta.index if node is not None else index} of {name or 'a function'}"
+        if node is not None:
+            name, index = operation_name(node.name()), index if name else tensor._meta.index
+        which = f"Output {index} of {name}"
         raise AutogradError(
             f"{which} is a view {how} modified inplace. This view is the output of a function that returns multiple "
             "views. Such functions do not allow the output views to be modified inplace. You should replace the "
@@ -241,10 +247,11 @@ def refuse_view(tensor: Tensor, how: str) -> None:
     )
 
 
-def rebase(tensor: Tensor, written: Tensor) -> None:
+def rebase(tensor: Tensor, written: Tensor, is_kept: bool = True) -> None:
     """Enter into the tape that `tensor` holds the values of `written` from now on.
 
-    `written` was computed and its values have been copied. If the tensor is a view, its base has a new history too.
+    `written` was computed and its values have been copied; `is_kept`: what its node has saved of it is the tensor's
+    memory from now on. If the tensor is a view, its base has a new history too.
     """
     meta, source = meta_of(tensor), written._meta
     if meta.view is None:
@@ -265,6 +272,8 @@ def rebase(tensor: Tensor, written: Tensor) -> None:
         if node is not None:
             base_meta.requires_grad, base_meta.node, base_meta.index = True, node, 0
             view.version = -1  # the next look at it makes its history from that of the base
+            if source is not None and is_kept:
+                _adopt(source.node, source.index, tensor)
 
 
 def _adopt(node: GradNode | None, index: int, tensor: Tensor) -> None:
@@ -301,6 +310,8 @@ def scatter_plan(whole: TensorType, places: Shape, written: TensorType) -> Plan:
     if is_complex and not whole.dtype.is_complex:
         part = _split(value)
     part = build.cast_to(part, flat.tensor.dtype)
+    lead = len(part.shape) - len(places)
+    part = build.broadcast_to(build.reshape_to(part, part.shape[lead:]) if lead > 0 else part, places)
     # No place is written twice, so this sum is a replacement, with a gradient that needn't look for the last write.
     cleared = index_ops.scatter(flat, index, build.zeros_like(part), axis=0, mode="set")
     placed = index_ops.scatter(build.zeros_like(flat), index, part, axis=0, mode="add")

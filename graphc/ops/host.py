@@ -17,7 +17,7 @@ import numpy as np
 
 from graphc.ir.attribute import Attribute
 from graphc.ir.dtype import DType
-from graphc.ir.errors import ArgumentError, DTypeError, describe
+from graphc.ir.errors import ArgumentError, MissingGradient, describe
 from graphc.ir.graph import GET, Node
 from graphc.ir.host import AnyArray, HostFunction, Parameters, find_host, register_host, run_host
 from graphc.ir.op import Flags, Op, register
@@ -55,7 +55,7 @@ def _call_vjp(
     rule = find_host(function).vjp
     if rule is None:
         name = function.partition("#")[0]
-        raise DTypeError(f"{name}: the derivative is not implemented", hint="detach what goes in or comes out")
+        return refused_gradients(f"the derivative for '{name}' is not implemented.", operands)
     cotangents = ct if isinstance(ct, tuple) else (ct,)
     outputs = out if isinstance(out, tuple) else (out,)
     return rule(cotangents, outputs, *operands, **dict(parameters))
@@ -89,6 +89,20 @@ def call(
     node = host_call(*operands, function=function, parameters=tuple(sorted(parameters.items())), results=described)
     return results_of(node)
 
+
+def refused_gradients(message: str, operands: Sequence[Node]) -> tuple[Node | None, ...]:
+    """Gradients that raise MissingGradient when a run gets to them: who needs none may go on without."""
+    return tuple(
+        call("refused_gradient", (), (x.tensor,), message=message)[0] if x.tensor.dtype.is_differentiable else None
+        for x in operands
+    )
+
+
+def _refuse(results: tuple[TensorType, ...], *, message: str) -> AnyArray:
+    raise MissingGradient(message, hint="detach what goes in or comes out, or take another way to the result")
+
+
+register_host(HostFunction("refused_gradient", _refuse))
 
 # Callbacks
 

@@ -46,7 +46,7 @@ from graphc.ops.composite.linalg_matrix import (
 from graphc.ops.composite.linalg_triangular import check_system, solve_by, solve_from_right
 from graphc.ops.composite.shapes import cat
 from graphc.ops.function import function
-from graphc.ops.host import call
+from graphc.ops.host import call, refused_gradients
 from graphc.ops.lapack import Integers, Matrix
 
 Cotangents: TypeAlias = "tuple[Node | None, ...]"
@@ -316,16 +316,15 @@ def _qr_run(results: tuple[TensorType, ...], a: Matrix, *, mode: Literal["reduce
 def _qr_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, mode: str) -> Cotangents:
     m, n = a.shape[-2:]
     if mode == "r":
-        raise ArgumentError(
+        return refused_gradients(
             "The derivative of linalg.qr depends on Q, which is not computed when mode='r'. Please use "
-            "linalg.qr(A, mode='reduced') if you are going to require gradients",
-            hint="the other modes have a gradient",
+            "linalg.qr(A, mode='reduced') if you are going to differentiate through linalg.qr.",
+            (a,),
         )
     k = least(m, n)
     if mode == "complete" and k != m:
-        raise ArgumentError(
-            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols",
-            hint="use mode='reduced'",
+        return refused_gradients(
+            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols.", (a,)
         )
     (ct_q, ct_r), (q, r) = cotangents, outputs
     if ct_q is None and ct_r is None:

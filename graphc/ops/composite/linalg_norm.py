@@ -108,8 +108,8 @@ def _matrix_norm(
     if order > 0 and x.shape[chosen] == 0:
         # The greatest of no sums counts as 0.
         kept: Shape = tuple(1 if axis in axes else size for axis, size in enumerate(x.shape))
-        rest = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
-        return build.full(0, TensorType(kept if keepdim else rest, real_of(x.tensor.dtype)))
+        left = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+        return build.full(0, TensorType(kept if keepdim else left, real_of(x.tensor.dtype)))
     sums = distances.vector_norm(x, 1.0, (summed,), True)
     result = reduced(_extreme(float(order)), sums, (chosen,), True)
     if keepdim:

@@ -8,7 +8,7 @@ from graphc.ir.dtype import Kind, bf16, bool_, c128, f16, f32, f64, u8
 from graphc.ir.errors import ArgumentError, DTypeError, UnsupportedDType
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
-from graphc.ops import build
+from graphc.ops import build, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import (
     Operand,
@@ -128,9 +128,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         case "floor":
             return _floor_divide(input, other)
         case "trunc":
-            x, y = combined("div", input, other)
-            refuse_kinds("div_trunc_cpu", x, Kind.BOOL, Kind.COMPLEX)
-            _refuse_zero(x, other)
+            x, y = _dividend_and_divisor("div", "div_trunc_cpu", input, other)
             if x.tensor.dtype.is_floating_point:
                 return ew.trunc(ew.div(x, y))
             return ew.floor_divide(ew.sub(x, ew.fmod(x, y)), y)
@@ -141,30 +139,35 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
             )
 
 
-def _refuse_zero(x: Node, divisor: Operand) -> None:
-    if x.tensor.dtype.is_integer and not isinstance(divisor, Node) and divisor == 0:
-        raise ArgumentError("ZeroDivisionError", hint="an integer has no quotient by 0; divide floats")
+def _dividend_and_divisor(name: str, kernel: str, input: Operand, other: Operand) -> tuple[Node, Node]:
+    """Both in their common dtype and shape. A divisor of integers that is 0 is an error, here or when it runs."""
+    common = result_dtype(input, other)
+    x, y = (in_dtype(name, each, common) for each in (input, other))
+    refuse_kinds(kernel, x, Kind.BOOL, Kind.COMPLEX)
+    if common.is_integer:
+        if not isinstance(other, Node):
+            if other == 0:
+                raise ArgumentError("ZeroDivisionError", hint="an integer has no quotient by 0; divide floats")
+        else:
+            y = requirement.require(y, ew.ne(y, build.zeros_like(y)), message="ZeroDivisionError")
+    pair = broadcast(name, x, y)
+    return pair[0], pair[1]
 
 
 @function(method=True)
 def floor_divide(input: Operand, other: Operand) -> Node:
-    """The quotient rounded down; 0 where an integer divisor is an element that is 0."""
+    """The quotient rounded down; a divisor of integers must not be 0."""
     return _floor_divide(input, other)
 
 
 def _floor_divide(input: Operand, other: Operand) -> Node:
-    x, y = combined("floor_divide", input, other)
-    refuse_kinds("div_floor_cpu", x, Kind.BOOL, Kind.COMPLEX)
-    _refuse_zero(x, other)
-    return ew.floor_divide(x, y)
+    return ew.floor_divide(*_dividend_and_divisor("floor_divide", "div_floor_cpu", input, other))
 
 
 @function(method=True)
 def remainder(input: Operand, other: Operand) -> Node:
     """input - other * floor(input / other): the sign of the divisor, as Python's %."""
-    x, y = combined("remainder", input, other)
-    refuse_kinds("remainder_cpu", x, Kind.BOOL, Kind.COMPLEX)
-    _refuse_zero(x, other)
+    x, y = _dividend_and_divisor("remainder", "remainder_cpu", input, other)
     if x.tensor.dtype.is_integer:
         return ew.remainder(x, y)
     # As PyTorch computes it: a result of 0 has the sign of the dividend, and an infinite divisor is added like any.
@@ -178,10 +181,10 @@ def remainder(input: Operand, other: Operand) -> Node:
 @function(method=True)
 def fmod(input: Node, other: Operand) -> Node:
     """input - other * trunc(input / other): the sign of the dividend."""
-    x, y = combined("fmod", input, other)
-    refuse_kinds("fmod_cpu", x, Kind.BOOL, Kind.COMPLEX)
-    _refuse_zero(x, other)
-    return ew.fmod(x, y)
+    return ew.fmod(*_dividend_and_divisor("fmod", "fmod_cpu", input, other))
+
+
+_NEGATIVE_POWER = "Integers to negative integer powers are not allowed."
 
 
 @function(method=True)
@@ -192,16 +195,16 @@ def pow(input: Operand, exponent: Operand) -> Node:
         if x.tensor.dtype is bool_:
             return x if exponent else build.ones_like(x)
         if x.tensor.dtype.is_integer and isinstance(exponent, int) and exponent < 0:
-            raise ArgumentError(
-                "Integers to negative integer powers are not allowed.",
-                hint="convert the base first, e.g. x.to('float32')",
-            )
+            raise ArgumentError(_NEGATIVE_POWER, hint="convert the base first, e.g. x.to('float32')")
         short = _short_power(x, exponent)
         if short is not None:
             return short
-    x, y = combined("pow", input, exponent)
+    common = result_dtype(input, exponent)
+    x, y = (in_dtype("pow", each, common) for each in (input, exponent))
     refuse_kinds("pow", x, Kind.BOOL)
-    return ew.pow_(x, y)
+    if common.is_integer and isinstance(exponent, Node) and is_number(exponent):
+        y = requirement.require(y, ew.ge(y, build.zeros_like(y)), message=_NEGATIVE_POWER)
+    return ew.pow_(*broadcast("pow", x, y))
 
 
 def _short_power(x: Node, exponent: int | float | complex) -> Node | None:

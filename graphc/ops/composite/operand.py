@@ -42,7 +42,7 @@ from graphc.ir.dtype import (
 from graphc.ir.errors import ArgumentError, DimensionError, ShapeError, SignatureError, UnsupportedDType, describe
 from graphc.ir.graph import INPUT, Node
 from graphc.ir.type import Shape
-from graphc.ops import build
+from graphc.ops import build, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import FLOAT, can_be_equal, shape_text, takes
 
@@ -115,15 +115,28 @@ def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
 
 
 def in_dtype_exactly(name: str, x: Operand, dtype: DType) -> Node:
-    """`in_dtype` of what neither wraps nor overflows; fractions are dropped. Raises ArgumentError for other numbers."""
-    if not isinstance(x, Node) and not _fits(x, dtype):
-        raise ArgumentError(
-            f"value cannot be converted to type {_C_NAMES.get(dtype, dtype.name)} without overflow",
-            hint=f"{name}: {x} is no {dtype}",
-        )
-    if dtype.is_integer and isinstance(x, float):
-        x = int(x)
-    return in_dtype(name, x, dtype)
+    """`in_dtype` of what neither wraps nor overflows; fractions are dropped. Raises ArgumentError for other numbers.
+
+    Weak ones are checked when they come, but only of dtypes that many numbers exceed.
+    """
+    message = f"value cannot be converted to type {_C_NAMES.get(dtype, dtype.name)} without overflow"
+    if isinstance(x, Node):
+        is_narrow = (dtype.kind is not Kind.BOOL and dtype.bits < 32) or dtype is i32
+        return _fitting(x, dtype, message) if is_narrow and is_weak(x) else in_dtype(name, x, dtype)
+    if not _fits(x, dtype):
+        raise ArgumentError(message, hint=f"{name}: {x} is no {dtype}")
+    return in_dtype(name, int(x) if dtype.is_integer and isinstance(x, float) else x, dtype)
+
+
+def _fitting(x: Node, dtype: DType, message: str) -> Node:
+    """A weak node in this dtype; a run in which its number doesn't fit ends in an error."""
+    part = ew.real(x) if x.tensor.dtype.is_complex else x
+    greatest = largest(dtype) if dtype.is_floating_point else (1 << (dtype.bits - dtype.signed)) - 1
+    least = -greatest - (dtype.is_integer and dtype.signed)
+    inside = ew.bitwise_and(ew.le(part, build.full_like(part, greatest)), ew.ge(part, build.full_like(part, least)))
+    if dtype.is_floating_point and part.tensor.dtype.is_floating_point:
+        inside = ew.bitwise_or(inside, ew.logical_not(ew.is_finite(part)))
+    return build.cast_to(requirement.require(part, inside, message=message), dtype)
 
 
 def largest(dtype: DType) -> float:

@@ -14,7 +14,7 @@ import inspect
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -73,24 +73,40 @@ OUTPUT = object()
 NO_PLAN = Plan(Graph("none", (), ()), "")
 
 
+class Parameters(NamedTuple):
+    """The parameters of a table entry."""
+
+    names: tuple[str, ...]
+    rest: int | None
+    """Which of them takes all further positional arguments."""
+    lifted: dict[str, bool]
+    """Those whose numbers are inputs of the plan; whether also numbers with a plain value."""
+
+    @classmethod
+    def of(cls, entry: Function) -> Parameters:
+        """Read them from the entry's builder."""
+        parameters = inspect.signature(entry.build).parameters
+        return cls(
+            tuple(name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD),
+            next((i for i, each in enumerate(parameters.values()) if each.kind is each.VAR_POSITIONAL), None),
+            {
+                name: name in _OPERANDS
+                for name, each in parameters.items()
+                if "Operand" in str(each.annotation).replace("|", " ").split()
+            },
+        )
+
+
 class EagerFunction:
     """A table entry, called on tensors."""
 
-    __slots__ = ("_calls", "_lifted", "_one", "_parameters", "_rest", "_two", "_twos", "_with_number", "entry", "name")
+    __slots__ = ("_calls", "_known", "_one", "_two", "_twos", "_with_number", "entry", "name")
 
     def __init__(self, entry: Function) -> None:
         self.entry = entry
         self.name = entry.name.rpartition(".")[2]
         self._calls: dict[tuple[object, ...], Call] = {}
-        parameters = inspect.signature(entry.build).parameters
-        self._parameters = tuple(name for name, each in parameters.items() if each.kind is not each.VAR_KEYWORD)
-        self._rest = next((i for i, each in enumerate(parameters.values()) if each.kind is each.VAR_POSITIONAL), None)
-        self._lifted: dict[str, bool] = {
-            name: name in _OPERANDS
-            for name, each in parameters.items()
-            if "Operand" in str(each.annotation).replace("|", " ").split()
-        }
-        """Parameters whose numbers are inputs of the plan; whether also those with a plain value."""
+        self._known: Parameters | None = None
         # The last plans that served a call on one tensor, on two, and on a tensor and a number: most calls are like
         # the one before, and `fast` itself sees whether its arrays fit.
         self._one: Plan = NO_PLAN
@@ -98,6 +114,13 @@ class EagerFunction:
         self._twos: dict[tuple[object, ...], Plan] = {}
         self._with_number: tuple[type, Plan] = (float, NO_PLAN)
         _ALL.append(self)
+
+    @property
+    def _parameters(self) -> Parameters:
+        """What is known of the entry's parameters; read at the first call, since importing graphc must be quick."""
+        if self._known is None:
+            self._known = Parameters.of(self.entry)
+        return self._known
 
     def forget(self) -> None:
         """Forget all plans: something that graphs depend on besides arguments has changed."""
@@ -160,7 +183,8 @@ class EagerFunction:
             x, y = (source._array for source in sources if isinstance(source, Tensor))
             self._two = self._twos[x.shape, y.shape, x.dtype, y.dtype] = call.plan
         elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
-            if len(self._parameters) > 1 and self._lifted.get(self._parameters[1]):  # all its numbers are inputs
+            names, _, lifted = self._parameters
+            if len(names) > 1 and lifted.get(names[1]):  # all its numbers are inputs
                 self._with_number = kinds[1], call.plan
 
     def run(
@@ -203,7 +227,7 @@ class EagerFunction:
     def _scan_all(
         self, args: tuple[object, ...], kwargs: dict[str, object], key: list[object], sources: list[Source]
     ) -> None:
-        names, rest, lifted = self._parameters, self._rest, self._lifted
+        names, rest, lifted = self._parameters
         for position, value in enumerate(args):
             kind = type(value)
             if kind is Tensor:
@@ -220,16 +244,16 @@ class EagerFunction:
 
     def _make(self, key: tuple[object, ...], args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         slots: list[Slot] = []
-        names, rest = self._parameters, self._rest
+        names, rest, lifted = self._parameters
         given: list[object] = []
         for position, value in enumerate(args):
             index = position if rest is None or position < rest else rest
-            lift = self._lifted.get(names[index]) if index < len(names) else None
+            lift = lifted.get(names[index]) if index < len(names) else None
             given.append(_to_slots(value, lift, slots))
         named: dict[str, object] = {}
         for name, value in kwargs.items():
             known = name if name in names else ALIASES.get(name, name)
-            named[known] = _to_slots(value, self._lifted.get(known), slots)
+            named[known] = _to_slots(value, lifted.get(known), slots)
         types = tuple(slot.type for slot in slots)
         graph, structure, constants = self._build(given, named, slots, types)
 

@@ -167,6 +167,10 @@ def strided_view(
         raise ArgumentError(
             f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
         )
+    if offset < 0:
+        raise ArgumentError(f"Tensor: invalid storage offset {offset}")
+    if any(n < 0 for n in size):
+        raise ArgumentError(f"Storage size calculation overflowed with sizes={list(size)} and strides={list(stride)}")
     memory = bytes_of(owner)
     item = dtype.itemsize
     reach = 0 if 0 in size else (offset + sum((n - 1) * step for n, step in zip(size, stride)) + 1) * item

@@ -384,16 +384,29 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str | None = None) -
     if is_swapped:
         vectors[0], vectors[1] = vectors[1], vectors[0]
     shape = tuple(each._array.size for each in vectors)  # type: ignore[union-attr]  # they are tensors
-    reshape, expand, swap = (view_function(name) for name in ("view", "expand", "transpose"))
+    reshape, expand = (view_function(name) for name in ("view", "expand"))
     rank = len(vectors)
     grids = [
         expand(reshape(each, (1,) * axis + (-1,) + (1,) * (rank - axis - 1)), shape)
         for axis, each in enumerate(vectors)
     ]
     if is_swapped:
-        grids = [swap(each, 0, 1) for each in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)  # type: ignore[arg-type]  # views are tensors
+
+
+def _at_least(name: str) -> Callable[..., object]:
+    one = view_function(name)
+
+    def at_least(*tensors: Tensor | Sequence[Tensor]) -> object:
+        """A tensor with so many dimensions at least; of several a tuple."""
+        if len(tensors) == 1 and not isinstance(tensors[0], list | tuple):
+            return one(tensors[0])
+        given = tensors[0] if len(tensors) == 1 else tensors
+        return tuple(one(each) for each in given)
+
+    at_least.__name__ = at_least.__qualname__ = name
+    return at_least
 
 
 def real(input: Tensor) -> Tensor:
@@ -472,6 +485,9 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "resolve_neg": itself,
     "broadcast_tensors": broadcast_tensors,
     "meshgrid": meshgrid,
+    "atleast_1d": _at_least("atleast_1d"),
+    "atleast_2d": _at_least("atleast_2d"),
+    "atleast_3d": _at_least("atleast_3d"),
     "real": real,
     "imag": imag,
     "view_as_real": view_as_real,

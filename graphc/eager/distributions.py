@@ -29,7 +29,7 @@ from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
 from graphc.eager.random import MANTISSA, bounds_of, check_range
 from graphc.eager.record import record
-from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform, wide
+from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.ir.dtype import DType, Kind, bool_, f64, get_default_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
@@ -127,12 +127,11 @@ def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArra
             refuse("bernoulli_tensor_cpu_p_", p.dtype)
         if not ((p._array >= 0) & (p._array <= 1)).all():
             raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
-        chance: Any = p._array.astype(np.float64)
-    else:
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
-        chance = float(p)
-    return (uniform(shape, f64, key)._array < chance).astype(dtype.numpy)
+        chances = wrap(np.ascontiguousarray(np.broadcast_to(p._array, shape)))
+        return cast(call("bernoulli", chances, key=key)._array, dtype)
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
+    return (uniform(shape, f64, key)._array < float(p)).astype(dtype.numpy)
 
 
 def _without_influence(result: Tensor, source: Tensor, name: str) -> Tensor:
@@ -168,16 +167,7 @@ def multinomial(
     if (rows.sum(-1) == 0).any():
         raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0)")
     seed = key_of("multinomial", generator, key)
-    if replacement:
-        sums = rows.cumsum(-1)
-        chance = uniform((*weights.shape[:-1], num_samples), f64, seed)
-        found = call("searchsorted", wrap(sums / sums[..., -1:]), chance, right=True)._array
-        return deliver(np.minimum(found, weights.shape[-1] - 1), out)
-    # The greatest quotients of weights and exponential numbers are a sample without replacement (Efraimidis and
-    # Spirakis 2006); an index of weight 0 comes after all others.
-    races = -np.log1p(-uniform(weights.shape, f64, seed)._array)
-    order = call("argsort", wrap(np.where(rows > 0, -rows / np.maximum(races, 5e-324), np.inf)), stable=True)._array
-    return deliver(np.ascontiguousarray(order[..., :num_samples]), out)
+    return deliver(call("multinomial", input, int(num_samples), bool(replacement), key=seed)._array, out)
 
 
 def poisson(input: Tensor, generator: object = None, *, key: object = None) -> Tensor:
@@ -187,35 +177,8 @@ def poisson(input: Tensor, generator: object = None, *, key: object = None) -> T
         refuse("poisson_cpu", input.dtype)
     if (rate < 0).any():
         raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
-    chance = uniform(rate.shape, f64, key_of("poisson", generator, key))._array
-    result = created(_poisson(rate.astype(np.float64), chance).astype(rate.dtype))
+    result = created(call("poisson", input, key=key_of("poisson", generator, key))._array)
     return _without_influence(result, input, "PoissonBackward0")
-
-
-_MOST_STEPS = 512
-"""Means up to which a count is looked for step by step; beyond, it is a rounded normal number."""
-
-
-def _poisson(rate: AnyArray, chance: AnyArray) -> AnyArray:
-    """The counts at which the cumulative probabilities pass `chance`."""
-    small = np.minimum(rate, _MOST_STEPS)
-    term = np.exp(-small)
-    below = term.copy()
-    count = np.zeros_like(rate)
-    step = 0
-    last = _MOST_STEPS + 16 * int(math.sqrt(_MOST_STEPS))
-    while (passed := below <= chance).any() and step < last:
-        step += 1
-        count += passed
-        term = term * small / step
-        below = below + term
-    return np.where(rate > _MOST_STEPS, _rounded(rate, np.sqrt(rate), 1 / np.sqrt(np.maximum(rate, 1)), chance), count)
-
-
-def _rounded(mean: AnyArray, deviation: AnyArray, skewness: AnyArray, chance: AnyArray) -> AnyArray:
-    """The count of a distribution close to the normal one, with the second term of Cornish and Fisher's expansion."""
-    z = call("special.ndtri", wrap(np.clip(chance, 2.0**-54, None)))._array
-    return np.maximum(np.floor(mean + deviation * (z + skewness * (z * z - 1) / 6) + 0.5), 0)
 
 
 def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: object = None) -> Tensor:
@@ -223,24 +186,7 @@ def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: obje
     for name, each in (("count", count), ("prob", prob)):
         if not each.dtype.is_floating_point:
             raise ArgumentError(f"binomial only supports floating-point dtypes for {name}, got: {each.dtype.scalar}")
-    trials, p = np.broadcast_arrays(np.maximum(count._array, 0).astype(np.float64), prob._array.astype(np.float64))
-    chance = uniform(trials.shape, f64, key_of("binomial", generator, key))._array
-    rare = np.minimum(p, 1 - p)
-    mean, odds = trials * rare, rare / (1 - rare)
-    small = np.where(mean > _MOST_STEPS, 0, trials)
-    term = np.power(1 - rare, small)
-    below = term.copy()
-    found = np.zeros(trials.shape)
-    step = 0
-    while (passed := (below <= chance) & (found < small)).any():
-        step += 1
-        found += passed
-        term = term * odds * (small - step + 1) / step
-        below = below + np.maximum(term, 0)
-    deviation = np.sqrt(np.maximum(mean * (1 - rare), 1e-30))
-    large = np.minimum(_rounded(mean, deviation, (1 - 2 * rare) / deviation, chance), trials)
-    found = np.where(mean > _MOST_STEPS, large, found)
-    return created(np.where(p > 0.5, trials - found, found).astype(count._array.dtype))
+    return created(call("binomial", count, prob, key=key_of("binomial", generator, key))._array)
 
 
 # Methods that fill
@@ -253,8 +199,12 @@ def _fill(self: Tensor, name: str, make: Callable[[DType], AnyArray]) -> Tensor:
     return filled(self, cast(make(dtype), dtype), name)
 
 
-def _uniform_array(self: Tensor, dtype: DType, name: str, generator: object) -> AnyArray:
-    return uniform(self._array.shape, dtype, key_of(name, generator))._array
+def _standard(self: Tensor, distribution: str, name: str, generator: object) -> AnyArray:
+    """Float64 numbers of a distribution of the table with its usual parameters, in the tensor's shape.
+
+    Parameters are applied to them afterwards, by the table's formulas: a new parameter needs no new native code.
+    """
+    return call(distribution, wrap(np.empty(self._array.shape)), key=key_of(name, generator))._array
 
 
 def uniform_(self: Tensor, *args: float, generator: object = None, to: float | None = None, **start: float) -> Tensor:
@@ -270,11 +220,15 @@ def uniform_(self: Tensor, *args: float, generator: object = None, to: float | N
         _check_bounds(low, high, dtype)
 
     def make(dtype: DType) -> AnyArray:
-        values = _uniform_array(self, dtype, "uniform_", generator)
-        if (low, high) == (0, 1):
-            return values
-        found = call("add", call("mul", wrap(values), high - low), low)._array
-        return np.where(found < high, found, values.dtype.type(low)) if dtype.is_floating_point else found
+        if dtype.is_complex:
+            values = uniform(self._array.shape, dtype, key_of("uniform_", generator))
+            return call("add", call("mul", values, high - low), low)._array
+        bits = 52 if dtype is f64 else MANTISSA[dtype]
+        kept = np.floor(_standard(self, "uniform", "uniform_", generator) * 2.0**bits)
+        rounded = cast(kept * ((high - low) * 2.0**-bits) + low, dtype)
+        # Rounding may give the end itself, which is not in the range.
+        end = rounded.dtype.type(high)
+        return rounded if high == low else np.where(rounded >= end, rounded.dtype.type(low), rounded)
 
     return _fill(self, "UniformBackward0", make)
 
@@ -311,7 +265,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     key = key_of("log_normal_", generator)
 
     def make(dtype: DType) -> AnyArray:
-        return call("exp", _scaled(normal(self._array.shape, wide(dtype), key), mean, std))._array
+        return call("exp", wrap(normal(self._array.shape, f64, key)._array * std + mean))._array
 
     return _fill(self, "LogNormalBackward0", make)
 
@@ -327,8 +281,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: object = None) 
         raise ArgumentError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
 
     def make(dtype: DType) -> AnyArray:
-        chance = wrap(_uniform_array(self, wide(dtype), "exponential_", generator))
-        return call("div", call("log1p", call("neg", chance)), -lambd)._array
+        return _standard(self, "exponential", "exponential_", generator) / lambd
 
     return _fill(self, "ExponentialBackward0", make)
 
@@ -341,9 +294,8 @@ def geometric_(self: Tensor, p: float, *, generator: object = None) -> Tensor:
         refuse("geometric_cpu", self.dtype)
 
     def make(dtype: DType) -> AnyArray:
-        chance = wrap(_uniform_array(self, wide(dtype), "geometric_", generator))
-        waits = call("div", call("log1p", call("neg", chance)), math.log1p(-p))
-        return call("clamp", call("ceil", waits), min=1)._array
+        # P(count > k) = (1 - p)**k
+        return np.maximum(np.ceil(-_standard(self, "exponential", "geometric_", generator) / math.log1p(-p)), 1)
 
     return _fill(self, "GeometricBackward0", make)
 
@@ -359,9 +311,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
         raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
 
     def make(dtype: DType) -> AnyArray:
-        chance = wrap(_uniform_array(self, wide(dtype), "cauchy_", generator))
-        slope = call("tan", call("mul", call("sub", chance, 0.5), math.pi))
-        return call("add", call("mul", slope, sigma), median)._array
+        return _standard(self, "cauchy", "cauchy_", generator) * sigma + median
 
     return _fill(self, "CauchyBackward0", make)
 

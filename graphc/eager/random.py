@@ -214,7 +214,7 @@ def randperm(
         )
     if target.is_integer and count - 1 > bounds_of(target)[1]:
         raise DTypeError(f"value cannot be converted to type {_C_TYPES.get(target.name, target.name)} without overflow")
-    order = call("argsort", uniform((count,), f64, key_of("randperm", generator, key)))
+    order = call("randperm", count, key=key_of("randperm", generator, key))
     return deliver(cast(order._array, target), out, requires_grad)
 
 

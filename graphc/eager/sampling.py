@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from graphc.eager.arguments import check_sizes, created, type_name
+from graphc.eager.arguments import check_sizes, type_name
 from graphc.eager.dispatch import function_of
 from graphc.eager.generator import Generator, default_generator
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import AnyArray, Tensor, wrap
-from graphc.ir.dtype import DType, bf16, f16, f32, f64, i64, real_of
+from graphc.ir.dtype import DType, i64, real_of
 from graphc.ir.errors import SignatureError, UnsupportedDType
 
 
@@ -79,17 +79,7 @@ def call(name: str, *args: Any, **kwargs: Any) -> Tensor:
     return found
 
 
-def wide(dtype: DType) -> DType:
-    """The dtype in which a distribution's formula is computed."""
-    return f32 if dtype in (f16, bf16) else f64 if not dtype.is_floating_point else dtype
-
-
 def integers(low: int, high: int, shape: Sequence[int], key: Tensor) -> AnyArray:
     """Integers from low to before high."""
     check_sizes(shape, i64)
     return call("randint", low, high, tuple(shape), key=key)._array
-
-
-def sampled(array: AnyArray, requires_grad: object = False) -> Tensor:
-    """A tensor over numbers just made."""
-    return created(array, requires_grad)

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from graphc.eager.dispatch import PLAIN_TYPES
 from graphc.eager.history import set_requires_grad
 from graphc.eager.tensor import Tensor, meta_of
 from graphc.eager.view import rename, share, view_function
@@ -50,7 +51,9 @@ def disabled_torch_function(
 
 def is_overridden(kind: type[Tensor]) -> bool:
     """Whether calls on tensors of this subclass go through its `__torch_function__`."""
-    return not _state.is_disabled and kind.__torch_function__ is not disabled_torch_function  # type: ignore[attr-defined]
+    if _state.is_disabled or kind in PLAIN_TYPES:
+        return False
+    return kind.__torch_function__ is not disabled_torch_function  # type: ignore[attr-defined]  # installed
 
 
 def torch_function(

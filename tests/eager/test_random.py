@@ -75,6 +75,36 @@ def test_compiled_code_has_the_numbers_of_eager_code() -> None:
             assert np.array_equal(np.asarray(ours), theirs.numpy())
 
 
+def test_filling_has_the_numbers_of_the_samplers_of_compiled_code() -> None:
+    @torch.compile
+    def sample(x: Tensor, key: Tensor) -> list[Tensor]:
+        return [
+            x.uniform(-0.5, 3.25, key=key),
+            x.exponential(0.7, key=key),
+            x.cauchy(1.5, 0.3, key=key),
+            x.log_normal(0.1, 0.6, key=key),
+            x.geometric(0.3, key=key),
+            torch.bernoulli(x, key=key),
+            torch.multinomial(x, 5, key=key),
+        ]
+
+    x = torch.full((200,), 0.5)
+    fills = [
+        lambda t: t.uniform_(-0.5, 3.25),
+        lambda t: t.exponential_(0.7),
+        lambda t: t.cauchy_(1.5, 0.3),
+        lambda t: t.log_normal_(0.1, 0.6),
+        lambda t: t.geometric_(0.3),
+        torch.bernoulli,
+        lambda t: torch.multinomial(t, 5),
+    ]
+    for number, fill in enumerate(fills):
+        torch.manual_seed(8)
+        key = torch.random.next_key()
+        torch.manual_seed(8)
+        assert np.array_equal(np.asarray(sample(x, key)[number]), fill(x.clone()).numpy()), number
+
+
 def test_generators_have_streams_of_their_own() -> None:
     torch.manual_seed(0)
     default = torch.rand(3)

@@ -20,6 +20,11 @@ ROOT = Path(__file__).parent.parent.parent
 Arrays = tuple[npt.NDArray[Any], ...]
 
 
+def add(functions: Any, x: Any, y: Any) -> Any:
+    """One operation: on ten elements, what an eager library needs around it."""
+    return x + y
+
+
 def three_ops(functions: Any, x: Any, y: Any) -> Any:
     """Three operations: on ten elements, what a call costs."""
     return x * y + x - y
@@ -57,6 +62,7 @@ class Case:
 
 
 CASES = {
+    "x + y on 10 elements": Case(add, ((10,), (10,)), ((10,), (10,))),
     "3 ops on 10 elements": Case(three_ops, ((10,), (10,)), ((10,), (10,))),
     "chain of 64 Ki elements": Case(chain, ((1 << 16,),), ((100,),)),
     "chain of 10 M elements": Case(chain, ((10_000_000,),), ((1000,),)),
@@ -65,6 +71,19 @@ CASES = {
 }
 STEP = "digits step"
 """A training step of examples/digits.py: timed like the cases, and its first call in a fresh process."""
+
+TINY_STEP = "tiny MLP step, eager"
+"""A training step of two small layers, written with tensors and `backward()`: what each operation costs."""
+
+
+def tiny_inputs() -> tuple[Arrays, Arrays]:
+    """The parameters of layers from 8 to 16 to 2, and a batch of 4: inputs, targets."""
+    generator = np.random.default_rng(0)
+
+    def normal(*shape: int) -> npt.NDArray[np.float32]:
+        return generator.standard_normal(shape, np.float32)
+
+    return (normal(8, 16) / 3, normal(16), normal(16, 2) / 4, normal(2)), (normal(4, 8), normal(4, 2))
 
 
 def digits() -> ModuleType:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.case import Arrays, Case, digits, step_inputs
+from tests.benchmarks.case import Arrays, Case, digits, step_inputs, tiny_inputs
 
 Call = Callable[[], Any]
 RATE, MOMENTUM = 0.2, 0.9
@@ -34,6 +34,10 @@ class Numpy:
 
     def step(self) -> Call | None:
         """A call that takes a training step and gives the loss; None where the library has no gradients."""
+        return None
+
+    def tiny_step(self) -> Call | None:
+        """A call that takes the eager training step and gives the loss; None where the library is not eager."""
         return None
 
     def array(self, result: Any) -> Any:
@@ -110,11 +114,13 @@ class Jax(Numpy):
         return call
 
 
-class Torch(Numpy):
-    """torch in eager mode."""
+class Eager(Numpy):
+    """A library in PyTorch's style, in eager mode."""
+
+    module: str
 
     def __init__(self, threads: int) -> None:
-        self.torch = importlib.import_module("torch")
+        self.torch = importlib.import_module(self.module)
         self.torch.set_num_threads(threads)
 
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -130,6 +136,38 @@ class Torch(Numpy):
                 return function(*tensors)
 
         return call
+
+    def tiny_step(self) -> Call:
+        torch = self.torch
+        arrays, batch = tiny_inputs()
+        params = [torch.from_numpy(array).requires_grad_() for array in arrays]
+        w1, b1, w2, b2 = params
+        x, y = map(torch.from_numpy, batch)
+
+        def call() -> Any:
+            value = ((torch.relu(x @ w1 + b1) @ w2 + b2 - y) ** 2).mean()
+            for p in params:
+                p.grad = None
+            value.backward()
+            with torch.no_grad():
+                for p in params:
+                    p.add_(p.grad, alpha=-1e-2)
+            return value.detach()
+
+        return call
+
+
+class GraphcEager(Eager):
+    """graphc's eager tensors."""
+
+    module = "graphc"
+    cached = True
+
+
+class Torch(Eager):
+    """torch in eager mode."""
+
+    module = "torch"
 
     def step(self) -> Call:
         torch, functional = self.torch, self.torch.nn.functional
@@ -161,12 +199,23 @@ class TorchCompile(Torch):
     def compile(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return self.torch.compile(function)  # type: ignore[no-any-return]
 
+    def tiny_step(self) -> None:
+        return None
+
 
 LIBRARIES: dict[str, type[Numpy]] = {
     "graphc": Graphc,
+    "graphc eager": GraphcEager,
     "numpy": Numpy,
     "torch": Torch,
     "torch.compile": TorchCompile,
     "jax": Jax,
 }
-MODULES = {"graphc": "graphc", "numpy": "numpy", "torch": "torch", "torch.compile": "torch", "jax": "jax"}
+MODULES = {
+    "graphc": "graphc",
+    "graphc eager": "graphc",
+    "numpy": "numpy",
+    "torch": "torch",
+    "torch.compile": "torch",
+    "jax": "jax",
+}

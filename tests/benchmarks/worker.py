@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.case import CASES, STEP
+from tests.benchmarks.case import CASES, STEP, TINY_STEP
 from tests.benchmarks.library import LIBRARIES, Call, Numpy
 
 LEAST = 200e-6
@@ -48,8 +48,8 @@ def _loop(call: Call, count: int) -> float:
 
 def prepare(library: Numpy, name: str, is_quick: bool) -> Call | None:
     """The call to time, after a first run whose result is checked; None where the library has none."""
-    if name == STEP:
-        call = library.step()
+    if name in (STEP, TINY_STEP):
+        call = library.step() if name == STEP else library.tiny_step()
         if call is not None:
             losses = [float(library.array(call())) for _ in range(20)]
             if not losses[-1] < losses[0]:

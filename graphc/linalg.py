@@ -6,8 +6,9 @@ array(-2.)
 """
 
 from graphc.eager.methods import free_functions as _free_functions
+from graphc.ir.errors import LinAlgError
 
 _table = _free_functions("linalg")
 globals().update(_table)
 
-__all__ = [*_table]
+__all__ = ["LinAlgError", *_table]

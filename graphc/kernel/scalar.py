@@ -64,17 +64,17 @@ def result_dtype(name: str, operands: tuple[DType, ...], given: DType | None = N
     op = SCALARS[name]
     assert len(operands) == op.arity, f"{name} takes {op.arity} operands, not {len(operands)}"
     if op.result is Result.SELECT:
-        assert operands[0] is bool_, f"select by a {operands[0]}"
-        assert operands[1] is operands[2], f"select of {operands[1]} and {operands[2]}"
+        assert operands[0] is bool_, f"select by a {operands[0].name}"
+        assert operands[1] is operands[2], f"select of {operands[1].name} and {operands[2].name}"
         return operands[1]
     for operand in operands:
-        assert operand.kind in op.kinds, f"{name} of {operands}"
+        assert operand.kind in op.kinds, f"{name} of ({', '.join(d.name for d in operands)})"
     if op.result is Result.GIVEN:
         assert given is not None, f"{name} needs its result dtype"
-        assert name != "bitcast" or given.bits == operands[0].bits, f"bitcast of {operands[0]} to {given}"
+        assert name != "bitcast" or given.bits == operands[0].bits, f"bitcast of {operands[0].name} to {given.name}"
         return given
     if op.result is not Result.FIRST:
-        assert all(d is operands[0] for d in operands), f"{name} of {operands}"
+        assert all(d is operands[0] for d in operands), f"{name} of ({', '.join(d.name for d in operands)})"
     return bool_ if op.result is Result.BOOL else operands[0]
 
 

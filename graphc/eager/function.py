@@ -18,159 +18,27 @@ In: a class with a static `forward` and `backward`. Out: `apply`, whose results 
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
+from graphc.eager.function_node import (
+    FunctionCtx,
+    FunctionNode,
+    SavedTensor,
+    is_among,
+    saved_result,
+    template_of,
+)
+from graphc.eager.history import detach, requires_grad_
+from graphc.eager.mode import MODE, enable_grad, no_grad
+from graphc.eager.node import AutogradError, SavedValue, edge_of
+from graphc.eager.tensor import AutogradMeta, Tensor, meta_of, wrap_shared
+from graphc.eager.view import rebase, share
 
-from graphc.eager.mode import MODE, no_grad, set_grad_enabled
-from graphc.eager.node import AutogradError, Cotangents, Edge, GradNode, SavedValue, edge_of
-from graphc.eager.tensor import AutogradMeta, Tensor, meta_of, wrap, wrap_shared
-from graphc.eager.view import rebase
-
-
-class FunctionCtx:
-    """What `forward` tells `backward`: any attributes, saved tensors, and marks on inputs and outputs."""
-
-    def __init__(self) -> None:
-        self.needs_input_grad: tuple[bool, ...] = ()
-        """Whether each argument of `forward` needs a gradient."""
-        self.materialize_grads = True
-        self._to_save: tuple[Tensor | None, ...] = ()
-        self._dirty: tuple[Tensor, ...] = ()
-        self._constant: tuple[Tensor, ...] = ()
-        self._saved: list[SavedValue | None] = []
-        self._node: weakref.ref[FunctionNode] | None = None
-
-    def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for `backward`, which finds them in `saved_tensors`; a later write to them is noticed."""
-        for each in tensors:
-            if each is not None and not isinstance(each, Tensor):
-                raise TypeError(
-                    f"save_for_backward can only save variables, but argument {tensors.index(each)} is of type "
-                    f"{type(each).__name__}"
-                )
-        self._to_save = tensors
-
-    save_for_forward = save_for_backward
-
-    def mark_dirty(self, *tensors: Tensor) -> None:
-        """Say which inputs `forward` has written to; they must be among its results."""
-        self._dirty = tensors
-
-    def mark_non_differentiable(self, *tensors: Tensor) -> None:
-        """Say which results have no gradient."""
-        self._constant = tensors
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether `backward` gets zeros, or None, for results that no gradient has reached."""
-        self.materialize_grads = value
-
-    @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """The tensors that `forward` has saved."""
-        node = None if self._node is None else self._node()
-        if node is None:
-            return self._to_save
-        return tuple(None if each is None else each.get(node) for each in self._saved)
-
-
-class FunctionNode(GradNode):
-    """The node of a `Function`."""
-
-    __slots__ = ("context", "function", "templates")
-
-    def __init__(
-        self, function: type[Function], context: FunctionCtx, edges: tuple[Edge | None, ...], outputs: Sequence[object]
-    ) -> None:
-        super().__init__(edges, len(outputs))
-        self.function = function
-        self.context = context
-        self.templates = [
-            (each._array.shape, each._array.dtype) if isinstance(each, Tensor) else None for each in outputs
-        ]
-        """Shape and dtype of each result, for zeros in place of gradients that haven't come."""
-
-    def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
-        """Call `backward`."""
-        given = list(cotangents)
-        if self.context.materialize_grads:
-            for index, template in enumerate(self.templates):
-                if given[index] is None and template is not None:
-                    given[index] = wrap(np.zeros(*template))
-        with set_grad_enabled(create_graph):
-            returned = self.function.backward(self.context, *given)
-        gradients = list(returned) if isinstance(returned, tuple | list) else [returned]
-        wanted = len(self.context.needs_input_grad)
-        if len(gradients) > wanted and all(each is None for each in gradients[wanted:]):
-            gradients = gradients[:wanted]
-        if len(gradients) != wanted:
-            raise AutogradError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {wanted}, got "
-                f"{len(gradients)})"
-            )
-        results: list[Tensor | None] = []
-        for position, (gradient, edge) in enumerate(zip(gradients, self.edges)):
-            if gradient is not None and not isinstance(gradient, Tensor):
-                raise TypeError(
-                    f"expected Variable or None (got {'a ' if False else ''}{type(gradient).__name__}) as gradient "
-                    f"{position} of {self.name()}"
-                )
-            results.append(None if edge is None or gradient is None else self._fitting(gradient, edge, position))
-        return results
-
-    def _fitting(self, gradient: Tensor, edge: Edge, position: int) -> Tensor:
-        """The gradient with the shape and dtype of the argument that it is for."""
-        shape, dtype = self.context._inputs[position]  # type: ignore[attr-defined]  # `apply` has set it
-        if gradient._array.shape != shape:
-            from graphc.eager.dispatch import function_of  # late: most gradients fit
-
-            try:
-                fits = np.broadcast_shapes(gradient._array.shape, shape) == gradient._array.shape
-            except ValueError:
-                fits = False
-            if not fits:
-                raise AutogradError(
-                    f"Function {self.name()} returned an invalid gradient at index {position} - got "
-                    f"{list(gradient._array.shape)} but expected shape compatible with {list(shape)}"
-                )
-            extra = gradient._array.ndim - len(shape)
-            axes = [
-                axis
-                for axis, size in enumerate(gradient._array.shape)
-                if axis < extra or (shape[axis - extra] == 1 and size != 1)
-            ]
-            summed: Any = function_of("sum")(gradient, axes, keepdim=True)
-            gradient = summed.reshape(shape)
-        if gradient._array.dtype != dtype:
-            from graphc.eager.dispatch import function_of  # late, as above
-            from graphc.ir.dtype import dtype as to_dtype
-
-            converted: Any = function_of("to")(gradient, to_dtype(dtype))
-            gradient = converted
-        if gradient._storage.owner is None:
-            gradient._storage.owner = gradient._array  # the function may keep it
-        return gradient
-
-    def release(self) -> None:
-        """Let go of saved tensors."""
-        for each in self.context._saved:
-            if each is not None:
-                each.release()
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("context", "function"):
-            raise AttributeError(name)
-        return getattr(self.context, name)  # to users node and context are one
-
-
-@functools.cache
-def _node_type(name: str) -> type[FunctionNode]:
-    made = type(f"{name}Backward", (FunctionNode,), {"__slots__": (), "__module__": "builtins"})
-    assert issubclass(made, FunctionNode)
-    return made
+__all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable", "undefined_grad"]
 
 
 class Function:
@@ -179,6 +47,14 @@ class Function:
     `forward(ctx, *args)` may save tensors in `ctx`; or `forward(*args)` does not see it and `setup_context(ctx, inputs,
     output)` saves. `backward(ctx, *grads)` gives one gradient per argument of `forward`, None for those without.
     """
+
+    _backward_cls: ClassVar[type[FunctionNode]] = FunctionNode
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        made = type(f"{cls.__name__}Backward", (FunctionNode,), {"_forward_cls": cls})
+        made.__module__ = "torch.autograd.function"  # as PyTorch prints it
+        cls._backward_cls = made
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -219,78 +95,151 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Call `forward`, and record that `backward` is its gradient."""
-        context = FunctionCtx()
-        tensors = [each if isinstance(each, Tensor) else None for each in args]
+        has_setup = cls.setup_context is not Function.setup_context
+        if has_setup:
+            bound = inspect.signature(cls.forward).bind(*args, **kwargs)
+            bound.apply_defaults()
+            args, kwargs = bound.args, bound.kwargs
+        tensors = tuple([each if isinstance(each, Tensor) else None for each in args])
         needs = tuple([each is not None and each.requires_grad for each in tensors])
         is_recorded = MODE.grad and True in needs
-        context.needs_input_grad = needs
-        context._inputs = [  # type: ignore[attr-defined]  # the node's own
-            None if each is None else (each._array.shape, each._array.dtype) for each in tensors
-        ]
-        edges = tuple([edge_of(each) if needed else None for each, needed in zip(tensors, needs)])  # type: ignore[arg-type]
+        edges = tuple([edge_of(each) if needed else None for each, needed in zip(tensors, needs)])  # type: ignore[arg-type]  # what needs is a tensor
+        node = cls._backward_cls(edges if is_recorded else (None,) * len(edges), 1)
+        node.needs_input_grad = needs
+        node.inputs = tuple([template_of(each) for each in tensors])
         with no_grad():
-            if cls.setup_context is not Function.setup_context:
+            if has_setup:
                 returned = cls.forward(*args, **kwargs)
-                cls.setup_context(context, args, returned)
+                cls.setup_context(node, args, returned)
             else:
-                returned = cls.forward(context, *args, **kwargs)
-        is_single = not isinstance(returned, tuple)
-        outputs: list[object] = [returned] if is_single else list(returned)
-        for dirty in context._dirty:
-            if not any(each is dirty for each in outputs):
-                raise AutogradError(
-                    "Some elements marked as dirty during the forward method were not returned as output. The inputs "
-                    "that are modified inplace must all be outputs of the Function."
-                )
-        if not is_recorded:
-            return returned
-        node = _node_type(cls.__name__)(cls, context, edges, outputs)
-        results = [cls._result(each, index, node, context, tensors) for index, each in enumerate(outputs)]
-        context._saved = [cls._save(each, outputs, results, node) for each in context._to_save]
-        context._to_save = ()
-        context._node = weakref.ref(node)
-        return results[0] if is_single else tuple(results)
+                returned = cls.forward(node, *args, **kwargs)
+        outputs = returned if isinstance(returned, tuple) else (returned,)
+        _check_marks(node, outputs, tensors)
+        node.outputs = len(outputs)
+        node.templates = tuple([template_of(each) for each in outputs])
+        results = tuple([_result(each, index, node, tensors, is_recorded) for index, each in enumerate(outputs)])
+        if is_recorded:
+            _forbid_writes(results, tensors, node)
+            reference = weakref.ref(node)
+            node._saved = tuple([_save(each, outputs, results, node, reference) for each in node.to_save or ()])
+        node.to_save = node.dirty_tensors = node.non_differentiable = None
+        return results if isinstance(returned, tuple) else results[0]
 
     @classmethod
-    def _result(
-        cls, output: object, index: int, node: FunctionNode, context: FunctionCtx, inputs: Sequence[Tensor | None]
-    ) -> object:
-        """The output with its place on the tape; an input that comes back unchanged is another tensor then."""
-        if not isinstance(output, Tensor):
-            return output
-        is_constant = any(each is output for each in context._constant) or not output.dtype.is_differentiable
-        is_dirty = any(each is output for each in context._dirty)
-        if is_dirty:
-            written = wrap_shared(output._array, output._storage)
-            written._meta = AutogradMeta(True, node, index)
-            if output._meta is not None and output._meta.node is None and output._meta.view is None:
-                if output.requires_grad:
-                    raise AutogradError("a leaf Variable that requires grad is being used in an in-place operation.")
-            rebase(output, written)
-            return output
-        result = output
-        if any(each is output for each in inputs) or output._meta is not None:
-            result = wrap_shared(output._array, output._storage)
-            output._storage.owner = output._array if output._storage.owner is None else output._storage.owner
-        if is_constant:
-            return result
-        meta = meta_of(result)
+    def _backward(cls) -> Callable[..., Any]:
+        """What computes the gradients: `backward`, or `vjp` where that is what the class defines."""
+        if cls.vjp is Function.vjp:
+            return cls.backward
+        if cls.backward is Function.backward:
+            return cls.vjp
+        raise AutogradError(
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement "
+            "one of them."
+        )
+
+
+def _check_marks(node: FunctionNode, outputs: Sequence[object], inputs: Sequence[object]) -> None:
+    """Raise where `forward` has marked or saved what it must not; count the writes that it names."""
+    for index, each in enumerate(node.to_save or ()):
+        if each is not None and not isinstance(each, Tensor):
+            raise TypeError(
+                f"save_for_backward can only save variables, but argument {index} is of type {type(each).__name__}"
+            )
+    for each in node.non_differentiable or ():
+        if not isinstance(each, Tensor):
+            raise AutogradError(
+                f"mark_non_differentiable only accepts variable arguments, but got {type(each).__name__}"
+            )
+    for index, each in enumerate(node.dirty_tensors or ()):
+        if not isinstance(each, Tensor):
+            raise AutogradError(
+                f"mark_dirty can only accept variables, but argument {index} is of type {type(each).__name__}"
+            )
+        if not is_among(each, inputs):
+            warnings.warn(
+                "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been mutated "
+                "should be passed to ctx.mark_dirty().",
+                stacklevel=3,
+            )
+        each._storage.version += 1
+        if not is_among(each, outputs):
+            raise AutogradError(
+                "Some elements marked as dirty during the forward method were not returned as output. The inputs "
+                "that are modified inplace must all be outputs of the Function."
+            )
+
+
+def _result(output: object, index: int, node: FunctionNode, inputs: Sequence[object], is_recorded: bool) -> object:
+    """The output with its place on the tape; an input that comes back unchanged is a view of it then."""
+    if not isinstance(output, Tensor):
+        return output
+    is_input = is_among(output, inputs)
+    if is_input and is_among(output, node.dirty_tensors):
+        return _written(output, index, node) if is_recorded else output
+    if is_among(output, node.non_differentiable) or not output.dtype.is_differentiable:
+        return detach(output) if is_input or output.requires_grad else output
+    if is_input and not MODE.grad:
+        return detach(output)
+    if is_input:
+        output = share(output, output._array)
+        assert output._meta is not None
+        assert output._meta.view is not None
+        output._meta.view.origin = "custom"
+    if is_recorded:
+        meta = meta_of(output)
         meta.requires_grad, meta.node, meta.index = True, node, index
-        return result
+        if meta.view is not None:
+            meta.view.version = output._storage.version
+    return output
 
-    @classmethod
-    def _save(
-        cls, tensor: Tensor | None, outputs: Sequence[object], results: Sequence[object], node: FunctionNode
-    ) -> SavedValue | None:
-        if tensor is None:
-            return None
-        for index, each in enumerate(outputs):
-            if each is tensor:
-                result = results[index]
-                assert isinstance(result, Tensor)
-                needs = result.requires_grad
-                return SavedValue(result._array, result._storage, None, needs, weakref.ref(node), index)
-        return SavedValue(tensor._array, tensor._storage, edge_of(tensor), tensor.requires_grad)
+
+def _written(tensor: Tensor, index: int, node: FunctionNode) -> Tensor:
+    """An input that `forward` has written to: its history is this node now."""
+    meta = meta_of(tensor)
+    if meta.view is None and meta.node is None and meta.requires_grad:
+        raise AutogradError("a leaf Variable that requires grad has been used in an in-place operation.")
+    if meta.view is not None:
+        base = meta.view.base
+        if base._meta is not None and base._meta.requires_grad and base._meta.node is None:
+            raise AutogradError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        if node.outputs > 1:
+            raise AutogradError(
+                "If your Function modifies inplace an input that is a view of another Tensor, your Function cannot "
+                "return more than one Tensor. This is not supported by the current autograd engine. You should either "
+                "make sure the input is not a view (using .clone() for example) or make your Function only return one "
+                "Tensor (potentially splitting it into two Functions: one doing the inplace that returns a single "
+                "Tensor and a second one that does the other operations). You can ask on the forum "
+                "https://discuss.pytorch.org/ if you need help to do this change."
+            )
+    written = wrap_shared(tensor._array, tensor._storage)
+    written._meta = AutogradMeta(True, node, index)
+    with enable_grad():
+        rebase(tensor, written)
+    return tensor
+
+
+def _forbid_writes(results: Sequence[object], inputs: Sequence[object], node: FunctionNode) -> None:
+    """Views that `forward` has made must not be written to: their gradient is the class's, not the base's."""
+    count = sum(isinstance(each, Tensor) and each.requires_grad for each in results)
+    for index, each in enumerate(results):
+        view = each._meta.view if isinstance(each, Tensor) and each._meta is not None else None
+        if view is None or is_among(each, inputs) or not each.requires_grad:  # type: ignore[attr-defined]  # see view
+            continue
+        view.origin = "multiple" if count > 1 else "custom"
+        view.source = (node.name().removesuffix("Backward"), index)
+
+
+def _save(
+    tensor: Tensor | None, outputs: Sequence[object], results: Sequence[object], node: FunctionNode, reference: Any
+) -> SavedValue | None:
+    if tensor is None:
+        return None
+    for index, each in enumerate(outputs):
+        if each is tensor:
+            result = results[index]
+            assert isinstance(result, Tensor)
+            return saved_result(result, node, index, reference)
+    return SavedTensor(tensor, edge_of(tensor))
 
 
 class InplaceFunction(Function):
@@ -312,7 +261,9 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
         if not is_recorded:
             return returned
         listed = returned if isinstance(returned, tuple) else (returned,)
-        refused = tuple(_Refuse.apply(each) if isinstance(each, Tensor) else each for each in listed)
+        refused = tuple(
+            _Refuse.apply(requires_grad_(detach(each))) if isinstance(each, Tensor) else each for each in listed
+        )
         return refused if isinstance(returned, tuple) else refused[0]
 
     return call

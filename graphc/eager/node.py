@@ -28,6 +28,12 @@ Cotangents: TypeAlias = "Sequence[Tensor | None]"
 Edge: TypeAlias = "tuple[GradNode, int]"
 
 _sequence = itertools.count()
+FREED = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already been "
+    "freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to access saved tensors "
+    "after calling backward."
+)
 
 
 class AutogradError(GraphcError, RuntimeError):
@@ -86,12 +92,7 @@ class SavedValue:
             tensor = self._tensor(found._array)
             return tensor
         if self.array is None:
-            raise AutogradError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they have "
-                "already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-                "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time "
-                "or if you need to access saved tensors after calling backward."
-            )
+            raise AutogradError(FREED)
         storage = self.storage
         if storage is not None and storage.version != self.version:
             self._refuse(node, storage.version)

@@ -236,6 +236,13 @@ def refuse_view(tensor: Tensor, how: str) -> None:
             "views. Such functions do not allow the output views to be modified inplace. You should replace the "
             "inplace operation by an out-of-place one."
         )
+    if view.origin == "custom":
+        raise AutogradError(
+            f"Output {tensor._meta.index} of {view.source[0]} is a view {how} modified inplace. This view was created "
+            "inside a custom Function (or because an input was returned as-is) and the autograd logic to handle "
+            "view+inplace would override the custom backward associated with the custom Function, leading to incorrect "
+            "gradients. This behavior is forbidden. You can fix this by cloning the output of the custom Function."
+        )
     where, block = ("inference mode", "inference_mode") if view.origin == "inference" else ("no_grad mode", "no_grad")
     # The two texts differ in nothing but the mode.
     other = "grad mode enabled" if view.origin == "no_grad" else "normal mode"

@@ -63,6 +63,13 @@ def _elements() -> Iterator[Case]:
     yield Case("sigmoid", g.sigmoid, lambda z: 1 / (1 + np.exp(-z)), (z,))
     yield Case("isin", g.isin, np.isin, (whole(3, 4), whole(5)))
     yield Case("isin", lambda x: g.isin(x, 3, invert=True), lambda x: x != 3, (whole(3, 4),))
+    yield Case(
+        "sum_to_size",
+        lambda x: x.sum_to_size(3, 1),
+        lambda x: x.sum((0, 2))[:, None],
+        (draw(2, 3, 4),),
+        gradient=True,
+    )
     yield Case("prod", lambda z: g.prod(z, 0), lambda z: np.prod(z, 0), (draw(3, 2) + 1j * draw(3, 2),))
     yield Case("fill", lambda x: g.fill(x, 2.5), lambda x: np.full_like(x, 2.5), (draw(3),), exact=True)
     yield Case("fill", lambda x: x.fill(-9), lambda x: np.full_like(x, 247), (whole(3, low=0).astype(np.uint8),))

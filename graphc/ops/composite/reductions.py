@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from graphc.ir.dim import Size
@@ -14,7 +15,7 @@ from graphc.ops import build, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import div, mul, sub, truth
 from graphc.ops.composite.operand import floating, normal_dims, widened
-from graphc.ops.composite.shapes import cat, cut
+from graphc.ops.composite.shapes import cat, cut, sizes_from
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
@@ -52,6 +53,20 @@ def sum_(input: Node, dim: Dims = None, keepdim: bool = False, *, dtype: DType |
     """The sum over `dim` (all dimensions by default); of integers and bools an int64."""
     dims = dims_or_all("sum", dim, len(input.shape))
     return _total(reduction.sum_, reduction.any_, input, dims, keepdim, dtype)
+
+
+@function(method=True, free=False)
+def sum_to_size(input: Node, *size: Size | Sequence[Size]) -> Node:
+    """The sum over what a broadcast from this shape to that of the tensor repeats."""
+    shape = sizes_from("sum_to_size", size)
+    extra = len(input.shape) - len(shape)
+    if extra < 0 or any(mine not in (1, its) for mine, its in zip(shape, input.shape[max(extra, 0) :], strict=True)):
+        texts = [f"[{', '.join(map(str, each))}]" for each in (shape, input.shape)]
+        raise ShapeError(
+            f"size {{{texts[0]}}} is not expandable to size {{{texts[1]}}}.",
+            hint="sum_to_size: give sizes of 1 or equal",
+        )
+    return build.sum_to(input, shape)
 
 
 @function(method=True)

@@ -204,7 +204,13 @@ class Plan:
         return self._executable
 
     def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
-        """A few elements moved: a copy by strides needs no code of its own."""
+        """A few elements moved: a copy by strides needs no code of its own. None for arrays of another kind."""
+        inputs = self.graph.inputs
+        if len(arrays) != len(inputs):
+            return None
+        for array, node in zip(arrays, inputs):
+            if array.shape != node.shape or array.dtype != node.tensor.dtype.numpy:
+                return None
         try:
             return tuple(np.array(each, order="C") for each in follow(self.graph, *arrays))
         except Unviewable:

@@ -11,9 +11,11 @@ one has as a function or method, the other has too.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 Build = TypeVar("Build", bound=Callable[..., object])
 
@@ -43,6 +45,7 @@ def function(
     """
 
     def enter(build: Build) -> Build:
+        build = _with_named_rest(build)
         own = build.__name__ if build.__name__.startswith("__") else build.__name__.rstrip("_")
         for name in (f"{namespace}.{own}" if namespace else own, *names):
             assert name not in _FUNCTIONS, f"{name} is in the table already"
@@ -50,6 +53,21 @@ def function(
         return build
 
     return enter
+
+
+def _with_named_rest(build: Build) -> Build:
+    """A builder whose last positional parameter takes any number of values, `*dims`, also takes them as `dims=`."""
+    rest = next((p.name for p in inspect.signature(build).parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    if rest is None:
+        return build
+
+    @functools.wraps(build)
+    def named(*args: object, **kwargs: object) -> object:
+        if rest in kwargs:
+            args = (*args, kwargs.pop(rest))
+        return build(*args, **kwargs)
+
+    return cast("Build", named)  # it is called in the same ways, and one more
 
 
 def functions() -> dict[str, Function]:

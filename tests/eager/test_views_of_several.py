@@ -33,3 +33,16 @@ def test_several_tensors_each_get_their_dimensions() -> None:
 def test_strides_do_not_leave_the_storage(size: tuple[int, int], offset: int, message: str) -> None:
     with pytest.raises(RuntimeError, match=message):
         torch.ones(2, 3).as_strided(size, (1, 2), offset)
+
+
+def test_a_quick_copy_is_made_for_its_own_shape_alone() -> None:
+    assert torch.diag(torch.ones(10, 10)).shape == (10,)
+    assert torch.diag(torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])).tolist() == [1.0, 5.0]
+
+
+def test_what_is_given_one_by_one_may_be_given_by_name() -> None:
+    x = torch.arange(6).reshape(shape=(2, 3))
+    assert x.permute(dims=(1, 0)).tolist() == [[0, 3], [1, 4], [2, 5]]
+    assert torch.flip(x, dims=(0,)).tolist() == [[3, 4, 5], [0, 1, 2]]
+    assert x.repeat(repeats=(2, 1)).shape == (4, 3)
+    assert x.expand(size=(4, 2, 3)).shape == (4, 2, 3)

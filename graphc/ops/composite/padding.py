@@ -98,6 +98,13 @@ def _continued(mode: str, whole: Node, x: Node, axis: int, before: Size, behind:
         )
     if mode == "circular" and isinstance(size, int) and max(before, behind) > size:
         raise ShapeError("Padding value causes wrapping around more than once.", hint="pad several times for more")
+    if mode == "replicate" and isinstance(size, int) and size:
+        # Also where all elements are cut off at one side, what is put at the other is the element at that edge.
+        start, stop = -before, size + behind
+        first, last = _replicated(x, axis, max(0, min(stop, 0) - start), max(0, stop - max(size, start)))
+        inside = cut(x, axis, min(max(0, start), size), max(min(size, stop), min(max(0, start), size)))
+        parts = [part for part in (first, inside, last) if part.shape[axis] != 0]
+        return cat(parts, axis) if parts else inside
     cut_low, cut_high = max(0, -before), max(0, -behind)
     if cut_low or cut_high:
         x = cut(x, axis, cut_low, size - cut_high)

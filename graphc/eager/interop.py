@@ -16,6 +16,7 @@ from graphc.eager.arguments import check_place, created, dtype_of, type_name
 from graphc.eager.data import _BadSequence, array_of, cast, check_array
 from graphc.eager.dispatch import function_of
 from graphc.eager.history import set_requires_grad
+from graphc.eager.memory import clone
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, bf16, get_default_dtype
@@ -137,10 +138,14 @@ def asarray(
             raise _BadSequence(f"can't alias tensor with dtype '{found.dtype.scalar}' into dtype '{target.scalar}'.")
         found = _converted(found, target)
     elif copy:
-        cloned = function_of("clone")(found)
-        assert isinstance(cloned, Tensor)
-        found = cloned
+        found = clone(found)
     if requires_grad is None:
+        if found.requires_grad:
+            warnings.warn(
+                "torch.asarray: unspecified requires_grad now defaults to obj.requires_grad instead of False. Pass "
+                "requires_grad=False explicitly to get the old behavior and silence this warning.",
+                stacklevel=3,
+            )
         return found
     if requires_grad:
         set_requires_grad(found, True)

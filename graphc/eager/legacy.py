@@ -7,6 +7,7 @@ every tensor is a `Tensor`, and `isinstance` asks for its dtype.
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -105,9 +106,6 @@ class tensortype(type):
     def __instancecheck__(cls, instance: object) -> bool:
         return isinstance(instance, Tensor) and instance.dtype is cls.dtype
 
-    def __reduce__(cls) -> tuple[Callable[[str], type], tuple[str]]:
-        return _type_of_name, (cls.__name__,)
-
 
 TYPES: Final = {
     f"{d.scalar}Tensor": tensortype(f"{d.scalar}Tensor", (), {"__module__": "torch", "dtype": d})
@@ -117,9 +115,15 @@ TYPES: Final = {
 """The types of tensors that PyTorch has, by name."""
 
 
-def _type_of_name(name: str) -> type:
+def _type_of_name(name: str) -> tensortype:
     return TYPES[name]
 
+
+def _reduce_type(kind: tensortype) -> tuple[Callable[[str], tensortype], tuple[str]]:
+    return _type_of_name, (kind.__name__,)
+
+
+copyreg.pickle(tensortype, _reduce_type)  # pickle would look for a module named torch
 
 METHODS: dict[str, Callable[..., object]] = {"new": new}
 STATIC: dict[str, Any] = {"__new__": staticmethod(construct)}

@@ -17,7 +17,7 @@ from graphc.ir.errors import GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.location import using
 from graphc.ir.sizes import bind_sizes, fix_sizes
-from graphc.ir.type import TensorType
+from graphc.ir.type import TensorType, TupleType
 
 OWN_PROGRAMS = 2
 """Plans of one pattern that have code for their sizes alone."""
@@ -94,7 +94,11 @@ def _general(recipe: Recipe, types: Sequence[TensorType]) -> Executable | None:
 def _knows_its_sizes(graph: Graph) -> bool:
     """Whether all symbols are sizes of inputs: the gradient of a sum is as large as its operand, which isn't read."""
     given = set(graph.sizes)
-    return all(set(symbols(size)) <= given for node in graph.nodes for size in node.shape)
+    for node in graph.nodes:
+        types = node.type.elements if isinstance(node.type, TupleType) else (node.type,)
+        if not all(set(symbols(size)) <= given for type in types for size in type.shape):
+            return False
+    return True
 
 
 def _fits(executable: Executable, graph: Graph) -> bool:

@@ -222,3 +222,17 @@ PROGRAM = g.symbolic_trace(_several, "f64[n,n]").compile()
 def test_a_shape_of_unequal_symbols_is_refused() -> None:
     with pytest.raises(RuntimeError, match="n is not known to be m"):
         g.symbolic_trace(la.inv, "f64[n,m]")
+
+
+def test_eager_calls_on_many_shapes_share_a_program() -> None:
+    for rows in range(2, 9):
+        for columns in (2, 5):
+            x = np.random.default_rng(rows).normal(size=(rows, columns))
+            p, l, u = la.lu(g.from_numpy(x))
+            np.testing.assert_allclose((p @ l @ u).numpy(), x, atol=1e-12)
+            np.testing.assert_allclose(la.pinv(g.from_numpy(x)).numpy(), np.linalg.pinv(x), atol=1e-10)
+            square = g.from_numpy(x @ x.T + np.eye(rows)).requires_grad_(True)
+            la.slogdet(square).logabsdet.backward()
+            np.testing.assert_allclose(square.grad.numpy(), np.linalg.inv(square.detach().numpy()), atol=1e-8)
+        with pytest.raises(LinAlgError, match="element 1 is zero"):
+            la.inv(g.zeros(rows, rows))

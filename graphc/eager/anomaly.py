@@ -28,6 +28,11 @@ def is_anomaly_enabled() -> bool:
     return MODE.anomaly
 
 
+def is_anomaly_check_nan_enabled() -> bool:
+    """Whether gradients of nan count as anomalies."""
+    return MODE.check_nan
+
+
 def tell(node: GradNode) -> None:
     """Warn with the stack of the forward call of a node."""
     if node.trace is None:

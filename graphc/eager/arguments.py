@@ -17,8 +17,7 @@ from graphc.eager.device import device_for
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import format_strides, new_array, preserved_strides, resize_to
 from graphc.eager.memory_format import preserve_format, strided
-from graphc.eager.mode import MODE
-from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
+from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, ShapeError, SignatureError, UnsupportedDType
@@ -212,8 +211,6 @@ def created(array: AnyArray, requires_grad: object = False) -> Tensor:
         if not result.dtype.is_differentiable:
             raise DTypeError("Only Tensors of floating point and complex dtype can require gradients")
         set_requires_grad(result, True)
-    if MODE.inference:
-        meta_of(result).is_inference = True
     return result
 
 

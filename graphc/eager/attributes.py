@@ -119,7 +119,7 @@ def is_coalesced(self: Tensor) -> bool:
 
 def is_inference(self: Tensor) -> bool:
     """Whether it was made inside `inference_mode`."""
-    return self._meta is not None and self._meta.is_inference
+    return self._storage.version < 0
 
 
 def itself(self: Tensor, *args: object, **kwargs: object) -> Tensor:

@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.eager.engine import run_backward
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError, Edge, GradNode, edge_of
-from graphc.eager.tensor import Tensor, meta_of, wrap, wrap_shared
+from graphc.eager.tensor import Storage, Tensor, meta_of, wrap, wrap_shared
 from graphc.eager.view import refresh
 from graphc.ir.errors import SignatureError
 
@@ -80,7 +81,7 @@ def set_requires_grad(self: Tensor, value: bool) -> None:
         )
     if value and not self.dtype.is_differentiable:
         raise AutogradError("only Tensors of floating point and complex dtype can require gradients")
-    if value and self._meta is not None and self._meta.is_inference and not MODE.inference:
+    if value and self._storage.version < 0 and not MODE.inference:
         raise AutogradError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
     meta_of(self).requires_grad = value
 
@@ -148,10 +149,7 @@ def detach(self: Tensor) -> Tensor:
     """The same memory without a history: it requires no gradient."""
     if self._storage.owner is None:
         self._storage.owner = self._array
-    result = wrap_shared(self._array, self._storage)
-    if self._meta is not None and self._meta.is_inference:
-        meta_of(result).is_inference = True
-    return result
+    return wrap_shared(self._array, self._storage)
 
 
 def detach_(self: Tensor) -> Tensor:
@@ -173,8 +171,9 @@ def get_data(self: Tensor) -> Tensor:
     """The same memory without a history; writes to it are not noticed by autograd."""
     if self._storage.owner is None:
         self._storage.owner = self._array
-    result = wrap(self._array)
-    result._storage.owner = self._storage.owner
+    result = wrap_shared(self._array, Storage(self._storage.owner))
+    if self._storage.version < 0:
+        result._storage.version = self._storage.version
     return result
 
 
@@ -369,6 +368,10 @@ def _roots(
     return roots
 
 
+FUNCTIONS: dict[str, Callable[..., object]] = {
+    "is_anomaly_check_nan_enabled": is_anomaly_check_nan_enabled,
+    "is_anomaly_enabled": is_anomaly_enabled,
+}
 _requires_grad = Tensor.requires_grad.fget  # type: ignore[attr-defined]  # it is a property
 METHODS: dict[str, Callable[..., object]] = {
     "backward": tensor_backward,

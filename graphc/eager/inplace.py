@@ -148,12 +148,11 @@ def check_writable(tensor: Tensor, needs: bool = False, overlapping: bool = Fals
                     )
             if meta.requires_grad and meta.node is None:
                 raise AutogradError("a leaf Variable that requires grad is being used in an in-place operation.")
-        if meta.is_inference and not MODE.inference:
-            raise AutogradError(
-                "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
-                "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more "
-                "details."
-            )
+    if tensor._storage.version < 0 and not MODE.inference:
+        raise AutogradError(
+            "Inplace update to inference tensor outside InferenceMode is not allowed.You can make a clone to get a "
+            "normal tensor before doing inplace update.See https://github.com/pytorch/rfcs/pull/17 for more details."
+        )
     if not overlapping and overlaps_itself(tensor._array):
         raise ShapeError(
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "

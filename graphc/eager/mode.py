@@ -8,7 +8,8 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Container, Generator
+import warnings
+from collections.abc import Callable, Container, Generator, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
@@ -17,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class _Mode(threading.local):
     grad: bool = True
+    """Whether gradients are recorded."""
+    asked: bool = True
+    """Whether they were asked to be; inference mode records none all the same."""
     inference: bool = False
     anomaly: bool = False
     check_nan: bool = True
@@ -31,6 +35,14 @@ class _Mode(threading.local):
 
 MODE = _Mode()
 """This thread's state. Gradients are recorded while `grad` holds."""
+INFERRING: list[None] = []
+"""Has an item for each block of inference mode that any thread is in."""
+
+
+def _set(settings: Mapping[str, object]) -> None:
+    for name, value in settings.items():
+        setattr(MODE, name, value)
+    MODE.grad = MODE.asked and not MODE.inference
 
 
 class _Context:
@@ -44,14 +56,12 @@ class _Context:
 
     def __enter__(self) -> None:
         self._before.append({name: getattr(MODE, name) for name in self._settings})
-        for name, value in self._settings.items():
-            setattr(MODE, name, value)
+        _set(self._settings)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for name, value in self._before.pop().items():
-            setattr(MODE, name, value)
+        _set(self._before.pop())
 
     def clone(self) -> _Context:
         """Another context with the same settings; a recursive function needs one for each call."""
@@ -59,6 +69,14 @@ class _Context:
 
     def __call__(self, function: F) -> F:
         """Decorate a function or generator function: the settings hold while it runs."""
+        if inspect.isclass(function):
+            warnings.warn(
+                "Decorating classes is deprecated and will be disabled in future versions. You should only decorate "
+                "functions or methods. To preserve the current behavior of class decoration, you can directly decorate "
+                "the `__init__` method and nothing else.",
+                FutureWarning,
+                stacklevel=2,
+            )
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -110,30 +128,34 @@ class _Decorator(_Context):
 class no_grad(_Decorator):
     """Records no gradients: results don't require them. A context manager and a decorator."""
 
-    _fixed: ClassVar[dict[str, object]] = {"grad": False}
+    _fixed: ClassVar[dict[str, object]] = {"asked": False}
 
 
 class enable_grad(_Decorator):
     """Records gradients, also inside `no_grad`. A context manager and a decorator."""
 
-    _fixed: ClassVar[dict[str, object]] = {"grad": True}
+    _fixed: ClassVar[dict[str, object]] = {"asked": True}
 
 
 class set_grad_enabled(_Context):
     """Records gradients or not, at once; as a context manager or decorator it sets back what was before."""
 
     def __init__(self, mode: bool) -> None:
-        super().__init__(grad=bool(mode))
-        self._previous = MODE.grad
-        MODE.grad = bool(mode)
+        if not isinstance(mode, bool):
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
+        super().__init__(asked=mode)
+        self._previous = MODE.asked
+        _set(self._settings)
 
     def __enter__(self) -> None:
-        self._before.append({"grad": self._previous})
-        MODE.grad = bool(self._settings["grad"])
+        self._before.append({"asked": self._previous})
+        _set(self._settings)
 
     def __call__(self, function: F) -> F:
         """Decorate; what the constructor has set is undone."""
-        MODE.grad = self._previous
+        _set({"asked": self._previous})
         return super().__call__(function)
 
 
@@ -148,10 +170,21 @@ class inference_mode(_Context):
         return made
 
     def __init__(self, mode: bool | Callable[..., object] = True) -> None:
-        if mode:
-            super().__init__(grad=False, inference=True)
-        else:
-            super().__init__()
+        super().__init__(asked=not mode, inference=bool(mode))
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        INFERRING.append(None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        INFERRING.pop()
+        super().__exit__(kind, error, traceback)
+
+    def clone(self) -> inference_mode:
+        """Another one of the same mode."""
+        return inference_mode(bool(self._settings["inference"]))
 
 
 class set_multithreading_enabled(_Context):
@@ -169,7 +202,7 @@ def saved_hooks(pack: Callable[[Any], Any], unpack: Callable[[Any], Any]) -> _Co
 
 def is_grad_enabled() -> bool:
     """Whether this thread records gradients."""
-    return MODE.grad
+    return MODE.asked
 
 
 def is_inference_mode_enabled() -> bool:

@@ -57,7 +57,13 @@ class SavedValue:
         self.array: AnyArray | None = array
         self.storage = storage
         """None for what nobody else can write to."""
-        self.version = 0 if storage is None else storage.version
+        self.version = version = 0 if storage is None else storage.version
+        if version < 0:
+            raise AutogradError(
+                "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode "
+                "in computation tracked by autograd. To work around this, you can make a clone to get a normal tensor "
+                "and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`."
+            )
         self.edge = edge
         self.requires_grad = requires_grad
         self.owner = None if owner is None else (owner, index)

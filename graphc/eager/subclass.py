@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from graphc.eager.dispatch import PLAIN_TYPES
 from graphc.eager.history import set_requires_grad
-from graphc.eager.tensor import Tensor, meta_of
+from graphc.eager.tensor import Tensor
 from graphc.eager.view import rename, share, view_function
 from graphc.ir.errors import SignatureError
 
@@ -75,7 +75,8 @@ def _converted(value: object, kind: type[Tensor]) -> object:
     if type(value) is Tensor:
         return adopt(value, kind)
     if type(value) in (tuple, list):
-        return type(value)(_converted(each, kind) for each in value)  # type: ignore[attr-defined]  # just looked at
+        converted = [_converted(each, kind) for each in value]  # type: ignore[attr-defined]  # it is a list or tuple
+        return tuple(converted) if type(value) is tuple else converted
     return value
 
 
@@ -102,8 +103,6 @@ def make_subclass(cls: type[T], data: Tensor, require_grad: bool = False, **opti
     if data._storage.owner is None:
         data._storage.owner = data._array
     result._array, result._storage, result._meta = data._array, data._storage, None
-    if data._meta is not None and data._meta.is_inference:
-        meta_of(result).is_inference = True
     if require_grad:
         set_requires_grad(result, True)
     return result

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from graphc.eager.mode import INFERRING, MODE
 from graphc.eager.size import Size
 from graphc.ir.dtype import DType, Kind
 from graphc.ir.dtype import dtype as to_dtype
@@ -27,8 +28,15 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 Hooks: TypeAlias = "OrderedDict[int, Callable[..., object]]"
 
 
+INFERENCE = -(1 << 62)
+"""The first version of memory made in inference mode."""
+
+
 class Storage:
-    """Memory that one tensor or several views use. Its version grows with each write in place."""
+    """Memory that one tensor or several views use. Its version grows with each write in place.
+
+    A version below 0 is that of memory made in inference mode, which autograd keeps nothing of.
+    """
 
     __slots__ = ("owner", "version")
 
@@ -38,7 +46,7 @@ class Storage:
 
     def __init__(self, owner: AnyArray | None = None) -> None:
         self.owner = owner
-        self.version = 0
+        self.version = INFERENCE if INFERRING and MODE.inference else 0
 
 
 class ViewInfo:
@@ -65,7 +73,6 @@ class AutogradMeta:
         "grad",
         "hooks",
         "index",
-        "is_inference",
         "node",
         "post_hooks",
         "requires_grad",
@@ -86,7 +93,6 @@ class AutogradMeta:
         self.post_hooks: Hooks | None = None
         self.retains_grad = False
         self.accumulator: weakref.ref[AccumulateGrad] | None = None
-        self.is_inference = False
 
 
 class Tensor:
@@ -181,7 +187,10 @@ class Tensor:
     @property
     def _version(self) -> int:
         """How often the memory was written to in place."""
-        return self._storage.version
+        version = self._storage.version
+        if version < 0:
+            raise ArgumentError("Inference tensors do not track version counter.")
+        return version
 
     def is_floating_point(self) -> bool:
         """Whether the elements are real floating-point numbers."""

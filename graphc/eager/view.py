@@ -82,7 +82,7 @@ def view_function(name: str) -> Callable[..., object]:
             return base
         try:
             if is_diagonal:
-                arrays = [_diagonal(base._array, *args[1:], **kwargs)]
+                arrays = [_diagonal(name, base._array, args[1:], kwargs)]
             else:
                 arrays = follow(graph, base._array, keeps_axes)
         except Unviewable:
@@ -123,11 +123,14 @@ def _number(name: str, args: Sequence[object], kwargs: dict[str, object]) -> int
     return 0 if given is None else 1 if isinstance(given, int) else 2
 
 
-def _diagonal(
-    array: AnyArray, offset: int = 0, dim1: int | None = None, dim2: int | None = None, **named: int
-) -> AnyArray:
-    first, second = (dim1, dim2) if "dim1" not in named else (named["dim1"], named["dim2"])
-    first, second = (0 if first is None else first), (1 if second is None else second)
+def _diagonal(name: str, array: AnyArray, args: Sequence[object], kwargs: dict[str, object]) -> AnyArray:
+    """The diagonal that a call asks for; that the call is right, its plan knows."""
+    given = dict(zip(("offset", "dim1", "dim2"), args)) | kwargs
+    defaults = {"offset": 0, "dim1": 0, "dim2": 1} if name == "diagonal" else {"offset": 0, "dim1": -2, "dim2": -1}
+    offset, first, second = (given.get(key, value) for key, value in defaults.items())
+    assert isinstance(offset, int)
+    assert isinstance(first, int)
+    assert isinstance(second, int)
     return diagonal_of(array, offset, first % array.ndim, second % array.ndim)
 
 
@@ -191,8 +194,6 @@ def share(base: Tensor, array: AnyArray, multiple: str = "", index: int = 0) -> 
         root = below.base
         origin = origin or below.origin
     meta.view = ViewInfo(root, storage.version, origin, (multiple, index))
-    if MODE.inference and (base._meta is None or base._meta.is_inference):
-        meta.is_inference = True
     return result
 
 
@@ -333,7 +334,7 @@ def _flat(base: Node, is_complex: bool) -> Node:
     """All elements in a row, as real numbers where a complex base has a real view."""
     if base.tensor.dtype.is_complex and not is_complex:
         base = _split(base)
-    return build.reshape_to(base, (math.prod(base.shape),))  # type: ignore[arg-type]  # eager sizes are numbers
+    return build.reshape_to(base, (math.prod(base.shape),))
 
 
 def _split(x: Node) -> Node:
@@ -390,7 +391,7 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: str | None = None) -
     is_swapped = indexing == "xy" and len(vectors) >= 2
     if is_swapped:
         vectors[0], vectors[1] = vectors[1], vectors[0]
-    shape = tuple(each._array.size for each in vectors)  # type: ignore[union-attr]  # they are tensors
+    shape = tuple(each._array.size for each in vectors)
     reshape, expand = (view_function(name) for name in ("view", "expand"))
     rank = len(vectors)
     grids = [

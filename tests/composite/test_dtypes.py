@@ -49,7 +49,7 @@ RESULTS: tuple[tuple[str, Callable[..., Any], tuple[str, ...], str], ...] = (
     ("eye", lambda x: g.eye(2, dtype="bool"), ("f32[]",), "bool[2,2]"),
     ("index_add of halves", lambda x, i: x.index_add(0, i, x), ("f16[2]", "i64[2]"), "f16[2]"),
     ("scatter_add of bytes", lambda x, i: x.scatter_add(0, i, x), ("u8[2]", "i64[2]"), "u8[2]"),
-    ("one_hot", lambda i: g.one_hot(i, 3), ("i32[2]",), "i64[2,3]"),
+    ("one_hot", lambda i: g.one_hot(i, 3), ("i64[2]",), "i64[2,3]"),
     ("var of complex", g.var, ("c64[3]",), "f32[]"),
     ("abs of complex", g.abs, ("c128[3]",), "f64[3]"),
     ("mean of complex", g.mean, ("c64[3]",), "c64[]"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -132,7 +133,7 @@ def put(
             "operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
             stacklevel=5,
         )
-    keys = keys_of(indices)
+    keys: Any = keys_of(indices)
     if not accumulate:
         target[keys] = source
     elif target.dtype == np.bool_:

@@ -135,10 +135,10 @@ def unique(
     """The distinct elements, or parts along `dim`, sorted; the number of each in the tensor; how many there are."""
     array = input._array
     if dim is None:
-        keys = array.reshape(-1)
+        keys: AnyArray = array.reshape(-1)
         order = _order(keys)
-        shape = array.shape
-        parts = keys
+        shape: tuple[int, ...] = array.shape
+        parts: AnyArray = keys
     else:
         axis = normal_axis(dim, array.ndim)
         parts = np.moveaxis(array, axis, 0) if array.ndim else array.reshape(1)

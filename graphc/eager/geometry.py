@@ -32,12 +32,16 @@ def address_of(array: AnyArray) -> int:
 
 def strided(array: AnyArray, shape: Sequence[int], strides: Sequence[int]) -> AnyArray:
     """The memory from the array's first element on, with this shape and these strides in bytes."""
+    found: AnyArray
     if array.flags.c_contiguous and array.size and array.dtype.kind != "V":
         try:
-            return np.ndarray(shape, array.dtype, array, 0, strides)
+            found = np.ndarray(tuple(shape), array.dtype, array, 0, tuple(strides))
         except (ValueError, TypeError):  # beyond the array's own elements, or no sizes
             pass
-    return as_strided(array, shape, strides)
+        else:
+            return found
+    found = as_strided(array, shape, strides)
+    return found
 
 
 def as_real(array: AnyArray) -> AnyArray:
@@ -60,7 +64,8 @@ def extent_of(array: AnyArray) -> int:
     """Bytes from the first element to the end of the last."""
     if not array.size:
         return 0
-    return sum((n - 1) * step for n, step in zip(array.shape, array.strides)) + array.itemsize
+    reach: int = sum((n - 1) * step for n, step in zip(array.shape, array.strides))
+    return reach + array.itemsize
 
 
 def is_dense(array: AnyArray) -> bool:
@@ -264,7 +269,8 @@ def _window(
 
 
 def _permuted(x: AnyArray, axes: Sequence[int]) -> AnyArray:
-    return x.transpose(axes)
+    found: AnyArray = x.transpose(tuple(axes))
+    return found
 
 
 _RULES: dict[str, Callable[..., Any]] = {

@@ -75,7 +75,8 @@ def part_of(self: Tensor, found: Subscript, name: str = "") -> Tensor:
     array = self._array
     if not name and not found.name:
         return self
-    part = array[(*found.keys, ...)]
+    keys: tuple[Any, ...] = (*found.keys, ...)
+    part = array[keys]
     shape = tuple(found.shape)
     if not part.size:
         part = shifted(array, sum(a * b for a, b in zip(found.starts, array.strides)), shape, found.strides)
@@ -321,11 +322,14 @@ def keys_of(indices: dict[int, AnyArray]) -> tuple[AnyArray | slice, ...]:
 
 def places_of(self: Tensor, indices: Sequence[object]) -> dict[int, AnyArray]:
     """The index arrays of a sequence of index tensors, one for each dimension or several of a mask; None skips one."""
-    items = [slice(None) if each is None else each._array if isinstance(each, Tensor) else each for each in indices]
-    for position, each in enumerate(items):
-        if not isinstance(each, np.ndarray | slice):
+    items: list[AnyArray | slice] = []
+    for position, each in enumerate(indices):
+        if each is None:
+            items.append(slice(None))
+        elif isinstance(each, Tensor):
+            items.append(_checked(each._array))
+        else:
             raise SignatureError(f"expected Tensor as element {position} in argument 0, but got {type(each).__name__}")
-    items = [each if isinstance(each, slice) else _checked(each) for each in items]
     return subscript(self, items).indices
 
 
@@ -396,7 +400,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     if length < 0:
         raise ArgumentError("narrow(): length must be non-negative.")
     axis = normal_axis(dim, array.ndim)
-    first, size = operator.index(start), array.shape[axis]  # type: ignore[arg-type]  # a tensor has an index
+    first, size = operator.index(start), array.shape[axis]
     if not -size <= first <= size:
         raise SubscriptError(f"start out of range (expected to be in range of [-{size}, {size}], but got {first})")
     first = first + size if first < 0 else first

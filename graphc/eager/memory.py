@@ -113,7 +113,7 @@ class TypedStorage(UntypedStorage):
         """Bytes of one element."""
         return self.dtype.itemsize
 
-    def __getitem__(self, index: int) -> Any:  # type: ignore[override]  # elements may be floats
+    def __getitem__(self, index: int) -> Any:
         return self._bytes[index].item()
 
     def untyped(self) -> UntypedStorage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from graphc.eager.geometry import overlaps_itself
 from graphc.eager.inplace import any_requires, check_cast, copy_to, sizes_text
@@ -58,7 +59,8 @@ def with_out(function: Callable[..., object], name: str = "") -> Callable[..., o
             fill_out(target, values, name)
         if not isinstance(result, tuple | list):
             return out
-        return type(result)(*targets) if hasattr(result, "_fields") else tuple(targets)
+        kind: Any = type(result)
+        return kind(*targets) if hasattr(kind, "_fields") else tuple(targets)
 
     return call
 

@@ -12,6 +12,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -410,7 +411,7 @@ def _at_least(name: str) -> Callable[..., object]:
         """A tensor with so many dimensions at least; of several a tuple."""
         if len(tensors) == 1 and not isinstance(tensors[0], list | tuple):
             return one(tensors[0])
-        given = tensors[0] if len(tensors) == 1 else tensors
+        given: Any = tensors[0] if len(tensors) == 1 else tensors
         return tuple(one(each) for each in given)
 
     at_least.__name__ = at_least.__qualname__ = name

@@ -66,13 +66,12 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     values = list(args)
     first = values[0] if values else None
     target = self.dtype
+    names: tuple[str, ...] = ("non_blocking", "copy")
     if isinstance(first, Tensor) or "tensor" in given:
         other = values.pop(0) if values else given.pop("tensor")
-        names = ("non_blocking", "copy")
         target = other.dtype
     elif isinstance(first, DType) or (isinstance(first, type) and first in _PYTHON_TYPES):
         target = dtype_of("to", values.pop(0), target)
-        names = ("non_blocking", "copy")
     else:
         names = ("device", "dtype", "non_blocking", "copy")
     if len(values) > len(names):

@@ -85,7 +85,8 @@ def _view_of(
     assert owner is not None, "a copied storage has its bytes"
     if 0 in shape:
         return np.empty(shape, dtype)
-    return np.ndarray(shape, dtype, bytes_of(owner), offset, strides)
+    array: AnyArray = np.ndarray(shape, dtype, bytes_of(owner), offset, strides)
+    return array
 
 
 def _build(
@@ -108,7 +109,7 @@ def _restore_storage(content: bytes) -> Storage:
     return Storage(np.frombuffer(bytearray(content), np.uint8))
 
 
-copyreg.pickle(Storage, _reduce_storage)  # type: ignore[arg-type]  # a function of one tensor's storage
+copyreg.pickle(Storage, _reduce_storage)
 
 METHODS: dict[str, Callable[..., object]] = {
     "__copy__": __copy__,

@@ -25,12 +25,13 @@ from graphc.eager.arguments import (
     strides_for,
     type_name,
 )
+from graphc.eager.inplace import scalar_of
 from graphc.eager.memory_format import preserve_format
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, get_default_dtype
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ShapeError, SignatureError
-from graphc.ops.composite.operand import in_dtype_exactly, number_dtype
+from graphc.ops.composite.operand import number_dtype
 
 
 def _factory(name: str, fill: int | None) -> Callable[..., Tensor]:
@@ -157,8 +158,7 @@ def scalar_tensor(
 
 
 def _filled(array: AnyArray, number: complex, dtype: DType) -> AnyArray:
-    value = in_dtype_exactly("full", number, dtype).attribute("value")
-    array.fill(value.value[()])  # type: ignore[attr-defined]  # a constant's value is an array
+    array.fill(scalar_of(number, dtype)[()])
     return array
 
 

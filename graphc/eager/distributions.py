@@ -76,8 +76,10 @@ def normal_(
             raise ArgumentError("normal expects all elements of std >= 0.0")
     else:
         _check_std(std)
-    result = broadcast_shape("normal", *(each._array.shape for each in parts))
-    values = normal(tuple(int(n) for n in result), parts[0].dtype, key_of("normal", generator, key))  # type: ignore[call-overload]
+    shapes = [each._array.shape for each in parts]
+    broadcast_shape("normal", *shapes)  # says in PyTorch's words where they don't fit
+    shape = np.broadcast_shapes(*shapes)
+    values = normal(shape, parts[0].dtype, key_of("normal", generator, key))
     result = deliver(cast(_scaled(values, mean, std)._array, parts[0].dtype), out)
     name = f"NormalBackward{3 if len(parts) == 2 else 1 if parts[0] is mean else 2}"
     return result if out is not None else _without_influence(result, parts[0], name)
@@ -234,7 +236,7 @@ def uniform_(self: Tensor, *args: float, generator: object = None, to: float | N
 
 
 def _check_bounds(low: float, high: float, dtype: DType) -> None:
-    greatest = float(ml_dtypes.finfo(dtype.numpy).max)
+    greatest = float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]  # it has no types
     for name, number in (("from", low), ("to", high)):
         if not -greatest <= number <= greatest:
             raise ArgumentError(f"{name} is out of bounds for {c_name(dtype)}")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from graphc.eager.arguments import check_place, created, dtype_of, type_name
 from graphc.eager.data import _BadSequence, array_of, cast, check_array
@@ -150,7 +151,7 @@ def asarray(
     if requires_grad:
         set_requires_grad(found, True)
         return found
-    return found.detach() if found.requires_grad else found  # type: ignore[attr-defined,no-any-return]  # a method
+    return found.detach() if found.requires_grad else found  # type: ignore[attr-defined]  # a method
 
 
 def _is_buffer(value: object) -> bool:
@@ -215,13 +216,14 @@ def _refuse_foreign(self: Tensor) -> None:
         raise SignatureError(f"Got unsupported ScalarType {dtype.scalar}", hint="convert it first, e.g. with .float()")
 
 
-def __array__(self: Tensor, dtype: object = None, copy: bool | None = None) -> AnyArray:
+def __array__(self: Tensor, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> AnyArray:
     """What numpy asks for."""
     array = numpy(self)
     if dtype is not None and array.dtype != dtype:
         if copy is False:
             raise _BadSequence("Unable to avoid copy while creating an array as requested.")
-        return array.astype(dtype)  # type: ignore[arg-type]  # numpy says what a dtype is
+        converted: AnyArray = array.astype(dtype)
+        return converted
     return array.copy() if copy else array
 
 

@@ -9,7 +9,9 @@ import inspect
 from collections.abc import Callable
 
 from graphc.eager.dispatch import function_of
+from graphc.eager.inplace import assign, check_writable
 from graphc.eager.sampling import key_of
+from graphc.eager.tensor import Tensor
 from graphc.ops.function import functions
 
 
@@ -35,9 +37,25 @@ def _keyed(name: str) -> Callable[..., object]:
 
 
 def keyed_functions(known: Callable[[str], bool]) -> dict[str, Callable[..., object]]:
-    """The table's functions with a key, other than those that `known` names."""
-    return {
+    """The table's functions with a key, other than those that `known` names, and the forms of some that write."""
+    found = {
         name: _keyed(name)
         for name, entry in functions().items()
         if not known(name) and "key" in (getattr(entry.build, "__kwdefaults__", None) or ())
     }
+    return found | {f"{name}_": _written(found[name]) for name in _IN_PLACE if name in found}
+
+
+_IN_PLACE = ("alpha_dropout", "dropout", "feature_alpha_dropout", "feature_dropout", "rrelu")
+
+
+def _written(function: Callable[..., object]) -> Callable[..., object]:
+    def call(input: Tensor, *args: object, **kwargs: object) -> Tensor:
+        check_writable(input, input.requires_grad)
+        values = function(input, *args, **kwargs)
+        assert isinstance(values, Tensor)
+        return assign(input, values)
+
+    call.__name__ = call.__qualname__ = f"{function.__name__}_"
+    call.__doc__ = f"`{function.__name__}`, written to the tensor."
+    return call

@@ -18,6 +18,7 @@ from graphc.eager import (
     copying,
     creation,
     dependent,
+    determinism,
     distributions,
     generator,
     history,
@@ -29,6 +30,7 @@ from graphc.eager import (
     python_value,
     random,
     ranges,
+    shapes,
     subclass,
     text,
     view,
@@ -44,6 +46,7 @@ from graphc.frontend import tensor as symbolic
 from graphc.frontend.entry import annotations_of, signature_of
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
+from graphc.ir.boundary import hide_frames
 from graphc.ops.function import Function, functions
 
 MODULES = (
@@ -67,6 +70,8 @@ MODULES = (
     copying,
     subclass,
     legacy,
+    shapes,
+    determinism,
 )
 """What has functions, methods and attributes of eager tensors beside those of the table."""
 
@@ -104,7 +109,11 @@ def free_function(entry: Function) -> Callable[..., object]:
 
     def call(*args: object, **kwargs: object) -> object:
         if (TRACING and current_scope() is not None) or (special := _special(args, kwargs)) is SymbolicTensor:
-            return build(*args, **kwargs)
+            try:
+                return build(*args, **kwargs)
+            except Exception as error:
+                hide_frames(error)
+                raise
         if special is not None and is_overridden(special):
             return special.__torch_function__(call, (special,), args, kwargs)
         try:

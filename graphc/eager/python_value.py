@@ -90,14 +90,15 @@ def __len__(self: Tensor) -> int:
     """The size of dimension 0."""
     if not self._array.ndim:
         raise SignatureError("len() of a 0-d tensor", hint="it holds one value")
-    return self._array.shape[0]
+    size: int = self._array.shape[0]
+    return size
 
 
 def __iter__(self: Tensor) -> Iterator[Tensor]:
     """The parts along dimension 0."""
     if not self._array.ndim:
         raise SignatureError("iteration over a 0-d tensor", hint="it holds one value")
-    return iter(self.unbind(0))  # type: ignore[attr-defined,no-any-return]  # a method of the table
+    return iter(self.unbind(0))  # type: ignore[attr-defined]  # a method of the table
 
 
 def reversed_(self: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def arange(
         named = {"start": start, "end": end, "step": step}
         raise invalid_combination("arange", args, {k: v for k, v in named.items() if v is not None}, _ARANGE)
     names = ("end",) if len(given) == 1 else ("start", "end", "step")
-    numbers = [number_of("arange", name, i + 1, each) for i, (name, each) in enumerate(zip(names, given))]
+    numbers: list[Any] = [number_of("arange", name, i + 1, each) for i, (name, each) in enumerate(zip(names, given))]
     low, high, by = (0, numbers[0], 1) if len(numbers) == 1 else (*numbers, 1)[:3]
     is_float = any(isinstance(each, float) for each in numbers)
     target = dtype_with_out("arange", dtype, get_default_dtype() if is_float else i64, out)
@@ -108,11 +108,14 @@ def range_(
         stacklevel=3,
     )
     given = (("start", start), ("end", end), ("step", step))
+    low: Any
+    high: Any
+    by: Any
     low, high, by = (number_of("range", name, place + 1, each) for place, (name, each) in enumerate(given))
     target = dtype_with_out("range", dtype, get_default_dtype(), out)
     check_place("range", layout, device, pin_memory)
     _check_range("range", low, high, by, target)
-    count = math.floor((high - low) / by) + 1  # type: ignore[operator]  # complex numbers are refused
+    count = math.floor((high - low) / by) + 1
     return deliver(_line(count, low, by, target, True), out, requires_grad)
 
 
@@ -133,7 +136,8 @@ def _line(count: int, first: Any, step: Any, dtype: DType, is_float: bool) -> An
     """first + i * step; in a range of integers both are integers."""
     if dtype.is_integer or not is_float:
         return (np.arange(count, dtype=np.int64) * int(step) + int(first)).astype(dtype.numpy)
-    return (np.arange(count, dtype=np.float64) * step + first).astype(dtype.numpy)
+    line: AnyArray = np.arange(count, dtype=np.float64) * step + first
+    return line.astype(dtype.numpy)
 
 
 def _spaced(name: str) -> Callable[..., Tensor]:
@@ -156,9 +160,8 @@ def _spaced(name: str) -> Callable[..., Tensor]:
         steps = given["steps"]
         if isinstance(steps, bool) or not hasattr(steps, "__index__"):
             raise invalid_combination(name, args, named, _SPACED)
-        ends = [
-            each if isinstance(each, Tensor) else number_of(name, "start", 1, each) for each in list(given.values())[:2]
-        ]
+        ends: list[Any] = [given["start"], given["end"]]
+        ends = [each if isinstance(each, Tensor) else number_of(name, "start", 1, each) for each in ends]
         if all(isinstance(each, Tensor) and each._array.ndim == 0 for each in ends):
             ends = [each.item() for each in ends]
         target = None

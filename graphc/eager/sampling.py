@@ -52,7 +52,7 @@ def uniform(shape: Sequence[int], dtype: DType, key: Tensor) -> Tensor:
 def normal(shape: Sequence[int], dtype: DType, key: Tensor) -> Tensor:
     """Normal numbers of mean 0 and variance 1; complex ones have it halved between their parts."""
     if dtype.is_complex:
-        return _complex(normal, shape, dtype, key) * 0.5**0.5  # type: ignore[operator,no-any-return]  # table methods
+        return _complex(normal, shape, dtype, key) * 0.5**0.5  # type: ignore[no-any-return]  # a table method
     if not dtype.is_floating_point or dtype.is_storage_only:
         refuse("normal_kernel_cpu", dtype)
     return _sampled("randn", shape, dtype, key)

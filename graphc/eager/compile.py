@@ -37,4 +37,4 @@ def run(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
 
 def install() -> None:
     """Let compiled functions take eager tensors."""
-    set_eager(Eager(Tensor, lambda tensor: tensor._array, run))
+    set_eager(Eager(Tensor, lambda tensor: tensor._array, lambda tensor: tensor.requires_grad, run))

@@ -26,6 +26,8 @@ from graphc.eager.program import Recipe
 from graphc.eager.record import Source, record
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.frontend.entry import ALIASES, explain
+from graphc.frontend.tensor import SymbolicTensor
+from graphc.frontend.tensor import call as call_symbolically
 from graphc.frontend.tree import Structure, flatten
 from graphc.ir.dtype import c128, f64, get_default_dtype, i64, when_default_changes
 from graphc.ir.dtype import dtype as to_dtype
@@ -168,6 +170,8 @@ class EagerFunction:
                         if a._meta is not None:
                             record(plan, args, (result,))
                         return result
+        if any(isinstance(each, SymbolicTensor) for each in args):
+            return call_symbolically(self.entry, args, kwargs)
         return self.run(args, kwargs)[0]
 
     def _remember(self, args: tuple[object, ...], sources: list[Source], call: Call) -> None:
@@ -236,11 +240,23 @@ class EagerFunction:
                 key += (array.dtype, array.shape)
                 continue
             index = position if rest is None or position < rest else rest
-            lift = lifted.get(names[index]) if index < len(names) else None
-            _scan(value, lift, key, sources)
+            name = names[index] if index < len(names) else ""
+            if kind is np.ndarray:
+                self._refuse_array(name, position)
+            _scan(value, lifted.get(name), key, sources)
         for name, value in kwargs.items():
             key.append(name)
+            if type(value) is np.ndarray:
+                self._refuse_array(name, len(args))
             _scan(value, lifted.get(ALIASES.get(name, name)), key, sources)
+
+    def _refuse_array(self, name: str, position: int) -> None:
+        """Raise for an array in place of a tensor; operators take it."""
+        if not self.name.startswith("__"):
+            raise SignatureError(
+                f"{self.name}(): argument '{name}' (position {position + 1}) must be Tensor, not numpy.ndarray",
+                hint="graphc.from_numpy(array) is a tensor over its memory; graphc.compile makes functions of arrays",
+            )
 
     def _make(self, key: tuple[object, ...], args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         slots: list[Slot] = []
@@ -320,7 +336,12 @@ def _scan(value: object, lift: bool | None, key: list[object], sources: list[Sou
         return
     if kind is list or kind is tuple or isinstance(value, list | tuple):
         key += (kind, len(value))  # type: ignore[arg-type]  # it has a length
-        for each in value:  # type: ignore[attr-defined]
+        for index, each in enumerate(value):  # type: ignore[arg-type]
+            if type(each) is np.ndarray and each.ndim:
+                raise SignatureError(
+                    f"expected Tensor as element {index} in argument 0, but got numpy.ndarray",
+                    hint="graphc.from_numpy(array) is a tensor over its memory",
+                )
             _scan(each, lift, key, sources)
         return
     if isinstance(value, slice):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
+from graphc.ir.errors import TraceError
+
 if TYPE_CHECKING:
     from graphc.frontend.executable import Executable
 
@@ -23,6 +25,8 @@ class Eager:
     tensor: type
     array: Callable[[Any], npt.NDArray[Any]]
     """The array of a tensor."""
+    requires_grad: Callable[[Any], bool]
+    """Whether gradients are recorded for a tensor."""
     run: Callable[[Executable, Sequence[object]], tuple[object, ...]]
     """The outputs of an executable for inputs among which there are tensors."""
 
@@ -44,6 +48,20 @@ def without_tensors(values: Sequence[object]) -> tuple[object, ...]:
     """The values with arrays in place of eager tensors."""
     level = _levels[0]
     return tuple(level.array(each) if isinstance(each, level.tensor) else each for each in values)
+
+
+def constant_array(tensor: object) -> npt.NDArray[Any]:
+    """The array of a tensor that a traced function uses without being given it.
+
+    Raises TraceError if gradients are recorded for it, since they would be lost.
+    """
+    level = _levels[0]
+    if level.requires_grad(tensor):
+        raise TraceError(
+            "a traced function uses a tensor that requires grad and is not among its arguments",
+            hint="pass the tensor as an argument, through which gradients flow, or use its detach()",
+        )
+    return level.array(tensor)
 
 
 def run_on_tensors(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from graphc.frontend.concrete import constant_array, has_tensors
 from graphc.frontend.entry import annotations_of, explain, renamed, signature_of
 from graphc.frontend.scope import Scope, current_scope
 from graphc.frontend.size import SymbolicSize, of_user
@@ -261,6 +262,8 @@ def to_node(value: object) -> Node:
         return build.size_of(value.dim, i64)
     if isinstance(value, np.ndarray | np.generic | int | float | complex | bool):
         return constant(value)
+    if has_tensors((value,)):
+        return constant(constant_array(value))
     raise ArgumentError(
         f"{describe(value)} can't be part of a graph",
         hint="use symbolic tensors, numpy arrays or numbers",
@@ -318,6 +321,8 @@ def unwrap(argument: object) -> object:
         return to_node(argument)
     if isinstance(argument, np.generic):
         return argument.item()
+    if has_tensors((argument,)):
+        return to_node(argument)
     if isinstance(argument, tuple | list) and not hasattr(argument, "_fields"):
         return tuple(map(unwrap, argument)) if isinstance(argument, tuple) else [*map(unwrap, argument)]
     if isinstance(argument, slice):
@@ -343,32 +348,12 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
     return wrap(result)
 
 
-def _refuse_arrays(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
-    """Raise ArgumentError for a call on arrays where no graph is being built, which would give no numbers."""
-    pending = [*args, *kwargs.values()]
-    is_of_arrays = False
-    while pending:
-        value = pending.pop()
-        if isinstance(value, SymbolicTensor | SymbolicSize | Node):
-            return
-        if isinstance(value, list | tuple):
-            pending.extend(value)
-        is_of_arrays = is_of_arrays or isinstance(value, np.ndarray)
-    if is_of_arrays:
-        raise ArgumentError(
-            f"{entry.name}: called on arrays outside a compiled function",
-            hint="call it in a function that goes through graphc.compile, or on tensors made with graphc.placeholder",
-        )
-
-
 def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that a table entry gives."""
 
     @functools.wraps(entry.build)
     @hide_internal_frames
     def symbolic(*args: object, **kwargs: object) -> object:
-        if current_scope() is None:
-            _refuse_arrays(entry, args, kwargs)
         return call(entry, args, kwargs)
 
     namespace, _, short = entry.name.rpartition(".")
@@ -379,7 +364,7 @@ def free_function(entry: Function) -> Callable[..., object]:
 
 
 def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
-    """The functions of the table that stand in `graphc` or in one of its namespaces, such as "linalg", by short name."""
+    """The functions of the table that are in `graphc` or in one of its namespaces, such as "linalg", by short name."""
     found: dict[str, Callable[..., object]] = {}
     for name, entry in functions().items():
         where, _, short = name.rpartition(".")

@@ -45,13 +45,24 @@ def test_an_error_of_the_values_is_not_blamed_on_a_number() -> None:
 
 
 def test_functions_of_arrays_outside_a_compiled_function_are_refused() -> None:
-    with pytest.raises(ArgumentError) as info:
+    with pytest.raises(TypeError) as info:
         graphc.softmax(X, dim=1)
-    assert info.value.message == "softmax: called on arrays outside a compiled function"
-    assert "graphc.compile" in (info.value.hint or "")
-    assert "graphc.placeholder" in (info.value.hint or "")
-    with pytest.raises(ArgumentError, match="cat: called on arrays outside"):
+    assert str(info.value) == "softmax(): argument 'input' (position 1) must be Tensor, not numpy.ndarray"
+    assert "graphc.from_numpy" in (info.value.hint or "")  # type: ignore[attr-defined]  # it is a GraphcError
+    assert "graphc.compile" in (info.value.hint or "")  # type: ignore[attr-defined]
+    with pytest.raises(TypeError, match="expected Tensor as element 0 in argument 0, but got numpy.ndarray"):
         graphc.cat([X, X])
+
+
+def test_eager_tensors_in_traces_are_constants_unless_they_need_gradients() -> None:
+    scale = graphc.tensor([1.0, 2.0, 3.0])
+    np.testing.assert_array_equal(graphc.compile(lambda x: x * scale)(X), X * np.array([1, 2, 3], np.float32))
+    np.testing.assert_array_equal(graphc.compile(lambda x: scale + x)(X), X + np.array([1, 2, 3], np.float32))
+    scale.requires_grad_()
+    with pytest.raises(graphc.GraphcError) as info:
+        graphc.compile(lambda x: x * scale)(X)
+    assert info.value.message == "a traced function uses a tensor that requires grad and is not among its arguments"
+    assert "pass the tensor as an argument" in (info.value.hint or "")
 
 
 def test_arrays_beside_placeholders_and_in_traces_are_constants() -> None:

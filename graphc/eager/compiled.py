@@ -166,13 +166,13 @@ class _Programs:
         self._worker.join()
 
     def _work(self) -> None:
-        while not self._is_stopping:
+        while True:
             task = self._pending.get()
+            if self._is_stopping:
+                return
             if isinstance(task, threading.Event):
                 task.set()
                 continue
-            if self._is_stopping:
-                return
             key, plan, program = task
             try:
                 _ = plan.executable

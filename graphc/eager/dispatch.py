@@ -336,7 +336,8 @@ def _scan(value: object, lift: bool | None, key: list[object], sources: list[Sou
         return
     if kind is list or kind is tuple or isinstance(value, list | tuple):
         key += (kind, len(value))  # type: ignore[arg-type]  # it has a length
-        for index, each in enumerate(value):  # type: ignore[arg-type]
+        entries: Any = value
+        for index, each in enumerate(entries):
             if type(each) is np.ndarray and each.ndim:
                 raise SignatureError(
                     f"expected Tensor as element {index} in argument 0, but got numpy.ndarray",

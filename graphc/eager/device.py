@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from graphc.eager.guard import guarded
 from graphc.ir.errors import ArgumentError, DeviceUnavailable, SignatureError, UnknownAttribute
 
 TYPES: Final = (
@@ -36,6 +37,7 @@ class device:
     type: str
     index: int | None
 
+    @guarded
     def __new__(cls, *args: object, **kwargs: object) -> device:
         """`device("cuda:1")`, `device("cuda", 1)` or `device(another)`.
 

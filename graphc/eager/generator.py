@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.device import CPU, device, device_for
+from graphc.eager.guard import guarded
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
 
@@ -44,6 +45,7 @@ class Generator:
 
     __slots__ = ("__weakref__", "_count", "_lock", "_seed")
 
+    @guarded
     def __init__(self, device: object = None) -> None:
         if device is not None:
             device_for(device, "Generator")

@@ -6,6 +6,7 @@ In: a function. Out: the same, guarded.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -36,4 +37,15 @@ def shorten(error: Exception) -> None:
         error.args = (error.message,)
         if error.hint is not None and hasattr(error, "add_note"):
             error.add_note(error.hint)
+    elif type(error) is TypeError and error.args:
+        missing = _MISSING.fullmatch(str(error.args[0]))
+        if missing is not None:
+            names = ", ".join(f'"{name}"' for name in _NAME.findall(missing[2]))
+            count = names.count(",") + 1
+            error.args = (f"{missing[1]}() missing {count} required positional argument{'s' * (count == 1)}: {names}",)
     hide_frames(error)
+
+
+_MISSING = re.compile(r"([\w.]+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.*)")
+_NAME = re.compile(r"'(\w+)'")
+"""What Python says of arguments that a call leaves out; PyTorch has its plural where there is one."""

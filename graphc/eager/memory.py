@@ -14,6 +14,7 @@ import numpy as np
 
 from graphc.eager.device import device as Device
 from graphc.eager.geometry import address_of, extent_of, is_dense, positions, row_major, strided
+from graphc.eager.history import detach_
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory_format import channels_last, channels_last_3d, contiguous_format, preserve_format
@@ -81,6 +82,13 @@ class UntypedStorage:
         found: list[int] = self._bytes.tolist()
         return found
 
+    def __repr__(self) -> str:
+        elements = "\n ".join(map(str, self.tolist()))
+        return f" {elements}\n[torch.storage.{self._title()}device=cpu) of size {self.size()}]"
+
+    def _title(self) -> str:
+        return "UntypedStorage("
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, UntypedStorage) and other._storage is self._storage
 
@@ -115,6 +123,9 @@ class TypedStorage(UntypedStorage):
 
     def __getitem__(self, index: int) -> Any:
         return self._bytes[index].item()
+
+    def _title(self) -> str:
+        return f"TypedStorage(dtype={self.dtype}, "
 
     def untyped(self) -> UntypedStorage:
         """The same memory as bytes."""
@@ -521,6 +532,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "as_strided_": as_strided_,
     "clone": clone,
     "contiguous": contiguous,
+    "detach_": detach_,
     "ravel": ravel,
     "resize_as_": resize_as_,
     "view": view,

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Final
 
 from graphc.eager.device import device, require_usable
+from graphc.eager.guard import guarded
 from graphc.ir.dtype import DTYPES, STORAGE_DTYPES, DType, get_default_dtype, set_default_dtype
 from graphc.ir.errors import ArgumentError, SignatureError
 
@@ -42,6 +43,7 @@ def dtype_of_type(name: str) -> DType:
     raise ArgumentError(f"invalid type: {name!r}", hint='such as "torch.FloatTensor", or a dtype')
 
 
+@guarded
 def set_default_tensor_type(t: object, /) -> None:
     """Set the default dtype by a tensor type: its name, or its class.
 

@@ -1,5 +1,5 @@
-"""Tools around tensors: recomputing instead of keeping (`checkpoint`)."""
+"""Tools around tensors: recomputing instead of keeping (`checkpoint`), sharing with other libraries (`dlpack`)."""
 
-from graphc.utils import checkpoint
+from graphc.utils import checkpoint, dlpack
 
-__all__ = ["checkpoint"]
+__all__ = ["checkpoint", "dlpack"]

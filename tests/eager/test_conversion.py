@@ -244,6 +244,12 @@ def test_attributes_of_dense_tensors() -> None:
         assert torch.ones(3).T.shape == (3,)
 
 
+def test_texts_of_storages() -> None:
+    x = torch.tensor([1, 2], dtype=torch.int16)
+    assert repr(x.storage()) == " 1\n 2\n[torch.storage.TypedStorage(dtype=torch.int16, device=cpu) of size 2]"
+    assert repr(x.untyped_storage()) == " 1\n 0\n 2\n 0\n[torch.storage.UntypedStorage(device=cpu) of size 4]"
+
+
 def test_parts_of_complex_numbers_can_be_written() -> None:
     z = torch.zeros(2, dtype=torch.complex64)
     z.real = torch.tensor([1.0, 2.0])

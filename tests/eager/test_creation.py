@@ -202,6 +202,12 @@ REFUSALS: list[tuple[Callable[[], object], type[Exception], str]] = [
         RuntimeError,
         "dtype Float does not match dtype of out parameter (Int)",
     ),
+    (lambda: torch.tensor(), TypeError, 'tensor() missing 1 required positional arguments: "data"'),
+    (
+        lambda: torch.empty_strided(),
+        TypeError,
+        'empty_strided() missing 2 required positional argument: "size", "stride"',
+    ),
     (lambda: torch.full(2, 1), TypeError, "full(): argument 'size' (position 1) must be tuple of ints, not int"),
     (
         lambda: torch.full((2,), 300, dtype=torch.uint8),

@@ -81,6 +81,12 @@ def test_dlpack_both_ways() -> None:
     assert torch.from_dlpack(torch.ones(2, 3).t()).stride() == (1, 3)
 
 
+def test_the_module_of_dlpack() -> None:
+    tensor = torch.ones(2)
+    shared = torch.utils.dlpack.from_dlpack(torch.utils.dlpack.to_dlpack(tensor))
+    assert shared.data_ptr() == tensor.data_ptr()
+
+
 def test_numpy_functions_take_tensors() -> None:
     x = torch.tensor([1.0, 4.0])
     total = np.add(x, x)

@@ -188,6 +188,9 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
         raise SignatureError(
             f"index_put_(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}"
         )
+    for position, each in enumerate(indices):
+        if each is None:
+            raise SignatureError(f"expected Tensor as element {position} in argument 0, but got NoneType")
     found = places_of(self, indices)
     if not isinstance(values, Tensor):
         raise SignatureError(

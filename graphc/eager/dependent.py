@@ -30,6 +30,16 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
     return wrap(np.ascontiguousarray(np.stack(array.nonzero(), 1)))
 
 
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
+    """`nonzero` with a number of rows that is known: the first ones, or then rows of a fill value."""
+    if size < 0:
+        raise ArgumentError("nonzero_static: 'size' must be an non-negative integer")
+    rows = np.full((size, input._array.ndim), fill_value, np.int64)
+    found = np.argwhere(input._array)[:size]
+    rows[: len(found)] = found
+    return wrap(rows)
+
+
 def argwhere(input: Tensor) -> Tensor:
     """The indices of the elements that aren't 0, one row for each."""
     found = nonzero(input)
@@ -289,6 +299,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "equal": equal,
     "masked_select": with_out(masked_select, "masked_select"),
     "nonzero": with_out(nonzero, "nonzero"),
+    "nonzero_static": with_out(nonzero_static, "nonzero_static"),
     "one_hot": one_hot,
     "repeat_interleave": repeat_interleave,
     "tensor_split": tensor_split,
@@ -297,9 +308,5 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "where": where,
 }
 METHODS: dict[str, Callable[..., object]] = {
-    name: FUNCTIONS[name]
-    for name in (
-        "allclose", "argwhere", "bincount", "equal", "masked_select", "nonzero", "repeat_interleave", "tensor_split",
-        "unique", "unique_consecutive",
-    )
-}  # fmt: skip
+    name: function for name, function in FUNCTIONS.items() if name not in ("one_hot", "where")
+}

@@ -40,7 +40,7 @@ IN_PLACE = frozenset(
     "lcm ldexp le lerp less less_equal lgamma log log10 log1p log2 logical_and logical_not logical_or logical_xor "
     "logit lt masked_fill masked_scatter mul multiply mvlgamma nan_to_num ne neg negative nextafter not_equal "
     "polygamma pow put rad2deg reciprocal relu remainder renorm round rsqrt scatter scatter_add scatter_reduce sgn "
-    "sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh threshold tril triu true_divide trunc xlogy".split()
+    "sigmoid sign sin sinc sinh sqrt square sub subtract tan tanh tril triu true_divide trunc xlogy".split()
 )
 """Table entries whose name with a `_` is a method that writes the result to the tensor."""
 FREE = frozenset(
@@ -60,7 +60,13 @@ def in_place(name: str) -> Callable[..., Tensor]:
     def write(self: Tensor, *args: object, **kwargs: object) -> Tensor:
         others = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
         needs = self.requires_grad or any(each.requires_grad for each in others)
-        check_writable(self, needs)
+        check_writable(self, needs, overlapping=name == "masked_fill")
+        if name == "masked_fill" and overlaps_itself(self._array):
+            warnings.warn(
+                "Use of masked_fill_ on expanded tensors is deprecated. Please clone() the tensor before performing "
+                "this operation. This also applies to advanced indexing e.g. tensor[mask] = scalar",
+                stacklevel=3,
+            )
         for other in others:
             if other._storage is self._storage and other is not self:
                 check_overlap(self._array, other._array)
@@ -303,6 +309,8 @@ def scalar_of(value: object, dtype: DType) -> AnyArray:
         value = value.item()
     if not isinstance(value, int | float | complex):
         raise SignatureError(f"fill_(): argument 'value' (position 1) must be Number, not {type(value).__name__}")
+    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
+        raise OverflowError("int too big to convert")
     constant = in_dtype_exactly("fill_", value, dtype).attribute("value")
     assert isinstance(constant, Array)
     return np.asarray(constant.value)

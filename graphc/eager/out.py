@@ -17,6 +17,7 @@ from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import Tensor
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
+from graphc.ops.composite.operand import c_name
 
 _STRICT = frozenset(
     "mm matmul bmm mv addmm addmv baddbmm addbmm addr dot vdot inner max min sort topk kthvalue mode median nanmedian "
@@ -36,11 +37,6 @@ _ANY = frozenset("cumsum cumprod sum prod zeros ones full empty arange linspace 
 """Functions that compute in the dtype of `out`."""
 _WITHOUT_GRADIENT = frozenset("nonzero argmax argmin argsort eq ne lt le gt ge isin".split())
 """Functions of whose operands no gradient is asked for."""
-_LONG = {
-    "float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
-    "int32": "int", "int16": "short int", "int8": "signed char", "uint8": "unsigned char", "bool": "bool",
-    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>",
-}  # fmt: skip
 
 
 def with_out(function: Callable[..., object], name: str = "") -> Callable[..., object]:
@@ -93,10 +89,7 @@ def fill_out(target: Tensor, values: Tensor, name: str = "") -> None:
         if short in _TEXTS:
             raise DTypeError(_TEXTS[short].format(got=got.scalar, given=given.scalar))
         if short in _STRICT:
-            raise DTypeError(
-                f"Expected out tensor to have dtype {_LONG.get(got.name, got.name)}, but got "
-                f"{_LONG.get(given.name, given.name)} instead"
-            )
+            raise DTypeError(f"Expected out tensor to have dtype {c_name(got)}, but got {c_name(given)} instead")
         if short in ("any", "all"):
             if given.name != "uint8":
                 raise ArgumentError(f"{short} only supports bool tensor for result, got: {given.scalar}")

@@ -193,7 +193,12 @@ SUBSCRIPTS: tuple[Row, ...] = (
         "shape mismatch: indexing tensors could not be broadcast together with shapes [2], [3]",
     ),
     (lambda x: x.__setitem__(0, 1), (F,), TraceError, "a traced tensor can't be written to"),
-    (lambda x: x.masked_fill(x, 0), (F,), DTypeError, "masked_fill: takes bools as the mask, not float32"),
+    (
+        lambda x: x.masked_fill(x, 0),
+        (F,),
+        DTypeError,
+        "masked_fill_ only supports boolean masks, but got mask with dtype float",
+    ),
     (lambda i: g.one_hot(i), ("i64[3]",), ArgumentError, "one_hot: the number of classes is not given"),
     (g.embedding, (F, F), DTypeError, "embedding: takes integers as the numbers of rows, not float32"),
     (g.embedding, ("i64[3]", "f32[3]"), ShapeError, "embedding: the weight must be a matrix, not of shape [3]"),

@@ -12,7 +12,7 @@ from graphc.ir.graph import Node
 from graphc.ops import along, build, creation, indexing, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, shape_text, takes
-from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, detached, in_dtype, normal_dim
+from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, c_name, detached, in_dtype, normal_dim
 from graphc.ops.composite.ordering import lined
 from graphc.ops.function import function
 
@@ -178,7 +178,11 @@ def one_hot(tensor: Node, num_classes: int = -1) -> Node:
 @function(method=True)
 def masked_fill(input: Node, mask: Node, value: Operand) -> Node:
     """The input with `value` where the mask is true."""
-    takes("masked_fill", mask.tensor, (bool_.kind,), "the mask")
+    if mask.tensor.dtype is not bool_:
+        raise DTypeError(
+            f"masked_fill_ only supports boolean masks, but got mask with dtype {c_name(mask.tensor.dtype)}",
+            hint="compare, or convert it first",
+        )
     if isinstance(value, Node) and value.shape:
         raise ShapeError(
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "

@@ -35,7 +35,7 @@ def setitem(self: Tensor, index: object, value: object) -> None:
     source = value if isinstance(value, Tensor) else _number(self, value)
     found = parse(self, index)
     if not found.indices:
-        target = part_of(self, found) if found.name else self
+        target = part_of(self, found, is_recorded=False) if found.name else self
         if source._array.ndim == 0 and target._array.ndim:
             fill_(target, source)
         else:

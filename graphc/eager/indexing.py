@@ -70,8 +70,11 @@ def getitem(self: Tensor, index: object) -> Tensor:
     return part_of(self, found, "Slice" if type(index) is slice else "Alias")
 
 
-def part_of(self: Tensor, found: Subscript, name: str = "") -> Tensor:
-    """The view that the ints, slices and Nones choose; the tensor itself if that is all of it and it needs no name."""
+def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = True) -> Tensor:
+    """The view that the ints, slices and Nones choose; the tensor itself if that is all of it and it needs no name.
+
+    What is only written to needs no history: `is_recorded` is False.
+    """
     array = self._array
     if not name and not found.name:
         return self
@@ -83,7 +86,7 @@ def part_of(self: Tensor, found: Subscript, name: str = "") -> Tensor:
     elif part.shape != shape:
         part = strided(part, shape, found.strides)
     result = share(self, part)
-    if MODE.grad and self.requires_grad:
+    if is_recorded and MODE.grad and self.requires_grad:
         record_slice(self, result, found.starts, found.spans, found.steps, f"{found.name or name}Backward0")
     return result
 

@@ -23,13 +23,15 @@ from graphc.eager.record import Source, record
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
 from graphc.eager.view import rebase, refresh, refuse_view
 from graphc.ir.attribute import Array
-from graphc.ir.dtype import DType
+from graphc.ir.dtype import DType, f32, f64, i64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Graph, make_input
 from graphc.ir.type import TensorType
 from graphc.ops import build
 from graphc.ops.composite.operand import in_dtype_exactly
+
+_LARGE = 1 << 62
 
 IN_PLACE = frozenset(
     "abs absolute acos acosh add addbmm addcdiv addcmul addmm addmv addr arccos arccosh arcsin arcsinh arctan arctan2 "
@@ -305,6 +307,11 @@ def zero_(self: Tensor) -> Tensor:
 
 def scalar_of(value: object, dtype: DType) -> AnyArray:
     """A number as an array of this dtype without dimensions; raises ArgumentError where it doesn't fit."""
+    kind = type(value)
+    if (kind is float and dtype in (f32, f64) and -1e38 < value < 1e38) or (
+        kind is int and dtype is i64 and -_LARGE < value < _LARGE
+    ):  # type: ignore[operator]  # numbers
+        return np.array(value, dtype.numpy)  # what runs most
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, int | float | complex):

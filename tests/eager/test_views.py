@@ -234,6 +234,14 @@ def test_copies_keep_the_order_of_memory_or_get_the_one_asked_for():
     assert torch.ones(2, 3).t().expand(4, 3, 2).clone().stride() == (6, 1, 3)
 
 
+def test_the_elements_of_a_vector_are_views():
+    vector = torch.arange(3.0)
+    vector.unbind()[1].add_(5)
+    for element in vector:
+        element.mul_(2)
+    assert vector.tolist() == [0.0, 12.0, 4.0]
+
+
 def test_many_views_of_one_call_share_few_plans():
     leaf = torch.ones(40, 2, requires_grad=True)
     rows = leaf.unbind()

@@ -9,8 +9,8 @@
 from graphc.autograd import function, functional, graph
 from graphc.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from graphc.eager.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
+from graphc.eager.backward import backward, grad
 from graphc.eager.function import Function
-from graphc.eager.history import backward, grad
 from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled, set_multithreading_enabled
 from graphc.eager.variable import Variable
 

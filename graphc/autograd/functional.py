@@ -16,8 +16,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphc.eager.backward import grad
 from graphc.eager.dispatch import function_of
-from graphc.eager.history import detach, grad, requires_grad_
+from graphc.eager.history import detach, requires_grad_
 from graphc.eager.mode import enable_grad, is_grad_enabled, set_grad_enabled
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import Tensor, wrap
@@ -281,7 +282,7 @@ def _gradients(
     pairs = [(output, ct) for output, ct in zip(outputs, given) if output is not None and output.requires_grad]
     if not pairs:
         return (None,) * len(points)
-    return grad(
+    found: Gradients = grad(
         [output for output, _ in pairs],
         points,
         [ct for _, ct in pairs],
@@ -289,6 +290,7 @@ def _gradients(
         retain_graph=keep,
         allow_unused=True,
     )
+    return found
 
 
 def _as_tuple(what: str, value: object, name: str) -> tuple[bool, Tensors]:

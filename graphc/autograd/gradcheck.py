@@ -19,9 +19,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from graphc.eager.backward import grad
 from graphc.eager.dispatch import function_of
 from graphc.eager.function import undefined_grad
-from graphc.eager.history import grad, requires_grad_
+from graphc.eager.history import requires_grad_
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.ir.dtype import c128, f64

@@ -14,9 +14,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
-from graphc.eager.history import RemovableHandle
+from graphc.eager.backward import GradientEdge
+from graphc.eager.handle import RemovableHandle
 from graphc.eager.mode import MODE, _Context
 from graphc.eager.node import AutogradError, GradNode, edge_of
 from graphc.eager.tensor import Tensor, wrap
@@ -36,13 +37,6 @@ Node = GradNode
 """What `grad_fn` is: the record of one operation."""
 
 
-class GradientEdge(NamedTuple):
-    """A place on the tape: a result of a node. `autograd.grad` takes it in place of a tensor."""
-
-    node: GradNode
-    output_nr: int
-
-
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
     """Where the gradient of a tensor is computed."""
     edge = edge_of(tensor)
@@ -54,7 +48,8 @@ def get_gradient_edge(tensor: Tensor) -> GradientEdge:
 def increment_version(tensor: Tensor | Sequence[Tensor]) -> None:
     """Say that the memory of a tensor was written to in a way that graphc could not see."""
     for each in (tensor,) if isinstance(tensor, Tensor) else tensor:
-        each._storage.version += 1
+        if each._storage.version >= 0:
+            each._storage.version += 1
 
 
 class saved_tensors_hooks(_Context):
@@ -104,9 +99,7 @@ class _Handles:
         self.remove()
 
 
-def register_multi_grad_hook(
-    tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all"
-) -> _Handles | RemovableHandle:
+def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable[..., None], *, mode: str = "all") -> _Handles:
     """Call `fn` in a backward pass when the gradients of all of these tensors are there, or that of any of them.
 
     With "all" it gets the list of the gradients, None for tensors that this pass doesn't reach; with "any" it gets the
@@ -116,20 +109,20 @@ def register_multi_grad_hook(
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     lock = threading.Lock()
     if mode == "any":
-        called: dict[object, bool] = {}
+        last = -1
 
         def first(gradient: Tensor) -> None:
-            number = MODE.pass_number
+            nonlocal last
             with lock:
-                is_late = called.get(number, False)
-                called.clear()
-                called[number] = True
+                is_late, last = last == MODE.pass_number, MODE.pass_number
             if not is_late:
                 fn(gradient)
 
-        return _Handles([_hook(each, first) for each in tensors])
+        return _Handles([_hook(each, first) for each in tensors if each.requires_grad])
+    edges = [edge_of(each) for each in tensors]
+    if None in edges:
+        raise AssertionError("Expected gradient function to be set")
     seen: dict[int, list[Tensor | None]] = {}
-    wanted = [_place(each) for each in tensors]
 
     def keep(index: int) -> Callable[[Tensor], None]:
         def hook(gradient: Tensor) -> None:
@@ -137,8 +130,11 @@ def register_multi_grad_hook(
             with lock:
                 gradients = seen.setdefault(number, [None] * len(tensors))
                 gradients[index] = gradient
-                reached = [i for i, node in enumerate(wanted) if node in MODE.pass_nodes]
-                is_complete = all(gradients[i] is not None for i in reached)
+                is_complete = all(
+                    gradients[i] is not None
+                    for i, edge in enumerate(edges)
+                    if edge is not None and edge[0] in MODE.pass_nodes
+                )
                 if is_complete:
                     del seen[number]
             if is_complete:
@@ -147,11 +143,6 @@ def register_multi_grad_hook(
         return hook
 
     return _Handles([_hook(each, keep(index)) for index, each in enumerate(tensors)])
-
-
-def _place(tensor: Tensor) -> GradNode | None:
-    edge = edge_of(tensor)
-    return None if edge is None else edge[0]
 
 
 def _hook(tensor: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from graphc.eager.compiled import PROGRAMS, key_of
 from graphc.eager.dispatch import function_of
+from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hooks
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
 from graphc.eager.tensor import Tensor, meta_of, wrap
@@ -41,7 +41,7 @@ def run_backward(
     captured: dict[Edge, Tensor] = {}
     wanted = {} if inputs is None else dict.fromkeys(inputs)
     before = MODE.pass_number, MODE.pass_nodes
-    MODE.pass_number, MODE.pass_nodes = next(_passes), order
+    MODE.pass_number, MODE.pass_nodes = next(_passes), order if needed is None else needed
     try:
         if create_graph or not _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
             _run_nodes(order, roots, wanted, captured, needed, keep_graph, create_graph, accumulate)
@@ -96,7 +96,8 @@ def _run_compiled(
         if node.retained is not None and place.index in node.retained:
             tensor = node.retained[place.index]()
             if tensor is not None:
-                meta_of(tensor).grad = gradient
+                meta = meta_of(tensor)
+                meta.grad = gradient if meta.grad is None else add(meta.grad, gradient)
         if (node, place.index) in wanted:
             captured[node, place.index] = gradient
     if not keep_graph:
@@ -120,23 +121,18 @@ def _run_node(
             return
         _accumulate(node, cotangents[0], wanted, captured, create_graph, accumulate)
         return
-    if node.tensor_hooks:
-        for index, hooks in node.tensor_hooks.items():
-            gradient = cotangents[index]
-            if gradient is not None:
-                cotangents[index] = _through(hooks, gradient)
-    if node.retained:
-        for index, reference in node.retained.items():
-            tensor, gradient = reference(), cotangents[index]
-            if tensor is not None and gradient is not None:
-                meta_of(tensor).grad = gradient if create_graph else _keep(shared(gradient))
+    if needed is not None:
+        # What is asked for is the gradient before the tensor's hooks where the pass goes on from there, as in PyTorch.
+        goes_on = any(edge is not None and edge[0] in needed for edge in node.edges)
+        _capture(node, cotangents, wanted, captured, goes_on)
+        if not goes_on:
+            _see(node, cotangents, create_graph)
+            _capture(node, cotangents, wanted, captured, True)
+            return
+    if node.tensor_hooks or node.retained:
+        _see(node, cotangents, create_graph)
     if node.pre_hooks:
-        cotangents = list(_through_node(node.pre_hooks, tuple(cotangents)))
-    for index, gradient in enumerate(cotangents):
-        if (node, index) in wanted and gradient is not None:
-            captured[node, index] = gradient
-    if wanted and needed is not None and not any(edge is not None and edge[0] in needed for edge in node.edges):
-        return
+        cotangents = list(call_pre_hooks(node.pre_hooks, cotangents))
     try:
         gradients: Sequence[Tensor | None] = node.run(cotangents, create_graph)
     except Exception:
@@ -144,10 +140,7 @@ def _run_node(
             _tell_forward(node)
         raise
     if node.post_hooks:
-        for hook in [*node.post_hooks.values()]:
-            replaced = hook(tuple(gradients), tuple(cotangents))
-            if replaced is not None:
-                gradients = replaced if isinstance(replaced, tuple | list) else (replaced,)
+        gradients = call_post_hooks(node.post_hooks, gradients, cotangents, node.shown)
     if MODE.anomaly and MODE.check_nan:
         _check_nan(node, gradients)
     for edge, gradient in zip(node.edges, gradients):
@@ -159,6 +152,34 @@ def _run_node(
             pending[edge[0]] = [None] * edge[0].outputs
 
 
+def _capture(
+    node: GradNode,
+    cotangents: Sequence[Tensor | None],
+    wanted: Mapping[Edge, None],
+    captured: dict[Edge, Tensor],
+    is_now: bool,
+) -> None:
+    for index, gradient in enumerate(cotangents):
+        if is_now and gradient is not None and (node, index) in wanted:
+            captured[node, index] = gradient
+
+
+def _see(node: GradNode, cotangents: list[Tensor | None], create_graph: bool) -> None:
+    """Show the gradients of a node's results to the hooks of the tensors, then keep those that are to be kept."""
+    if node.tensor_hooks:
+        for index, hooks in node.tensor_hooks.items():
+            gradient = cotangents[index]
+            if gradient is not None:
+                cotangents[index] = call_tensor_hooks(hooks, gradient)
+    if node.retained:
+        for index, reference in node.retained.items():
+            tensor, gradient = reference(), cotangents[index]
+            if tensor is not None and gradient is not None:
+                meta = meta_of(tensor)
+                total = gradient if meta.grad is None else add(meta.grad, gradient)
+                meta.grad = total if create_graph else _keep(shared(total) if total is gradient else total)
+
+
 def _accumulate(
     node: AccumulateGrad,
     gradient: Tensor,
@@ -168,18 +189,20 @@ def _accumulate(
     accumulate: bool,
 ) -> None:
     """What arrives at a leaf: its hooks see it, then it is added up or given back."""
-    gradient = _through(meta_of(node.variable).hooks, gradient)
+    gradient = call_tensor_hooks(meta_of(node.variable).hooks, gradient)
+    if not accumulate:
+        if (node, 0) in wanted:
+            captured[node, 0] = gradient
+        return
+    if wanted and (node, 0) not in wanted:
+        return
     if node.pre_hooks:
-        replaced = _through_node(node.pre_hooks, (gradient,))[0]
+        replaced = call_pre_hooks(node.pre_hooks, (gradient,))[0]
         assert replaced is not None
         gradient = replaced
-    if (node, 0) in wanted:
-        captured[node, 0] = gradient
-    if accumulate and (not wanted or (node, 0) in wanted):
-        accumulate_grad(node.variable, gradient, create_graph)
-        if node.post_hooks:
-            for hook in [*node.post_hooks.values()]:
-                hook((), (gradient,))
+    accumulate_grad(node.variable, gradient, create_graph)
+    if node.post_hooks:
+        call_post_hooks(node.post_hooks, (), (gradient,), ())
 
 
 def _add(pending: dict[GradNode, list[Tensor | None]], node: GradNode, index: int, gradient: Tensor) -> None:
@@ -220,31 +243,6 @@ def _leading_to(order: Sequence[GradNode], inputs: Sequence[Edge]) -> set[GradNo
         if any(edge is not None and edge[0] in needed for edge in node.edges):
             needed.add(node)
     return needed
-
-
-def _through(hooks: Mapping[int, Callable[..., object]] | None, gradient: Tensor) -> Tensor:
-    """What the hooks of a tensor make of its gradient."""
-    if not hooks:
-        return gradient
-    for hook in [*hooks.values()]:
-        replaced = hook(gradient)
-        if replaced is None:
-            continue
-        if not isinstance(replaced, Tensor):
-            raise TypeError(f"hook must return None or a Tensor, got {type(replaced).__name__}")
-        gradient = replaced
-    return gradient
-
-
-def _through_node(
-    hooks: Mapping[int, Callable[..., object]], gradients: tuple[Tensor | None, ...]
-) -> tuple[Tensor | None, ...]:
-    """What the pre-hooks of a node make of the gradients of its results."""
-    for hook in [*hooks.values()]:
-        replaced: Any = hook(gradients)
-        if replaced is not None:
-            gradients = tuple(replaced) if isinstance(replaced, tuple | list) else (replaced,)
-    return gradients
 
 
 def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:

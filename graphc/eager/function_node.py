@@ -15,6 +15,7 @@ from graphc.eager.mode import set_grad_enabled
 from graphc.eager.node import FREED, AutogradError, Cotangents, Edge, GradNode, SavedValue
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.type import TensorType
 
 if TYPE_CHECKING:
     from graphc.eager.function import Function
@@ -85,11 +86,21 @@ class FunctionNode(GradNode, FunctionCtx):
         return f"<torch.autograd.function.{type(self).__name__} object at {id(self):#x}>"
 
     @property
-    def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
-        """The nodes that the gradients go to, for each tensor among the arguments."""
-        return tuple(
-            (None, 0) if edge is None else edge for edge, tensor in zip(self.edges, self.inputs) if tensor is not None
-        )
+    def shown(self) -> Sequence[int]:
+        """The edges of the tensors among the arguments."""
+        return [index for index, tensor in enumerate(self.inputs) if tensor is not None]
+
+    def result(self, index: int) -> TensorType:
+        """Shape and dtype of one of its results."""
+        found = self.templates[index]
+        assert found is not None
+        return TensorType(found[0], to_dtype(found[1]))
+
+    @property
+    def _raw_saved_tensors(self) -> tuple[SavedValue | None, ...]:
+        if self._saved is None:
+            raise AutogradError(FREED)
+        return self._saved
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:

@@ -1,6 +1,6 @@
-"""Tensors and autograd: `requires_grad`, `grad`, `grad_fn`, `backward`, hooks, `detach`.
+"""Tensors and autograd: `requires_grad`, `grad`, `grad_fn`, hooks, `detach`.
 
-Level: methods of `Tensor`, installed by `graphc/eager/methods.py`, and `backward` and `grad` of `graphc.autograd`.
+Level: methods of `Tensor`, installed by `graphc/eager/methods.py`.
 """
 
 from __future__ import annotations
@@ -8,48 +8,15 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Callable
 
 from graphc.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
-from graphc.eager.engine import run_backward
+from graphc.eager.handle import RemovableHandle, add_hook
 from graphc.eager.mode import MODE
-from graphc.eager.node import AutogradError, Edge, GradNode, edge_of
-from graphc.eager.tensor import Storage, Tensor, meta_of, wrap, wrap_shared
+from graphc.eager.node import AutogradError, GradNode
+from graphc.eager.tensor import Hooks, Storage, Tensor, meta_of, wrap_shared
 from graphc.eager.view import refresh
 from graphc.ir.errors import SignatureError
-
-
-class RemovableHandle:
-    """What registering a hook gives: `remove()` takes the hook away; so does leaving a `with` block."""
-
-    _count = 0
-
-    def __init__(self, hooks: OrderedDict[int, Any]) -> None:
-        RemovableHandle._count += 1
-        self.id = RemovableHandle._count
-        self._hooks = weakref.ref(hooks) if hasattr(hooks, "__weakref__") else (lambda: hooks)
-
-    def remove(self) -> None:
-        """Take the hook away, if it is still there."""
-        hooks = self._hooks()
-        if hooks is not None:
-            hooks.pop(self.id, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.remove()
-
-
-def add_hook(hooks: OrderedDict[int, Any], hook: Callable[..., object]) -> RemovableHandle:
-    """Append a hook, and give what removes it."""
-    handle = RemovableHandle(hooks)
-    hooks[handle.id] = hook
-    return handle
 
 
 def is_leaf(self: Tensor) -> bool:
@@ -69,9 +36,8 @@ def grad_fn(self: Tensor) -> GradNode | None:
 
 def set_requires_grad(self: Tensor, value: bool) -> None:
     """Start or stop recording what is done with a leaf."""
-    if not isinstance(value, bool | int):
-        raise SignatureError("requires_grad must be a bool")
-    value = bool(value)
+    if not isinstance(value, bool):
+        raise AutogradError("requires_grad must be a bool")
     if value == self.requires_grad:
         return
     if not value and grad_fn(self) is not None:
@@ -88,6 +54,12 @@ def set_requires_grad(self: Tensor, value: bool) -> None:
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Set `requires_grad`, and return the tensor."""
+    if not isinstance(requires_grad, bool):
+        raise SignatureError(
+            f"requires_grad_(): argument 'requires_grad' (position 1) must be bool, not {type(requires_grad).__name__}"
+        )
+    if requires_grad and not self.dtype.is_differentiable:
+        raise AutogradError("only Tensors of floating point dtype can require gradients")
     set_requires_grad(self, requires_grad)
     return self
 
@@ -102,7 +74,7 @@ def get_grad(self: Tensor) -> Tensor | None:
             "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't be "
             "populated during autograd.backward(). If you indeed want the .grad field to be populated for a non-leaf "
             "Tensor, use .retain_grad() on the non-leaf Tensor. If you access the non-leaf Tensor by mistake, make "
-            "sure you access the leaf Tensor instead.",
+            "sure you access the leaf Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
             stacklevel=2,
         )
     return meta.grad
@@ -122,22 +94,26 @@ def set_grad(self: Tensor, value: Tensor | None) -> None:
         raise AutogradError("can't assign Variable as its own grad")
     if value.dtype is not self.dtype:
         raise AutogradError(
-            f"attempting to assign a gradient with dtype '{_word(value)}' to a tensor with dtype '{_word(self)}'. "
-            "The gradient must match the tensor's dtype (obtained from the tensor's grad_dtype if set). You can set "
-            "the tensor's grad_dtype attribute with a specific dtype, or None to allow any dtype. Set grad_dtype with "
-            "caution. Diverging the dtypes of a tensor and its gradient may break downstream systems that assume that "
-            "they match."
+            f"attempting to assign a gradient with dtype '{_C_NAMES.get(value.dtype.scalar, value.dtype.scalar)}' to a "
+            f"tensor with grad_dtype '{self.dtype.scalar}'. The gradient must match the tensor's grad_dtype (defaults "
+            "to the tensor's dtype). You can set the tensor's grad_dtype attribute with a specific dtype, or None to "
+            "allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break "
+            "downstream systems that assume they match."
         )
     if value._array.shape != self._array.shape:
-        raise AutogradError("assigned grad has data of a different size")
+        raise AutogradError(
+            f"attempting to assign a gradient of size '{list(value._array.shape)}' to a tensor of size "
+            f"'{list(self._array.shape)}'. Please ensure that the gradient and the tensor are the same size"
+        )
     meta_of(self).grad = value
 
 
-def _word(tensor: Tensor) -> str:
-    name = str(tensor._array.dtype)
-    return {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16"}.get(
-        name, name
-    )
+_C_NAMES = {
+    "Float": "float", "Double": "double", "Half": "c10::Half", "BFloat16": "c10::BFloat16", "Bool": "bool",
+    "ComplexFloat": "c10::complex<float>", "ComplexDouble": "c10::complex<double>", "Long": "long int", "Int": "int",
+    "Short": "short int", "Char": "signed char", "Byte": "unsigned char",
+}  # fmt: skip
+"""What C++ calls the types of numbers."""
 
 
 def del_grad(self: Tensor) -> None:
@@ -161,7 +137,7 @@ def detach_(self: Tensor) -> Tensor:
                 "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
                 "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets, and hence "
                 "detach_() cannot be called on these gradients. To fix this error, please refer to the "
-                "Optimizer.zero_grad() function in torch/optim/optimizer.py as a reference."
+                "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution."
             )
         meta.requires_grad, meta.node, meta.index = False, None, 0
     return self
@@ -181,10 +157,25 @@ def set_data(self: Tensor, value: Tensor) -> None:
     """Let the tensor use the memory of another; its history stays."""
     if not isinstance(value, Tensor):
         raise SignatureError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+    if self.requires_grad and not value.dtype.is_differentiable:
+        raise AutogradError("data set to a tensor that requires gradients must be floating point or complex dtype")
     self._array = value._array
     self._storage = value._storage
     if value._storage.owner is None:
         value._storage.owner = value._array
+
+
+def get_hooks(self: Tensor) -> Hooks | None:
+    """The hooks that see the tensor's gradient; None before the first."""
+    node, meta = grad_fn(self), self._meta
+    if meta is None or node is None:
+        return None if meta is None else meta.hooks
+    return None if node.tensor_hooks is None else node.tensor_hooks.get(meta.index)
+
+
+def get_post_hooks(self: Tensor) -> Hooks | None:
+    """The hooks that are called when the leaf's gradient has been added to; None before the first."""
+    return None if self._meta is None else self._meta.post_hooks
 
 
 def retain_grad(self: Tensor) -> None:
@@ -233,148 +224,12 @@ def register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], No
     return add_hook(meta.post_hooks, hook)
 
 
-def tensor_backward(
-    self: Tensor,
-    gradient: Tensor | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    inputs: Tensor | Sequence[Tensor] | None = None,
-) -> None:
-    """Compute the gradients of the leaves behind this tensor, and add them to their `grad`.
-
-    `gradient` is the cotangent, of the tensor's shape; a tensor of one element needs none.
-    """
-    backward(self, gradient, retain_graph, create_graph, inputs=inputs)
-
-
-def backward(
-    tensors: Tensor | Sequence[Tensor],
-    grad_tensors: Tensor | Sequence[Tensor | None] | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    grad_variables: Tensor | Sequence[Tensor | None] | None = None,
-    inputs: Tensor | Sequence[Tensor] | None = None,
-) -> None:
-    """Compute the sum of the gradients of `tensors` by the leaves, and add it to their `grad`.
-
-    `grad_tensors` are the cotangents, one for each tensor that has more than one element. With `inputs` only their
-    `grad` changes.
-    """
-    outputs = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
-    given = grad_tensors if grad_tensors is not None else grad_variables
-    places: list[Edge] | None = None
-    if inputs is not None:
-        sources = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-        if not sources:
-            raise AutogradError("`inputs` argument to `backward()` cannot be empty.")
-        places = [_place(each) for each in sources]
-    roots = _roots(outputs, given)
-    keep = create_graph if retain_graph is None else retain_graph
-    found = run_backward(roots, places, keep_graph=bool(keep), create_graph=bool(create_graph))
-    if inputs is not None:
-        for source, gradient in zip(sources, found):
-            if gradient is not None and grad_fn(source) is not None:
-                meta = meta_of(source)
-                meta.grad = gradient if meta.grad is None else wrap(meta.grad._array + gradient._array)
-
-
-def grad(
-    outputs: Tensor | Sequence[Tensor],
-    inputs: Tensor | Sequence[Tensor],
-    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    only_inputs: bool = True,
-    allow_unused: bool | None = None,
-    is_grads_batched: bool = False,
-    materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The sum of the gradients of `outputs` by each of `inputs`; no `grad` changes.
-
-    With `create_graph` the results can be differentiated again. An input that the outputs don't depend on is an error,
-    or None with `allow_unused`, or zeros with `materialize_grads`.
-    """
-    if materialize_grads and allow_unused is False:
-        raise ValueError(
-            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
-        )
-    if is_grads_batched:
-        raise NotImplementedError("is_grads_batched needs vmap: compute the gradients one by one")
-    results = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
-    sources = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
-    for each in sources:
-        if not each.requires_grad:
-            raise AutogradError("One of the differentiated Tensors does not require grad")
-    roots = _roots(results, grad_outputs)
-    keep = create_graph if retain_graph is None else retain_graph
-    places = [_place(each) for each in sources]
-    found = run_backward(roots, places, keep_graph=bool(keep), create_graph=bool(create_graph), accumulate=False)
-    if materialize_grads:
-        return tuple(
-            wrap(np.zeros_like(source._array)) if each is None else each for source, each in zip(sources, found)
-        )
-    if None in [each if each is None else 1 for each in found] and not allow_unused:
-        raise AutogradError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-            "this is the desired behavior."
-        )
-    return tuple(None if each is None else _own(each, create_graph) for each in found)
-
-
-def _own(gradient: Tensor, create_graph: bool) -> Tensor:
-    return gradient if create_graph else wrap_shared(gradient._array, gradient._storage)
-
-
-def _place(tensor: Tensor) -> Edge:
-    edge = edge_of(tensor)
-    if edge is None:
-        raise AutogradError("One of the differentiated Tensors does not require grad")
-    return edge
-
-
-def _roots(
-    outputs: Sequence[Tensor],
-    given: Tensor | Sequence[Tensor | None] | None,
-) -> list[tuple[Edge, Tensor]]:
-    """Where the backward pass starts, and with which cotangents."""
-    cotangents = (given,) if isinstance(given, Tensor) else (None,) * len(outputs) if given is None else tuple(given)
-    if len(cotangents) != len(outputs):
-        raise AutogradError(f"got {len(outputs)} tensors and {len(cotangents)} gradients")
-    roots: list[tuple[Edge, Tensor]] = []
-    for index, (output, cotangent) in enumerate(zip(outputs, cotangents)):
-        edge = edge_of(output)
-        if edge is None:
-            raise AutogradError(
-                f"element {index} of tensors does not require grad and does not have a grad_fn",
-            )
-        if cotangent is None:
-            if output._array.size != 1:
-                raise AutogradError("grad can be implicitly created only for scalar outputs")
-            if not output.dtype.is_floating_point:
-                raise AutogradError(
-                    f"grad can be implicitly created only for real scalar outputs but got {output.dtype}"
-                )
-            cotangent = wrap(np.ones_like(output._array))
-        elif not isinstance(cotangent, Tensor):
-            raise SignatureError(f"gradients can be either Tensors or None, but got {type(cotangent).__name__}")
-        elif cotangent._array.shape != output._array.shape:
-            raise AutogradError(
-                f"Mismatch in shape: grad_output[{index}] has a shape of {cotangent.shape} and output[{index}] has a "
-                f"shape of {output.shape}."
-            )
-        elif cotangent._array.dtype != output._array.dtype:
-            cotangent = wrap(cotangent._array.astype(output._array.dtype))
-        roots.append((edge, cotangent))
-    return roots
-
-
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "is_anomaly_check_nan_enabled": is_anomaly_check_nan_enabled,
     "is_anomaly_enabled": is_anomaly_enabled,
 }
 _requires_grad = Tensor.requires_grad.fget  # type: ignore[attr-defined]  # it is a property
 METHODS: dict[str, Callable[..., object]] = {
-    "backward": tensor_backward,
     "detach": detach,
     "detach_": detach_,
     "register_hook": register_hook,
@@ -383,6 +238,8 @@ METHODS: dict[str, Callable[..., object]] = {
     "retain_grad": retain_grad,
 }
 ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {
+    "_backward_hooks": (get_hooks, None, None),
+    "_post_accumulate_grad_hooks": (get_post_hooks, None, None),
     "data": (get_data, set_data, None),
     "grad": (get_grad, set_grad, del_grad),
     "grad_fn": (grad_fn, None, None),

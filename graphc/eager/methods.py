@@ -13,6 +13,7 @@ from typing import Any
 from graphc.eager import (
     assignment,
     attributes,
+    backward,
     compile,
     conversion,
     copying,
@@ -34,6 +35,7 @@ from graphc.eager import (
     subclass,
     text,
     view,
+    view_copy,
 )
 from graphc.eager.dispatch import function_of
 from graphc.eager.guard import guarded, shorten
@@ -58,9 +60,11 @@ MODULES = (
     python_value,
     view,
     memory,
+    view_copy,
     inplace,
     indexing,
     assignment,
+    backward,
     dependent,
     text,
     generator,

@@ -15,11 +15,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from graphc.eager.handle import RemovableHandle, add_hook
 from graphc.eager.mode import MODE
 from graphc.eager.tensor import AnyArray, AutogradMeta, Storage, Tensor, meta_of, wrap, wrap_shared
 from graphc.eager.tensor_type import type_name
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import GraphcError
+from graphc.ir.type import TensorType
 
 if TYPE_CHECKING:
     from graphc.eager.plan import Backward, Variant
@@ -133,6 +135,26 @@ class SavedValue:
             f"{self.version} instead. {hint}"
         )
 
+    def register_hooks(self, pack_hook: Callable[[Tensor], object], unpack_hook: Callable[[Any], Tensor]) -> None:
+        """Keep `pack_hook(tensor)` from now on; in the backward pass `unpack_hook` of that gives the tensor back."""
+        if not (callable(pack_hook) and callable(unpack_hook)):
+            raise TypeError("register_hooks(): incompatible function arguments: both hooks must be callable")
+        if self.unpack is not None:
+            raise AutogradError(
+                "Calling register_hooks on a saved tensor whose hooks have already been set. Hint: only one pair of "
+                "hooks is allowed at a time."
+            )
+        if self.array is None:
+            raise AutogradError(
+                "Calling register_hooks on a saved tensor after it has been freed. "
+                f"{FREED[FREED.index('Saved intermediate') :]}"
+            )
+        self.packed, self.unpack, self.array = (
+            pack_hook(wrap_shared(self.array, self.storage or Storage())),
+            unpack_hook,
+            None,
+        )
+
     def release(self) -> None:
         """Let go of the memory; asking for it from now on is an error."""
         self.array = self.packed = self.unpack = None
@@ -147,7 +169,7 @@ def operation_name(name: str) -> str:
 def _source_name(node: GradNode) -> str:
     """What errors call the operation of a node."""
     name = node.name()
-    return "torch::autograd::CopySlices" if name == "CopySlices" else operation_name(name)
+    return name if name.startswith("torch") else operation_name(name)
 
 
 def _attached(tensor: Tensor, node: AccumulateGrad, array: AnyArray) -> Tensor:
@@ -192,12 +214,40 @@ class GradNode:
             self.trace = where()
 
     def __repr__(self) -> str:
-        return f"<{self.name()} object at {id(self):#x}>"
+        return f"<{type(self).__name__} object at {id(self):#x}>"
 
     @property
     def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
         """The nodes that the gradients go to, and which of their results each is for."""
-        return tuple((None, 0) if edge is None else edge for edge in self.edges)
+        return tuple([self.edges[index] or (None, 0) for index in self.shown])
+
+    @property
+    def shown(self) -> Sequence[int]:
+        """The edges that users know of."""
+        return range(len(self.edges))
+
+    def result(self, index: int) -> TensorType:
+        """Shape and dtype of one of its results."""
+        raise NotImplementedError
+
+    def register_hook(self, fn: Callable[..., object]) -> RemovableHandle:
+        """Call `fn(grad_inputs, grad_outputs)` after the node has run; a tuple that it returns replaces the first."""
+        if self.post_hooks is None:
+            self.post_hooks = OrderedDict()
+        return add_hook(self.post_hooks, fn)
+
+    def register_prehook(self, fn: Callable[..., object]) -> RemovableHandle:
+        """Call `fn(grad_outputs)` before the node runs; a tuple that it returns replaces them."""
+        if self.pre_hooks is None:
+            self.pre_hooks = OrderedDict()
+        return add_hook(self.pre_hooks, fn)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("_saved_", "_raw_saved_")):
+            from graphc.eager.saved import saved_attribute  # late: it is a question of the curious
+
+            return saved_attribute(self, name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     @property
     def metadata(self) -> dict[Any, Any]:
@@ -207,13 +257,9 @@ class GradNode:
         return self._metadata
 
     def name(self) -> str:
-        """Its name, as it is printed."""
-        return type(self).__name__
-
-    @property
-    def has_hooks(self) -> bool:
-        """Whether anything wants to see gradients on their way."""
-        return bool(self.pre_hooks or self.post_hooks or self.tensor_hooks)
+        """Its name: that of its class, but for writes to views."""
+        name = type(self).__name__
+        return "torch::autograd::CopySlices" if name == "CopySlices" else name
 
     def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
         """The gradients for the edges, from those of the results."""
@@ -234,6 +280,14 @@ class AccumulateGrad(GradNode):
     def __init__(self, variable: Tensor) -> None:
         super().__init__((), 1)
         self.variable = variable
+
+    def name(self) -> str:
+        """Its name, as PyTorch has it."""
+        return "torch::autograd::AccumulateGrad"
+
+    def result(self, index: int) -> TensorType:
+        """Shape and dtype of the leaf."""
+        return TensorType(self.variable._array.shape, self.variable.dtype)
 
 
 class PlanNode(GradNode):
@@ -269,16 +323,20 @@ class PlanNode(GradNode):
         return results
 
     @property
-    def next_functions(self) -> tuple[tuple[GradNode | None, int], ...]:
-        """The nodes that the gradients go to; indices and masks have none, nor have numbers but in arithmetic."""
+    def shown(self) -> Sequence[int]:
+        """The edges that users know of: indices and masks have none, nor have numbers but in arithmetic."""
         plan = self.backward.plan
         keeps_numbers = plan.name[:3] in ("Add", "Sub", "Mul", "Div")
-        return tuple(
-            (None, 0) if edge is None else edge
-            for edge, node in zip(self.edges, plan.graph.inputs)
+        return [
+            index
+            for index, (edge, node) in enumerate(zip(self.edges, plan.graph.inputs))
             if edge is not None
             or (keeps_numbers if ("weak", True) in node.attributes else node.tensor.dtype.is_differentiable)
-        )
+        ]
+
+    def result(self, index: int) -> TensorType:
+        """Shape and dtype of one of its results."""
+        return self.backward.plan.graph.outputs[index].tensor
 
     def variant(self, cotangents: Cotangents) -> Variant:
         """The backward plan for the cotangents that are there."""

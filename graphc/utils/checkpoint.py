@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from graphc.eager.backward import backward
 from graphc.eager.function import Function
-from graphc.eager.history import backward, get_grad
+from graphc.eager.generator import get_rng_state, set_rng_state
+from graphc.eager.history import get_grad
 from graphc.eager.mode import enable_grad, saved_hooks
 from graphc.eager.node import AutogradError
-from graphc.eager.generator import get_rng_state, set_rng_state
 from graphc.eager.tensor import Tensor
 
 __all__ = ["checkpoint", "checkpoint_sequential"]

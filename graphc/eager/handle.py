@@ -1,0 +1,40 @@
+"""Hooks that can be taken away again.
+
+In: a callable. Out: a handle with `remove()`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+Hook: TypeAlias = "Callable[..., object]"
+
+
+class RemovableHandle:
+    """What registering a hook gives: `remove()` takes the hook away; so does leaving a `with` block."""
+
+    _count = 0
+
+    def __init__(self, hooks: OrderedDict[int, Any]) -> None:
+        self.id = RemovableHandle._count
+        RemovableHandle._count += 1
+        self._hooks = hooks
+
+    def remove(self) -> None:
+        """Take the hook away, if it is still there."""
+        self._hooks.pop(self.id, None)
+
+    def __enter__(self) -> RemovableHandle:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+
+def add_hook(hooks: OrderedDict[int, Any], hook: Hook) -> RemovableHandle:
+    """Append a hook, and give what removes it."""
+    handle = RemovableHandle(hooks)
+    hooks[handle.id] = hook
+    return handle

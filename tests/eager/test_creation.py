@@ -93,6 +93,17 @@ def test_floats_of_ranges_are_rounded_once() -> None:
         assert torch.range(0, 3, 0.75).tolist() == [0.0, 0.75, 1.5, 2.25, 3.0]
 
 
+def test_spaced_numbers_have_a_step_of_their_dtype() -> None:
+    # float32: start + i * step with step rounded to float32, then rounded once.
+    step = np.float64(np.float32(np.float32(2.5) / np.float32(6)))
+    forth = [np.float32(0.25 + step * i) for i in range(3)]
+    back = [np.float32(2.75 - step * i) for i in reversed(range(4))]
+    assert torch.linspace(0.25, 2.75, 7).numpy().tolist() == np.array([*forth, *back]).tolist()
+    halves = torch.linspace(-1, 2, 8, dtype=torch.float16).tolist()
+    assert halves[:4] == [-1.0, -0.5712890625, -0.14306640625, 0.28515625]
+    assert halves[4:] == [0.71484375, 1.142578125, 1.5712890625, 2.0]
+
+
 def test_the_default_dtype_counts_for_floats() -> None:
     torch.set_default_dtype(torch.float64)
     try:

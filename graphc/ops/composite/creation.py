@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from graphc.ir.dim import Dim, Size
-from graphc.ir.dtype import DType, c128, complex_of, f64, get_default_dtype, i64
+from graphc.ir.dtype import DType, bf16, c128, complex_of, f16, f32, f64, get_default_dtype, i64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError, UnsupportedDType
 from graphc.ir.graph import Node
@@ -222,11 +222,22 @@ def _between(name: str, ends: tuple[Operand, Operand], steps: int, result: DType
     position = build.cast_to(place, wide)
     if steps < 2:
         return build.broadcast_to(low, position.shape)
-    step = ew.div(ew.sub(high, low), build.full_like(low, steps - 1))
+    count = build.full_like(low, steps - 1)
+    if result in (f16, bf16, f32):  # the step has the precision of the result, as PyTorch's has
+        low, high, count = (_kept(each, result) for each in (low, high, count))
+        step = _kept(ew.div(_kept(ew.sub(high, low), result), count), result)
+    else:
+        step = ew.div(ew.sub(high, low), count)
     low, high, step = (build.broadcast_to(each, position.shape) for each in (low, high, step))
-    left = ew.add(low, ew.mul(position, step))
-    right = ew.sub(high, ew.mul(ew.sub(build.full_like(position, steps - 1), position), step))
-    return ew.select(ew.lt(place, build.full_like(place, steps // 2)), left, right)
+    forth, back = ew.mul(position, step), ew.mul(ew.sub(build.full_like(position, steps - 1), position), step)
+    if result in (f16, bf16):
+        forth, back = _kept(forth, result), _kept(back, result)
+    return ew.select(ew.lt(place, build.full_like(place, steps // 2)), ew.add(low, forth), ew.sub(high, back))
+
+
+def _kept(x: Node, dtype: DType) -> Node:
+    """What a dtype keeps of numbers in double precision."""
+    return build.cast_to(build.cast_to(x, dtype), x.tensor.dtype)
 
 
 def _end(name: str, end: Operand, result: DType, wide: DType) -> Node:

@@ -44,6 +44,8 @@ def lower_argsort(group: GroupLowering, anchor: Node) -> None:
             b.store(order, start + k, b.index(k, i64))
         if passes != 0:
             pointers = b.allocate(i64, 2)
+            for which in range(2):  # the first merge reads them before it writes them, and doesn't use what it reads
+                b.store(pointers, which, b.constant(0, i64))
             with b.loop(passes, LoopKind.SERIAL) as number:
                 half = number % 2 * extent
                 _merge(b, keys, order, pointers, extent, number, start + half, start + extent - half)

@@ -27,7 +27,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, get_default_dtype, i32, i64
-from graphc.ir.errors import ArgumentError, DTypeError, UnsupportedDType
+from graphc.ir.errors import ArgumentError, DTypeError, SignatureError, UnsupportedDType
 
 _OPTIONS = (
     "torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, bool pin_memory = False, "
@@ -90,7 +90,7 @@ def arange(
 
 
 def range_(
-    start: Any = 0,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -102,6 +102,15 @@ def range_(
     requires_grad: bool = False,
 ) -> Tensor:
     """start, start + step, ... up to and including end. Deprecated: use `arange`."""
+    if start is None or end is None:
+        given_names = ", ".join(
+            f"{name}={type(value).__name__}" for name, value in (("start", start), ("end", end)) if value is not None
+        )
+        raise SignatureError(
+            f"range() received an invalid combination of arguments - got ({given_names}), but expected (Number start, "
+            "Number end, Number step = 1)",
+            hint="range needs both ends; arange takes a single one",
+        )
     warnings.warn(
         "torch.range is deprecated and will be removed in a future release because its behavior is inconsistent with "
         "Python's range builtin. Instead, use torch.arange, which produces values in [start, end).",

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from graphc.eager.geometry import is_dense, row_major
+from graphc.eager.geometry import in_order, is_dense, row_major
+from graphc.eager.host_layout import laid_out
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray
 
@@ -25,6 +26,11 @@ def run_in_layout(plan: Plan, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...
     """The plan's outputs, laid out as PyTorch does."""
     outputs = plan.run(arrays)
     name = plan.graph.name
+    if not outputs:  # the function gives plain values
+        return outputs
+    if plan.layouts:
+        strides = [None if layout is None else layout(arrays) for layout in plan.layouts]
+        return tuple([laid_out(array, each) for array, each in zip(outputs, strides)])
     if name in _KEEPING:
         operands = arrays[:1]
     elif name in ("cat", "concat", "concatenate"):
@@ -67,7 +73,7 @@ def result_strides(operands: Sequence[AnyArray], shape: Sequence[int], itemsize:
             return row_major(shape, itemsize)
         for last in range(4, 6):
             if len(shape) == last and all(np.moveaxis(array, 1, -1).flags.c_contiguous for array in operands):
-                return _in_order((0, *range(2, last), 1), shape, itemsize)
+                return in_order((0, *range(2, last), 1), shape, itemsize)
         first = operands[0]
         if is_dense(first) and all(
             [step // array.itemsize for step in array.strides] == [step // first.itemsize for step in first.strides]
@@ -79,13 +85,7 @@ def result_strides(operands: Sequence[AnyArray], shape: Sequence[int], itemsize:
 
 def dense_strides(operands: Sequence[AnyArray], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     """Strides in bytes, without gaps, in the order of the operands' dimensions."""
-    return _in_order(_order(operands, shape), shape, itemsize)
-
-
-def _in_order(order: Sequence[int], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    steps = row_major([shape[axis] for axis in order], itemsize)
-    found = dict(zip(order, steps))
-    return tuple(found[axis] for axis in range(len(shape)))
+    return in_order(_order(operands, shape), shape, itemsize)
 
 
 def _order(operands: Sequence[AnyArray], shape: Sequence[int]) -> tuple[int, ...]:

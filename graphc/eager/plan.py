@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.eager.follow import Unviewable, can_follow, follow
+from graphc.eager.host_layout import of_graph
 from graphc.eager.program import Recipe, executable_for
 from graphc.frontend.executable import Executable
 from graphc.ir.dim import bounds
@@ -162,6 +163,7 @@ class Plan:
         "fast",
         "graph",
         "is_elementwise",
+        "layouts",
         "name",
         "number",
         "recipe",
@@ -180,6 +182,8 @@ class Plan:
         """Which outputs can have a gradient."""
         self.is_elementwise = _is_elementwise(graph)
         """Whether each element of the result depends on the same element of each operand, after broadcasting."""
+        self.layouts = of_graph(graph)
+        """What tells the strides of the outputs, where some don't lie like those of other functions."""
         self._executable: Executable | None = None
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
@@ -200,7 +204,8 @@ class Plan:
             with _lock:
                 if self._executable is None:
                     self._executable = executable_for(self.graph, self.recipe)
-                    self.fast = self._executable.fast
+                    if not self.layouts:
+                        self.fast = self._executable.fast
         return self._executable
 
     def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
@@ -227,10 +232,17 @@ class Plan:
             return self.executable.outputs(arrays)
         except CodeMemoryFull:  # thousands of operations were compiled: from now on new ones are interpreted
             self.fast = self._interpret
-            return self._interpret(*arrays)
+            return evaluate_graph(self.graph, arrays)
 
-    def _interpret(self, *arrays: AnyArray) -> tuple[AnyArray, ...]:
-        return evaluate_graph(self.graph, arrays)
+    def _interpret(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
+        return evaluate_graph(self.graph, arrays) if self._fits(arrays) else None
+
+    def _fits(self, arrays: Sequence[AnyArray]) -> bool:
+        """Whether the inputs have the types that the plan is for: a call tries the plan of the call before."""
+        return all(
+            array.shape == node.tensor.shape and array.dtype == node.tensor.dtype.numpy
+            for array, node in zip(arrays, self.graph.inputs)
+        )
 
     def backward(self, needs: Needs) -> Backward:
         """The gradient by the inputs that `needs` names."""

@@ -132,6 +132,8 @@ def _fitting(x: Node, dtype: DType, message: str) -> Node:
     """A weak node in this dtype; a run in which its number doesn't fit ends in an error."""
     part = ew.real(x) if x.tensor.dtype.is_complex else x
     greatest = largest(dtype) if dtype.is_floating_point else (1 << (dtype.bits - dtype.signed)) - 1
+    if part.tensor.dtype.is_integer and greatest >= 1 << 63:
+        return build.cast_to(x, dtype)  # bfloat16 holds every integer, roughly
     least = -greatest - (dtype.is_integer and dtype.signed)
     inside = ew.bitwise_and(ew.le(part, build.full_like(part, greatest)), ew.ge(part, build.full_like(part, least)))
     if dtype.is_floating_point and part.tensor.dtype.is_floating_point:

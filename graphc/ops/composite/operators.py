@@ -32,7 +32,6 @@ for _name, _build in (
     ("truediv", arithmetic.div),
     ("floordiv", arithmetic.floor_divide),
     ("mod", arithmetic.remainder),
-    ("pow", arithmetic.pow),
     ("and", comparison.bitwise_and),
     ("or", comparison.bitwise_or),
     ("xor", comparison.bitwise_xor),
@@ -40,6 +39,18 @@ for _name, _build in (
     ("rshift", comparison.bitwise_right_shift),
 ):
     _operator(_name, _build)
+
+
+@function(method=True, free=False)
+def __pow__(input: Operand, exponent: Operand) -> Node:
+    """The operator form of pow."""
+    return arithmetic.pow(input, exponent)
+
+
+@function(method=True, free=False)
+def __rpow__(input: Operand, other: Operand) -> Node:
+    """The operator form of pow."""
+    return arithmetic.pow(other, input)
 
 
 def _alias(name: str, build_node: Callable[..., Node]) -> None:

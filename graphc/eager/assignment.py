@@ -15,10 +15,11 @@ import numpy as np
 
 from graphc.eager.geometry import overlaps_itself
 from graphc.eager.indexing import Subscript, SubscriptError, keys_of, parse, part_of, places_of
-from graphc.eager.inplace import check_writable, copy_, entered, fill_, scalar_of, type_of
+from graphc.eager.inplace import check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.memory import as_strided, clone
 from graphc.eager.mode import MODE
 from graphc.eager.plan import Plan
+from graphc.eager.program import Recipe
 from graphc.eager.record import record
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
 from graphc.eager.view import view_function
@@ -127,6 +128,8 @@ def put(
         )
     needs = self.requires_grad or values.requires_grad
     check_writable(self, needs, overlapping=True)
+    if values._storage is self._storage:
+        check_overlap(target, source, is_elementwise=False)
     if overlaps_itself(target):
         warnings.warn(
             "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "
@@ -157,18 +160,31 @@ def _repeats(source: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 def _put_plan(
     whole: TensorType, indices: tuple[tuple[int, TensorType], ...], source: TensorType, accumulate: bool
 ) -> Plan:
-    x, values = make_input("x", whole), make_input("values", source)
-    places = tuple((axis, make_input(f"index_{axis}", type)) for axis, type in indices)
+    axes = tuple(axis for axis, _ in indices)
+
+    def build_graph(types: Sequence[TensorType]) -> Graph:
+        x, values = make_input("x", whole), make_input("values", types[-1])
+        places = tuple((axis, make_input(f"index_{axis}", type)) for axis, type in zip(axes, types))
+        written = _written(x, places, values, accumulate)
+        return Graph("index_put", (x, values, *(node for _, node in places)), (written,))
+
+    types = (*(type for _, type in indices), source)
+    # How many elements are written may differ from call to call: one program serves them.
+    recipe = Recipe(("index_put", whole, axes, accumulate), types, build_graph)
+    return Plan(build_graph(types), "IndexPutBackward0", recipe)
+
+
+def _written(x: Node, places: tuple[tuple[int, Node], ...], values: Node, accumulate: bool) -> Node:
+    """x with values at index tensors for some of its dimensions."""
+    order = tuple(range(len(x.shape)))
     if len(places) == 1:
         ((axis, position),) = places
-        flat, order = x, tuple(range(len(x.shape)))
+        flat = x
     else:
         flat, position, axis = merged(x, places)
         axes = tuple(a for a, _ in places)
-        is_moved = axes != tuple(range(axes[0], axes[-1] + 1))
-        order = (
-            (axes + tuple(a for a in range(len(x.shape)) if a not in axes)) if is_moved else tuple(range(len(x.shape)))
-        )
+        if axes != tuple(range(axes[0], axes[-1] + 1)):
+            order = axes + tuple(a for a in order if a not in axes)
     shape = (*flat.shape[:axis], *position.shape, *flat.shape[axis + 1 :])
     updates = build.broadcast_to(values, shape)
 
@@ -177,9 +193,7 @@ def _put_plan(
 
     result = combined_into(at, flat, updates, "add" if accumulate else "set")
     moved = build.reshape_to(result, tuple(x.shape[a] for a in order))
-    back = tuple(order.index(a) for a in range(len(order)))
-    inputs = (x, values, *(node for _, node in places))
-    return Plan(Graph("index_put", inputs, (build.permute_to(moved, back),)), "IndexPutBackward0")
+    return build.permute_to(moved, tuple(order.index(a) for a in range(len(order))))
 
 
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:

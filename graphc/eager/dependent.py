@@ -27,7 +27,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
         return tuple(wrap(each) for each in np.atleast_1d(array).nonzero())
     if not array.ndim:
         return wrap(np.empty((int(bool(array)), 0), np.int64))
-    return wrap(np.ascontiguousarray(np.stack(array.nonzero(), 1)))
+    return wrap(np.stack(array.nonzero()).T)  # one column after the other
 
 
 def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
@@ -144,6 +144,8 @@ def unique(
 ) -> Tensor | tuple[Tensor, ...]:
     """The distinct elements, or parts along `dim`, sorted; the number of each in the tensor; how many there are."""
     array = input._array
+    if array.dtype.kind == "c":
+        raise UnsupportedDType(f"\"unique\" not implemented for '{input.dtype.scalar}'")
     if dim is None:
         keys: AnyArray = array.reshape(-1)
         order = _order(keys)

@@ -24,6 +24,7 @@ from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
 from graphc.eager.plan import Plan
+from graphc.eager.program import Recipe
 from graphc.eager.record import record
 from graphc.eager.slicing import record_slice
 from graphc.eager.tensor import AnyArray, Tensor, wrap
@@ -372,10 +373,16 @@ def _type(array: AnyArray) -> TensorType:
 
 @functools.lru_cache(maxsize=1024)
 def _pick_plan(whole: TensorType, indices: tuple[tuple[int, TensorType], ...]) -> Plan:
-    x = make_input("x", whole)
-    places = tuple((axis, make_input(f"index_{axis}", type)) for axis, type in indices)
-    picked = pick(x, places)
-    return Plan(Graph("index", (x, *(node for _, node in places)), (picked,)), "IndexBackward0")
+    axes = tuple(axis for axis, _ in indices)
+
+    def build_graph(types: Sequence[TensorType]) -> Graph:
+        x = make_input("x", whole)
+        places = tuple((axis, make_input(f"index_{axis}", type)) for axis, type in zip(axes, types))
+        return Graph("index", (x, *(node for _, node in places)), (pick(x, places),))
+
+    types = tuple(type for _, type in indices)
+    # How many elements are chosen may differ from call to call: one program serves them.
+    return Plan(build_graph(types), "IndexBackward0", Recipe(("index", whole, axes), types, build_graph))
 
 
 # Parts at one place, under names

@@ -168,13 +168,13 @@ def check_writable(tensor: Tensor, needs: bool = False, overlapping: bool = Fals
         )
 
 
-def check_overlap(target: AnyArray, operand: AnyArray) -> None:
-    """Raise where an operand is part of what is written to, element for other element."""
+def check_overlap(target: AnyArray, operand: AnyArray, is_elementwise: bool = True) -> None:
+    """Raise where an operand is part of what is written to; each element may be written from itself alone."""
     if target is operand or not (target.size and operand.size) or not (is_dense(target) and is_dense(operand)):
         return
     first, second = address_of(target), address_of(operand)
     ends = first + extent_of(target), second + extent_of(operand)
-    if first == second and ends[0] == ends[1] and target.strides == operand.strides:
+    if is_elementwise and first == second and ends[0] == ends[1] and target.strides == operand.strides:
         return
     if first < ends[1] and second < ends[0]:
         raise ShapeError(
@@ -307,11 +307,11 @@ def zero_(self: Tensor) -> Tensor:
 
 def scalar_of(value: object, dtype: DType) -> AnyArray:
     """A number as an array of this dtype without dimensions; raises ArgumentError where it doesn't fit."""
-    kind = type(value)
-    if (kind is float and dtype in (f32, f64) and -1e38 < value < 1e38) or (
-        kind is int and dtype is i64 and -_LARGE < value < _LARGE
-    ):  # type: ignore[operator]  # numbers
-        return np.array(value, dtype.numpy)  # what runs most
+    # What runs most needs no graph.
+    if type(value) is float and dtype in (f32, f64) and -1e38 < value < 1e38:
+        return np.array(value, dtype.numpy)
+    if type(value) is int and dtype is i64 and -_LARGE < value < _LARGE:
+        return np.array(value, dtype.numpy)
     if isinstance(value, np.generic):
         value = value.item()
     if not isinstance(value, int | float | complex):

@@ -21,11 +21,12 @@ from graphc.eager.geometry import Unviewable, diagonal_of, follow, positions
 from graphc.eager.mode import MODE, enable_grad
 from graphc.eager.node import AutogradError, GradNode, PlanNode, node_type, operation_name
 from graphc.eager.plan import Plan
+from graphc.eager.program import Recipe
 from graphc.eager.record import record
 from graphc.eager.slicing import record_slice
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, ViewInfo, meta_of, wrap_shared
+from graphc.ir.dtype import complex_of, i64
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.dtype import i64
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import Shape, TensorType
@@ -282,7 +283,8 @@ def rebase(tensor: Tensor, written: Tensor, is_kept: bool = True) -> None:
     base = view.base
     if (source is not None and source.requires_grad) or base.requires_grad:
         places = positions(base._array, tensor._array)
-        plan = scatter_plan(_type(base._array), places.shape, _type(written._array))
+        is_complex = tensor._array.dtype.kind == "c"
+        plan = scatter_plan(_type(base._array), places.shape, is_complex, _type(written._array))
         fresh = wrap_shared(base._array, base._storage)
         node = record(plan, [base, written, places], [fresh], shown=2)
         base_meta = meta_of(base)
@@ -308,35 +310,41 @@ def _type(array: AnyArray) -> TensorType:
 @functools.lru_cache(maxsize=1024)
 def gather_plan(whole: TensorType, places: Shape, is_complex: bool) -> Plan:
     """The elements of a base at numbered places, as a view has them."""
-    base, index = make_input("base", whole), make_input("places", TensorType(places, i64))
-    flat = _flat(base, is_complex)
-    part = index_ops.gather(flat, index, axis=0)
-    if is_complex and not whole.dtype.is_complex:
-        part = _joined(part)
-    return Plan(Graph("as_strided", (base, index), (part,)), "AsStridedBackward0")
+
+    def build_graph(types: Sequence[TensorType]) -> Graph:
+        base, index = make_input("base", whole), make_input("places", types[0])
+        part = index_ops.gather(_flat(base, is_complex), index, axis=0)
+        if is_complex and not whole.dtype.is_complex:
+            part = _joined(part)
+        return Graph("as_strided", (base, index), (part,))
+
+    types = (TensorType(places, i64),)
+    # Views of one base may have any size: one program serves them.
+    return Plan(build_graph(types), "AsStridedBackward0", Recipe(("as_strided", whole, is_complex), types, build_graph))
 
 
 @functools.lru_cache(maxsize=1024)
-def scatter_plan(whole: TensorType, places: Shape, written: TensorType) -> Plan:
-    """A base with the elements at numbered places replaced: what a write to a view makes of it."""
-    base, index = make_input("base", whole), make_input("places", TensorType(places, i64))
-    value = make_input("value", written)
-    is_complex = written.dtype.is_complex
-    flat = _flat(base, is_complex)
-    part = value
-    if is_complex and not whole.dtype.is_complex:
-        part = _split(value)
-    part = build.cast_to(part, flat.tensor.dtype)
-    lead = len(part.shape) - len(places)
-    part = build.broadcast_to(build.reshape_to(part, part.shape[lead:]) if lead > 0 else part, places)
-    # No place is written twice, so this sum is a replacement, with a gradient that needn't look for the last write.
-    cleared = index_ops.scatter(flat, index, build.zeros_like(part), axis=0, mode="set")
-    placed = index_ops.scatter(build.zeros_like(flat), index, part, axis=0, mode="add")
-    result = ew.add(cleared, placed)
-    if flat.tensor.dtype is not whole.dtype:
-        result = _joined(build.reshape_to(result, (math.prod(whole.shape), 2)))
-    result = build.reshape_to(result, whole.shape)
-    return Plan(Graph("copy_slices", (base, value, index), (result,)), "CopySlices")
+def scatter_plan(whole: TensorType, places: Shape, is_complex: bool, written: TensorType) -> Plan:
+    """A base with the elements at numbered places replaced: what a write to a view, complex or not, makes of it."""
+
+    def build_graph(types: Sequence[TensorType]) -> Graph:
+        base, index, value = make_input("base", whole), make_input("places", types[0]), make_input("value", types[1])
+        flat, shape = _flat(base, is_complex), types[0].shape
+        if is_complex and not whole.dtype.is_complex:
+            part = _split(build.cast_to(value, complex_of(whole.dtype)))
+        else:
+            part = build.cast_to(value, flat.tensor.dtype)
+        lead = len(part.shape) - len(shape)
+        part = build.broadcast_to(build.reshape_to(part, part.shape[lead:]) if lead > 0 else part, shape)
+        # No place is written twice, so this sum is a replacement, whose gradient needn't look for the last write.
+        cleared = index_ops.scatter(flat, index, build.zeros_like(part), axis=0, mode="set")
+        result = ew.add(cleared, index_ops.scatter(build.zeros_like(flat), index, part, axis=0, mode="add"))
+        if flat.tensor.dtype is not whole.dtype:
+            result = _joined(build.reshape_to(result, (math.prod(whole.shape), 2)))
+        return Graph("copy_slices", (base, value, index), (build.reshape_to(result, whole.shape),))
+
+    types = (TensorType(places, i64), written)
+    return Plan(build_graph(types), "CopySlices", Recipe(("copy_slices", whole, is_complex), types, build_graph))
 
 
 def _flat(base: Node, is_complex: bool) -> Node:

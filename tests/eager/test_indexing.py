@@ -186,6 +186,12 @@ UNFIT = [
         TypeError,
         "index_put_(): argument 'indices' (position 1) must be tuple of Tensors, not Tensor",
     ),
+    (
+        "x[[0, 1]] = x[0]",
+        RuntimeError,
+        "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory "
+        "location. Please clone() the tensor before performing the operation.",
+    ),
     ("T([1.0]).fill_diagonal_(1)", RuntimeError, "dimensions must larger than 1"),
 ]
 

@@ -169,6 +169,25 @@ def test_a_write_to_a_part_of_complex_numbers_has_a_gradient(part):
     assert leaf.grad.tolist() == [3 + 1j if part == "real" else 1 + 3j] * 2
 
 
+@pytest.mark.parametrize(
+    ("look", "to_leaf"),
+    [
+        (lambda z: z[:1], [0j, 1 + 1j]),
+        (lambda z: z.real, [1j, 1j]),
+        (lambda z: torch.view_as_real(z)[0], [0j, 1 + 1j]),
+    ],
+)
+def test_real_numbers_written_to_a_view_of_complex_ones_have_a_gradient(look, to_leaf):
+    leaf = torch.tensor([1 + 2j, 3 + 4j], requires_grad=True)
+    value = torch.tensor([5.0], requires_grad=True)
+    z = leaf * 1
+    view = look(z)
+    view.copy_(value)
+    (z.real.sum() + z.imag.sum()).backward()
+    assert leaf.grad.tolist() == to_leaf
+    assert value.grad.tolist() == [float(view.numel())]
+
+
 def test_a_storage_knows_its_memory():
     tensor = x()
     storage = tensor[1:].untyped_storage()

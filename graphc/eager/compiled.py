@@ -95,7 +95,7 @@ def key_of(order: Sequence[GradNode], roots: Sequence[Root], wanted: Sequence[Ed
         else:
             return None
     for (node, index), tensor in roots:
-        key += (positions[node], index, tensor._array.shape)
+        key += (positions[node], index, tensor._array.shape, tensor._array.dtype)
     key.append(len(wanted))
     for node, index in wanted:
         key += (positions.get(node, -1), index)

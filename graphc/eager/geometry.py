@@ -194,6 +194,12 @@ def row_major(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     return tuple(reversed(result))
 
 
+def in_order(order: Sequence[int], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """The strides without gaps of dimensions in this order, from the slowest to the fastest."""
+    found = dict(zip(order, row_major([shape[axis] for axis in order], itemsize)))
+    return tuple(found[axis] for axis in range(len(shape)))
+
+
 def with_axis(x: AnyArray, axis: int) -> AnyArray:
     """With a dimension of size 1."""
     step = x.shape[axis] * x.strides[axis] if axis < x.ndim else x.itemsize

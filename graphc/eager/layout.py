@@ -12,8 +12,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from graphc.eager.geometry import in_order, is_dense, row_major
-from graphc.eager.host_layout import laid_out
 from graphc.eager.plan import Plan
+from graphc.eager.result_layout import laid_out
 from graphc.eager.tensor import AnyArray
 
 _KEEPING = frozenset(("flip", "fliplr", "flipud", "sort", "msort"))

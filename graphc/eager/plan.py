@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.eager.follow import Unviewable, can_follow, follow
-from graphc.eager.host_layout import of_graph
 from graphc.eager.program import Recipe, executable_for
+from graphc.eager.result_layout import of_graph
 from graphc.frontend.executable import Executable
 from graphc.ir.dim import bounds
 from graphc.ir.errors import CodeMemoryFull
@@ -210,12 +210,8 @@ class Plan:
 
     def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
         """A few elements moved: a copy by strides needs no code of its own. None for arrays of another kind."""
-        inputs = self.graph.inputs
-        if len(arrays) != len(inputs):
+        if not self._fits(arrays):
             return None
-        for array, node in zip(arrays, inputs):
-            if array.shape != node.shape or array.dtype != node.tensor.dtype.numpy:
-                return None
         try:
             return tuple(np.array(each, order="C") for each in follow(self.graph, *arrays))
         except Unviewable:
@@ -239,9 +235,9 @@ class Plan:
 
     def _fits(self, arrays: Sequence[AnyArray]) -> bool:
         """Whether the inputs have the types that the plan is for: a call tries the plan of the call before."""
-        return all(
-            array.shape == node.tensor.shape and array.dtype == node.tensor.dtype.numpy
-            for array, node in zip(arrays, self.graph.inputs)
+        inputs = self.graph.inputs
+        return len(arrays) == len(inputs) and all(
+            array.shape == node.shape and array.dtype == node.tensor.dtype.numpy for array, node in zip(arrays, inputs)
         )
 
     def backward(self, needs: Needs) -> Backward:

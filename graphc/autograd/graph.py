@@ -25,6 +25,7 @@ from graphc.eager.tensor import Tensor, wrap
 __all__ = [
     "GradientEdge",
     "Node",
+    "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "increment_version",
@@ -58,6 +59,10 @@ class saved_tensors_hooks(_Context):
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
         super().__init__(pack=pack_hook, unpack=unpack_hook)
 
+        for hook in (pack_hook, unpack_hook):
+            if not callable(hook):
+                raise TypeError(f"hooks on saved tensors must be callable, not {type(hook).__name__}")
+
     def __enter__(self) -> None:
         if MODE.hooks_refused is not None:
             raise AutogradError(MODE.hooks_refused)
@@ -74,11 +79,57 @@ class save_on_cpu(saved_tensors_hooks):
 @contextmanager
 def disable_saved_tensors_hooks(error_message: str) -> Iterator[None]:
     """Inside, `saved_tensors_hooks` raises an error with this message."""
+    if MODE.pack is not None:
+        raise AutogradError(error_message)
     before, MODE.hooks_refused = MODE.hooks_refused, error_message
     try:
         yield
     finally:
         MODE.hooks_refused = before
+
+
+class _Kept:
+    """What `allow_mutation_on_saved_tensors` gives."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._found: dict[int, Tensor] = {}
+
+    def clear(self) -> None:
+        """Let go of the copies; backward passes through what was recorded so far fail from now on."""
+        self._found.clear()
+
+    def _pack(self, tensor: Tensor) -> int:
+        self._next += 1
+        self._found[self._next] = wrap(tensor._array.copy())
+        return self._next
+
+    def _unpack(self, number: int) -> Tensor:
+        found = self._found.get(number)
+        if found is None:
+            raise AutogradError(
+                "Trying to backward outside of the 'allow_mutation_on_saved_tensors' contextin which the graph was "
+                "originally recorded."
+            )
+        return found
+
+
+@contextmanager
+def allow_mutation_on_saved_tensors() -> Iterator[_Kept]:
+    """Inside, what a gradient needs is kept as a copy, so that the tensors may be written to before the backward pass.
+
+    The backward pass must be inside, too.
+    """
+    if MODE.keeps_copies:
+        raise AutogradError("allow_mutation_on_saved_tensors contexts cannot be nested")
+    kept = _Kept()
+    MODE.keeps_copies = True
+    try:
+        with saved_tensors_hooks(kept._pack, kept._unpack):
+            yield kept
+    finally:
+        kept.clear()
+        MODE.keeps_copies = False
 
 
 class _Handles:

@@ -157,12 +157,12 @@ def _batched(
     for index, (output, cotangent) in enumerate(zip(outputs, listed)):
         shape = _kind(output)[0]
         if cotangent is not None and cotangent._array.shape[1:] != shape:
-            given_shape = list(cotangent._array.shape[1:])
+            given_shape = cotangent._array.shape[1:]
             raise AutogradError(
                 "If `is_grads_batched=True`, we interpret the first dimension of each grad_output as the batch "
                 "dimension. The sizes of the remaining dimensions are expected to match the shape of corresponding "
-                f"output, but a mismatch was detected: grad_output[{index}] has a shape of torch.Size({given_shape}) and output[{index}] "
-                f"has a shape of torch.Size({list(shape)}). If you only want some tensors in `grad_output` to be "
+                f"output, but a mismatch was detected: grad_output[{index}] has a shape of {_size(given_shape)} and "
+                f"output[{index}] has a shape of {_size(shape)}. If you only want some tensors in `grad_output` to be "
                 "considered batched, consider using vmap."
             )
     count = max((each._array.shape[0] for each in listed if each is not None), default=0)
@@ -225,6 +225,10 @@ def _kind(output: Place) -> tuple[tuple[int, ...], DType]:
     return found.shape, found.dtype  # type: ignore[return-value]  # sizes are numbers here
 
 
+def _size(shape: tuple[int, ...]) -> str:
+    return f"torch.Size({list(shape)})"
+
+
 def _cotangents(given: Cotangents, count: int) -> tuple[Tensor | None, ...]:
     return (None,) * count if given is None else (given,) if isinstance(given, Tensor) else tuple(given)
 
@@ -261,7 +265,7 @@ def _seed(output: Place, cotangent: object, index: int) -> Tensor | None:
     if cotangent._array.shape != shape:
         raise AutogradError(
             f"Mismatch in shape: grad_output[{index}] has a shape of {cotangent.shape} and output[{index}] has a shape "
-            f"of torch.Size({list(shape)})."
+            f"of {_size(shape)}."
         )
     if cotangent.dtype.is_complex != dtype.is_complex:
         raise AutogradError(

@@ -40,13 +40,14 @@ def run_backward(
     needed = None if inputs is None else _leading_to(order, inputs)
     captured: dict[Edge, Tensor] = {}
     wanted = {} if inputs is None else dict.fromkeys(inputs)
-    before = MODE.pass_number, MODE.pass_nodes
+    before = MODE.pass_number, MODE.pass_nodes, MODE.pass_has_inputs
     MODE.pass_number, MODE.pass_nodes = next(_passes), order if needed is None else needed
+    MODE.pass_has_inputs = inputs is not None
     try:
         if create_graph or not _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
             _run_nodes(order, roots, wanted, captured, needed, keep_graph, create_graph, accumulate)
     finally:
-        MODE.pass_number, MODE.pass_nodes = before
+        MODE.pass_number, MODE.pass_nodes, MODE.pass_has_inputs = before
     return [] if inputs is None else [captured.get(edge) for edge in inputs]
 
 

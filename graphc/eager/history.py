@@ -159,10 +159,11 @@ def set_data(self: Tensor, value: Tensor) -> None:
         raise SignatureError(f"Variable data has to be a tensor, but got {type(value).__name__}")
     if self.requires_grad and not value.dtype.is_differentiable:
         raise AutogradError("data set to a tensor that requires gradients must be floating point or complex dtype")
-    self._array = value._array
-    self._storage = value._storage
     if value._storage.owner is None:
         value._storage.owner = value._array
+    version = self._storage.version
+    self._array, self._storage = value._array, Storage(value._storage.owner)
+    self._storage.version = version
 
 
 def get_hooks(self: Tensor) -> Hooks | None:

@@ -26,11 +26,15 @@ class _Mode(threading.local):
     check_nan: bool = True
     pack: Callable[[Any], Any] | None = None
     unpack: Callable[[Any], Any] | None = None
+    keeps_copies: bool = False
+    """Whether saved tensors are copies, which nobody can write to."""
     hooks_refused: str | None = None
     """Why hooks on saved tensors may not be used now."""
     pass_number: int = 0
     """Which backward pass runs, and its nodes: for hooks that wait for several gradients."""
     pass_nodes: Container[object] = ()
+    pass_has_inputs: bool = False
+    """Whether the pass that runs gives gradients of certain inputs only."""
 
 
 MODE = _Mode()

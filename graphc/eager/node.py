@@ -8,6 +8,7 @@ a function in Python. Nodes hold values only through `SavedValue`, which notices
 from __future__ import annotations
 
 import functools
+import gc
 import itertools
 import threading
 import weakref
@@ -73,7 +74,20 @@ class SavedValue:
         self.packed: object = None
         self.unpack: Callable[[object], Tensor] | None = None
         if MODE.pack is not None and (storage is not None or edge is not None or owner is not None):
-            self.packed, self.unpack, self.array = MODE.pack(self._tensor(array)), MODE.unpack, None
+            self.packed, self.unpack = self._pack(self._tensor(array)), MODE.unpack
+            self.array = self.storage = None
+
+    def _pack(self, tensor: Tensor) -> object:
+        assert MODE.pack is not None
+        version = tensor._storage.version
+        packed = MODE.pack(tensor)
+        if tensor._storage.version != version:
+            raise AutogradError(
+                "A saved tensor pack hook is modifying its input in place. Tensors provided as input to pack hook "
+                "cannot be modified by in-place operations as this can lead to unexpected side-effects. Please open an "
+                "issue if you need to perform in-place operations on the input to a pack hook."
+            )
+        return packed
 
     def _tensor(self, array: AnyArray) -> Tensor:
         tensor = wrap(array) if self.storage is None else wrap_shared(array, self.storage)
@@ -115,12 +129,9 @@ class SavedValue:
 
     def _refuse(self, node: GradNode, version: int) -> None:
         assert self.array is not None
-        if self.owner is not None:
-            which = f", which is output {self.owner[1]} of {_source_name(node)},"
-        elif self.edge is not None and not isinstance(self.edge[0], AccumulateGrad):
-            which = f", which is output {self.edge[1]} of {_source_name(self.edge[0])},"
-        else:
-            which = ""
+        edge = self._edge_now() or self.edge if self.owner is None else (node, self.owner[1])
+        is_leaf = edge is None or isinstance(edge[0], AccumulateGrad)
+        which = "" if edge is None or is_leaf else f", which is output {edge[1]} of {_source_name(edge[0])},"
         sizes = ", ".join(map(str, self.array.shape))
         hint = (
             "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable "
@@ -134,6 +145,16 @@ class SavedValue:
             f"[{type_name(to_dtype(self.array.dtype))} [{sizes}]]{which} is at version {version}; expected version "
             f"{self.version} instead. {hint}"
         )
+
+    def _edge_now(self) -> Edge | None:
+        """Where the tensor that was saved is on the tape since it was written to.
+
+        Nothing refers to that tensor, which might hold the node that saved it. So it is looked for among all objects.
+        """
+        for each in gc.get_referrers(self.storage):
+            if isinstance(each, Tensor) and each._array is self.array and each._meta is not None:
+                return edge_of(each)
+        return None
 
     def register_hooks(self, pack_hook: Callable[[Tensor], object], unpack_hook: Callable[[Any], Tensor]) -> None:
         """Keep `pack_hook(tensor)` from now on; in the backward pass `unpack_hook` of that gives the tensor back."""
@@ -259,7 +280,7 @@ class GradNode:
     def name(self) -> str:
         """Its name: that of its class, but for writes to views."""
         name = type(self).__name__
-        return "torch::autograd::CopySlices" if name == "CopySlices" else name
+        return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
 
     def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
         """The gradients for the edges, from those of the results."""

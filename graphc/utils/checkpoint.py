@@ -1,5 +1,9 @@
 """Less memory for more time: parts of a network whose inner values are computed again in the backward pass.
 
+In: a function and its arguments. Out: its results, recorded so that of what their gradients read only the arguments
+are kept. There are two ways. With `use_reentrant=False` saved values are packed as numbers, and asking for the first of them
+runs the function again. With `use_reentrant=True` the call is one node, which runs a backward pass inside the other.
+
 >>> import graphc
 >>> x = graphc.tensor([1.0, 2.0], requires_grad=True)
 >>> checkpoint(lambda x: (x * x).exp(), x, use_reentrant=False).sum().backward()
@@ -16,45 +20,80 @@ from typing import Any
 
 from graphc.eager.backward import backward
 from graphc.eager.function import Function
+from graphc.eager.function_node import SavedTensor
 from graphc.eager.generator import get_rng_state, set_rng_state
-from graphc.eager.history import get_grad
-from graphc.eager.mode import enable_grad, saved_hooks
-from graphc.eager.node import AutogradError
+from graphc.eager.history import detach, get_grad, requires_grad_
+from graphc.eager.mode import MODE, enable_grad, saved_hooks
+from graphc.eager.node import AutogradError, GradNode, edge_of
 from graphc.eager.tensor import Tensor
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = [
+    "CheckpointError",
+    "CheckpointFunction",
+    "checkpoint",
+    "checkpoint_sequential",
+    "set_checkpoint_debug_enabled",
+    "set_checkpoint_early_stop",
+]
+
+_stops_early = True
+
+
+class CheckpointError(AutogradError):
+    """What was computed again is not what was computed first."""
+
+
+class _Enough(Exception):
+    """All values that the backward pass asks for have been computed again."""
+
+
+def _no_contexts() -> tuple[Any, Any]:
+    return nullcontext(), nullcontext()
 
 
 def checkpoint(
     function: Callable[..., Any],
     *args: Any,
     use_reentrant: bool | None = None,
-    preserve_rng_state: bool = True,
-    context_fn: Callable[[], tuple[Any, Any]] = lambda: (nullcontext(), nullcontext()),
+    context_fn: Callable[[], tuple[Any, Any]] = _no_contexts,
     determinism_check: str = "default",
     debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
     """function(*args), of which only the arguments are kept; the backward pass computes the rest again.
 
-    The random numbers are the same both times, unless `preserve_rng_state` is False.
+    The random numbers are the same both times, unless `preserve_rng_state` is False. `context_fn` gives two contexts:
+    for the first time, and for the second. With `determinism_check="none"` nobody checks that shapes and dtypes are the
+    same both times. With `early_stop` the second run ends where it has given all that is asked for.
     """
     if use_reentrant is None:
         warnings.warn(
-            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. use_reentrant=False is "
-            "recommended.",
+            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, "
+            "calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but "
+            "if you need to preserve the current default behavior, you can pass use_reentrant=True. Refer to docs for "
+            "more details on the differences between the two variants.",
             stacklevel=2,
         )
         use_reentrant = True
+    keeps_random = bool(kwargs.pop("preserve_rng_state", True))
     if use_reentrant:
         if kwargs:
             raise ValueError(f"Unexpected keyword arguments: {','.join(kwargs)}")
-        return _Reentrant.apply(function, preserve_rng_state, *args)
-    forward_context, again_context = context_fn()
-    again = _Again(function, args, kwargs, preserve_rng_state, again_context)
-    with forward_context, saved_hooks(again.pack, again.unpack):
+        if context_fn is not _no_contexts or debug:
+            raise ValueError("Passing `context_fn` or `debug` is only supported when use_reentrant=False.")
+        return CheckpointFunction.apply(function, keeps_random, *args)
+    if determinism_check not in ("default", "none"):
+        raise ValueError(f"determinism_check should be one of ['default', 'none'], but got {determinism_check}")
+    first, second = context_fn()
+    if not MODE.grad:
+        return function(*args, **kwargs)
+    again = _Again(function, args, kwargs, keeps_random, second)
+    again.is_checked = determinism_check == "default"
+    again.stops_early = early_stop and _stops_early
+    with saved_hooks(again.pack, again.unpack), first:
         result = function(*args, **kwargs)
-    again.count = again.packed
+    again.is_packed = True
     return result
 
 
@@ -69,39 +108,77 @@ class _Again:
         keeps_random: bool,
         context: Any,
     ) -> None:
-        self._call = function, args, kwargs
+        self._function, self._kwargs = function, kwargs
+        # Inside another checkpointed call its hooks pack the arguments too: they are computed again then.
+        self._args = [SavedTensor(each, edge_of(each)) if isinstance(each, Tensor) else each for each in args]
+        self._node = GradNode((), 0)
         self._state = get_rng_state() if keeps_random else None
         self._context = context
         self._found: dict[int, Tensor] = {}
-        self.packed = 0
-        self.count = -1
+        self._pass = -1
+        self._kinds: list[tuple[Any, Any]] = []
+        """Shape and dtype of each value that was saved."""
+        self.is_checked = True
+        self.stops_early = True
+        self.is_packed = False
 
     def pack(self, tensor: Tensor) -> int:
-        self.packed += 1
-        return self.packed - 1
+        """Remember what the value is like, instead of the value."""
+        self._kinds.append((tensor.shape, tensor.dtype))
+        return len(self._kinds) - 1
 
     def unpack(self, number: int) -> Tensor:
-        if number not in self._found:
-            self._run()
-        if number not in self._found:
-            raise AutogradError(
-                "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
-                f"recomputation.\nNumber of tensors saved during forward: {self.count}\nNumber of tensors saved during "
-                f"recomputation: {len(self._found)}"
+        """The value, computed again; each pass computes all values anew."""
+        if not self.is_packed:
+            raise CheckpointError(
+                "torch.utils.checkpoint: Unpacking a tensor inside a checkpointed region that hasn't finished"
             )
+        if self._pass != MODE.pass_number or number not in self._found:
+            self._found = self._run()
+            self._pass = MODE.pass_number
         return self._found.pop(number)
 
-    def _run(self) -> None:
-        function, args, kwargs = self._call
+    def _run(self) -> dict[int, Tensor]:
         found: dict[int, Tensor] = {}
+        args = [each.get(self._node) if isinstance(each, SavedTensor) else each for each in self._args]
 
         def keep(tensor: Tensor) -> int:
-            found[len(found)] = tensor.detach()  # type: ignore[attr-defined]  # installed on it
+            found[len(found)] = detach(tensor)
+            if self.stops_early and len(found) == len(self._kinds):
+                raise _Enough
             return len(found) - 1
 
-        with _random(self._state), enable_grad(), self._context, saved_hooks(keep, found.__getitem__):
-            function(*args, **kwargs)
-        self._found = found
+        with _random(self._state), enable_grad():
+            try:
+                with self._context, saved_hooks(keep, lambda number: found[number]):
+                    self._function(*args, **self._kwargs)
+            except _Enough:
+                pass
+        self._check(found)
+        return found
+
+    def _check(self, found: dict[int, Tensor]) -> None:
+        if len(found) < len(self._kinds) or (self.is_checked and len(found) > len(self._kinds)):
+            raise CheckpointError(
+                "torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
+                f"recomputation.\nNumber of tensors saved during forward: {len(self._kinds)}\nNumber of tensors saved "
+                f"during recomputation: {len(found)}."
+            )
+        texts = [
+            f"tensor at position {number}:\nsaved metadata: {_kind(*kind)}\nrecomputed metadata: "
+            f"{_kind(found[number].shape, found[number].dtype)}\n"
+            for number, kind in enumerate(self._kinds)
+            if kind != (found[number].shape, found[number].dtype)
+        ]
+        if texts and self.is_checked:
+            raise CheckpointError(
+                "torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
+                f"during the forward pass.\n{''.join(texts)}."
+            )
+
+
+def _kind(shape: object, dtype: object) -> str:
+    return f"{{'shape': {shape}, 'dtype': {dtype}, 'device': device(type='cpu')}}"
 
 
 @contextmanager
@@ -118,23 +195,32 @@ def _random(state: Tensor | None) -> Iterator[None]:
         set_rng_state(before)
 
 
-class _Reentrant(Function):
+class CheckpointFunction(Function):
     """A call whose gradient computes it again, recorded, and goes back through that."""
 
     @staticmethod
     def forward(ctx: Any, function: Callable[..., Any], keeps_random: bool, *args: Any) -> Any:
+        tensors = [each for each in args if isinstance(each, Tensor)]
+        if not any(each.requires_grad for each in tensors):
+            warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=5)
         ctx.function = function
         ctx.state = get_rng_state() if keeps_random else None
-        ctx.places = [i for i, each in enumerate(args) if isinstance(each, Tensor)]
         ctx.args = [None if isinstance(each, Tensor) else each for each in args]
-        ctx.save_for_backward(*(each for each in args if isinstance(each, Tensor)))
+        ctx.places = [i for i, each in enumerate(args) if isinstance(each, Tensor)]
+        ctx.save_for_backward(*tensors)
         return function(*args)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
+        if MODE.pass_has_inputs:
+            raise AutogradError(
+                "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an `inputs` "
+                "parameter to .backward(). To resolve this error, you can either set use_reentrant=False, or call "
+                ".backward() without passing the `inputs` argument."
+            )
         args = list(ctx.args)
         for place, tensor in zip(ctx.places, ctx.saved_tensors):
-            args[place] = tensor.detach().requires_grad_(tensor.requires_grad)
+            args[place] = requires_grad_(detach(tensor), tensor.requires_grad)
         with _random(ctx.state), enable_grad():
             outputs = ctx.function(*args)
         listed = outputs if isinstance(outputs, tuple) else (outputs,)
@@ -150,25 +236,55 @@ class _Reentrant(Function):
 
 
 def checkpoint_sequential(
-    functions: Sequence[Callable[[Any], Any]],
+    functions: Any,
     segments: int,
     input: Any,
     use_reentrant: bool | None = None,
     **kwargs: Any,
 ) -> Any:
     """Functions one after another, in this many checkpointed segments; the last one is run as it is."""
-    steps = list(functions)
+    if use_reentrant is None:
+        warnings.warn(
+            "torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly. In "
+            "version 2.9 we will raise an exception if use_reentrant is not passed. use_reentrant=False is "
+            "recommended, but if you need to preserve the current default behavior, you can pass use_reentrant=True. "
+            "Refer to docs for more details on the differences between the two variants.",
+            stacklevel=2,
+        )
+        use_reentrant = True
+    keeps_random = kwargs.pop("preserve_rng_state", True)
+    if kwargs:
+        raise ValueError(f"Unexpected keyword arguments: {','.join(kwargs)}")
+    steps = list(functions.children()) if hasattr(functions, "children") else list(functions)
     size = len(steps) // segments
+    last = size * (segments - 1)
+    for start in range(0, last, size):
+        segment = _chained(steps[start : start + size])
+        input = checkpoint(segment, input, use_reentrant=use_reentrant, preserve_rng_state=keeps_random)
+    return _chained(steps[last:])(input)
 
-    def run(start: int, end: int) -> Callable[[Any], Any]:
-        def segment(value: Any) -> Any:
-            for step in steps[start:end]:
-                value = step(value)
-            return value
 
-        return segment
+def _chained(steps: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    def run(value: Any) -> Any:
+        for step in steps:
+            value = step(value)
+        return value
 
-    start = 0
-    for start in range(0, size * (segments - 1), size):
-        input = checkpoint(run(start, start + size), input, use_reentrant=use_reentrant, **kwargs)
-    return run(size * (segments - 1), len(steps))(input)
+    return run
+
+
+@contextmanager
+def set_checkpoint_early_stop(enable: bool) -> Iterator[None]:
+    """Inside, checkpointed calls run to their end the second time, or stop when nothing more is asked for."""
+    global _stops_early
+    before, _stops_early = _stops_early, enable
+    try:
+        yield
+    finally:
+        _stops_early = before
+
+
+@contextmanager
+def set_checkpoint_debug_enabled(enabled: bool | None) -> Iterator[None]:
+    """Accepted for programs that ask for PyTorch's lists of the operations of both runs."""
+    yield

@@ -16,8 +16,12 @@ from graphc.eager.plan import Plan
 from graphc.eager.result_layout import laid_out
 from graphc.eager.tensor import AnyArray
 
-_KEEPING = frozenset(("flip", "fliplr", "flipud", "sort", "msort"))
+_KEEPING = frozenset(
+    "flip fliplr flipud sort msort argsort put diagonal_scatter select_scatter slice_scatter as_strided_scatter".split()
+)
 """Functions that move elements, and give the result the memory order of the tensor."""
+_ELEMENTWISE = frozenset("logaddexp logaddexp2 hypot nextafter xlogy logit conj_physical polar".split())
+"""Elementwise functions whose graph has operations of other kinds."""
 _ROW_MAJOR = frozenset(("masked_fill", "masked_scatter", "tril", "triu", "roll"))
 """Functions whose graph is elementwise, but whose result is always in row-major order."""
 
@@ -38,7 +42,7 @@ def run_in_layout(plan: Plan, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...
         if last not in (4, 5) or not all(_is_channels_last(array) for array in arrays):
             return outputs
         operands = arrays
-    elif plan.is_elementwise and name not in _ROW_MAJOR:
+    elif (plan.is_elementwise or name in _ELEMENTWISE) and name not in _ROW_MAJOR:
         operands = arrays
     else:
         return outputs

@@ -122,6 +122,11 @@ def _places(array: AnyArray) -> AnyArray:
 # Views that a graph describes
 
 
+def can_follow(graph: Graph) -> bool:
+    """Whether the graph only renames elements of its one input."""
+    return len(graph.inputs) == 1 and all(node.op is INPUT or node.op.name in _RULES for node in graph.nodes)
+
+
 def follow(graph: Graph, array: AnyArray, keeps_axes: bool = False) -> list[AnyArray]:
     """The outputs of a graph that only renames elements of its first input, as views of an array.
 

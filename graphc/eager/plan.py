@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from graphc.eager.follow import Unviewable, can_follow, follow
+from graphc.eager.geometry import Unviewable, can_follow, follow
 from graphc.eager.program import Recipe, executable_for
 from graphc.eager.result_layout import of_graph
 from graphc.frontend.executable import Executable

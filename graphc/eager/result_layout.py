@@ -15,8 +15,7 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
-from graphc.eager.follow import Unviewable, follow
-from graphc.eager.geometry import in_order, row_major, strided
+from graphc.eager.geometry import Unviewable, follow, in_order, row_major, strided
 from graphc.eager.tensor import AnyArray
 from graphc.ir.graph import GET, INPUT, Graph, Node, make_input
 from graphc.ir.op import Flags

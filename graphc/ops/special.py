@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 
 from graphc.ir.dim import Size
-from graphc.ir.errors import MissingGradient
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Builder, Operand, Scalar
 from graphc.ir.op import Flags, Op, register
@@ -22,6 +21,7 @@ from graphc.ir.type import TensorType
 from graphc.kernel.scalar import evaluate
 from graphc.ops import build, check, special_pair
 from graphc.ops import elementwise as ew
+from graphc.ops.host import refused_gradients
 from graphc.ops.numerics import NumpyArray, exactly
 
 
@@ -112,18 +112,14 @@ airy_ai: Op = _formula("airy_ai", "Airy's function Ai")
 without_gradient: Op = register(
     Op(
         "without_gradient",
-        "x, by which PyTorch has no derivative: asking for one is the error `message`",
+        "x, by which PyTorch has no derivative: a run that needs one ends in the error `message`",
         type_rule=lambda x, *, message: x,
         reference=lambda out, x, *, message: x.copy(),
-        vjp=lambda ct, out, x, *, message: _refuse_gradient(message),
+        vjp=lambda ct, out, x, *, message: refused_gradients(message, (x,)),
         lower=lambda b, out, i, x, *, message: x(i),
         flags=Flags.ELEMENTWISE,
     )
 )
-
-
-def _refuse_gradient(message: str) -> tuple[None]:
-    raise MissingGradient(message, hint="detach this operand")
 
 
 def _gcd_type(x: TensorType, y: TensorType) -> TensorType:

@@ -30,6 +30,9 @@ def heaviside(input: Node, values: Node) -> Node:
             "heaviside is not yet implemented for tensors with different dtypes.", hint="convert one of them"
         )
     x, at_zero = broadcast("heaviside", input, values)
+    if x.tensor.dtype.is_floating_point:
+        message = "derivative for aten::heaviside is not implemented"
+        x, at_zero = (special.without_gradient(each, message=message) for each in (x, at_zero))
     zero = build.zeros_like(x)
     is_above = build.cast_to(ew.gt(x, zero) if x.tensor.dtype.kind is not Kind.BOOL else x, x.tensor.dtype)
     return ew.select(ew.eq(x, zero), at_zero, is_above)

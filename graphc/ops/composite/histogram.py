@@ -65,7 +65,8 @@ def histc(input: Node, bins: int = 100, min: float = 0, max: float = 0) -> Node:
     x = build.reshape_to(input, (input.tensor.size,))
     ends = _ends("torch.histc", x, min, max, 1)
     first, last = (build.broadcast_to(each, x.shape) for each in ends)
-    return build.cast_to(_filled(x, _linear(x, first, last, bins), (first, last), bins, None), input.tensor.dtype)
+    counts = _filled(x, _linear(x, first, last, bins), (first, last), bins, None)
+    return ew.detach(build.cast_to(counts, input.tensor.dtype))
 
 
 @function(method=True)

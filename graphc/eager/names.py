@@ -172,6 +172,25 @@ _WITH_DIM = frozenset(("sum", "mean", "prod", "squeeze", "median", "nanmedian"))
 """Functions whose form with dimensions has the number 1."""
 
 
+_GRADIENTS: Mapping[str, str] = {
+    "Tanh": "TanhBackward", "Sigmoid": "SigmoidBackward", "Relu": "ThresholdBackward", "Gelu": "GeluBackward",
+    "Softmax": "SoftmaxBackwardData", "LogSoftmax": "LogSoftmaxBackwardData", "Select": "SelectBackward",
+    "Slice": "SliceBackward", "Index": "IndexPut", "Gather": "ScatterAdd", "IndexSelect": "IndexAdd", "Cat": "Slice",
+    "Log": "Div", "Sqrt": "Div", "Div": "Div", "Atan": "Div", "Mm": "Mm", "Bmm": "Bmm", "Addmm": "Mm", "Neg": "Neg",
+    "Sum": "Expand", "Mean": "DivBackward1", "Expand": "View", "T": "T", "Transpose": "Transpose", "View": "View",
+    "Permute": "Permute", "Squeeze": "Unsqueeze", "Unsqueeze": "Squeeze", "UnsafeView": "ReshapeAlias",
+    "Cumsum": "Flip", "Flip": "Flip", "Roll": "Roll", "Clamp": "Where", "Where": "Where", "Max": "MaskedFillBackward1",
+    "Min": "MaskedFillBackward1", "ToCopy": "ToCopy", "Clone": "Clone", "Conj": "Conj", "Tril": "Tril", "Triu": "Triu",
+}  # fmt: skip
+"""The last step of a function's gradient, where that isn't a product."""
+
+
+def gradient_name(name: str) -> str:
+    """The name of the node that records the gradient of a node."""
+    found = _GRADIENTS.get(name.partition("Backward")[0], "Mul")
+    return found if "Backward" in found and found[-1].isdigit() else f"{found}Backward0"
+
+
 def _has_tensor(args: tuple[object, ...], kwargs: Mapping[str, object], *names: str) -> bool:
     """Whether one of the arguments is a tensor; of the named ones, those with these names count, or all."""
     named = (value for name, value in kwargs.items() if not names or name in names)

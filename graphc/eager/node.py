@@ -129,9 +129,12 @@ class SavedValue:
 
     def _refuse(self, node: GradNode, version: int) -> None:
         assert self.array is not None
-        edge = self._edge_now() or self.edge if self.owner is None else (node, self.owner[1])
-        is_leaf = edge is None or isinstance(edge[0], AccumulateGrad)
-        which = "" if edge is None or is_leaf else f", which is output {edge[1]} of {_source_name(edge[0])},"
+        which = ""
+        if self.owner is not None:
+            which = f", which is output {self.owner[1]} of {operation_name(node.name())},"
+        elif self.edge is not None and not isinstance(self.edge[0], AccumulateGrad):
+            name, index = self._last_writer() or (self.edge[0].name(), self.edge[1])
+            which = f", which is output {index} of {operation_name(name)},"
         sizes = ", ".join(map(str, self.array.shape))
         hint = (
             "Hint: the backtrace further above shows the operation that failed to compute its gradient. The variable "
@@ -146,15 +149,19 @@ class SavedValue:
             f"{self.version} instead. {hint}"
         )
 
-    def _edge_now(self) -> Edge | None:
-        """Where the tensor that was saved is on the tape since it was written to.
+    def _last_writer(self) -> tuple[str, int] | None:
+        """What made the tensor that was saved be what it is now: the name of a node, and which of its results it is.
 
-        Nothing refers to that tensor, which might hold the node that saved it. So it is looked for among all objects.
+        Nothing refers to that tensor, which might hold the node that saved it. So it is looked for among all objects;
+        where it is gone its memory knows who wrote last.
         """
         for each in gc.get_referrers(self.storage):
             if isinstance(each, Tensor) and each._array is self.array and each._meta is not None:
-                return edge_of(each)
-        return None
+                edge = edge_of(each)
+                if edge is not None:
+                    return edge[0].name(), edge[1]
+        writer = getattr(self.storage, "writer", None)
+        return None if writer is None else (_full_name(writer.__name__), 0)
 
     def register_hooks(self, pack_hook: Callable[[Tensor], object], unpack_hook: Callable[[Any], Tensor]) -> None:
         """Keep `pack_hook(tensor)` from now on; in the backward pass `unpack_hook` of that gives the tensor back."""
@@ -187,10 +194,9 @@ def operation_name(name: str) -> str:
     return stem if number == "0" else f"{stem}{number}"
 
 
-def _source_name(node: GradNode) -> str:
-    """What errors call the operation of a node."""
-    name = node.name()
-    return name if name.startswith("torch") else operation_name(name)
+def _full_name(name: str) -> str:
+    """What PyTorch calls a node of this class: writes say where they come from."""
+    return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
 
 
 def _attached(tensor: Tensor, node: AccumulateGrad, array: AnyArray) -> Tensor:
@@ -279,8 +285,7 @@ class GradNode:
 
     def name(self) -> str:
         """Its name: that of its class, but for writes to views."""
-        name = type(self).__name__
-        return f"torch::autograd::{name}" if name in ("CopySlices", "CopyBackwards") else name
+        return _full_name(type(self).__name__)
 
     def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
         """The gradients for the edges, from those of the results."""

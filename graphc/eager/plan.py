@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.eager.geometry import Unviewable, can_follow, follow
+from graphc.eager.names import gradient_name
 from graphc.eager.program import Recipe, executable_for
 from graphc.eager.result_layout import of_graph
 from graphc.frontend.executable import Executable
@@ -95,7 +96,7 @@ class Backward:
         recipe = self.plan.recipe
         if recipe is not None:
             recipe = Recipe(("backward", recipe.key, self.needs, given), recipe.types, self._rebuild(given, reads))
-        return Variant(Plan(graph, f"{self.plan.name}Backward", recipe), positions, produces)
+        return Variant(Plan(graph, gradient_name(self.plan.name), recipe), positions, produces)
 
     def _rebuild(self, given: Needs, reads: tuple[Saved, ...]) -> Callable[[Sequence[TensorType]], Graph | None]:
         """What builds the graph of the gradients for other sizes, if it reads the same values there."""

@@ -38,11 +38,13 @@ class Storage:
     A version below 0 is that of memory made in inference mode, which autograd keeps nothing of.
     """
 
-    __slots__ = ("owner", "version")
+    __slots__ = ("owner", "version", "writer")
 
     owner: AnyArray | None
     """The array that has all of the memory; None stands for that of the one tensor there is."""
     version: int
+    writer: type[GradNode]
+    """What has written last, where that was recorded; else not set."""
 
     def __init__(self, owner: AnyArray | None = None) -> None:
         self.owner = owner

@@ -275,6 +275,8 @@ def rebase(tensor: Tensor, written: Tensor, is_kept: bool = True) -> None:
     if meta.view is None:
         if source is not None and source.requires_grad:
             meta.requires_grad, meta.node, meta.index = True, source.node, source.index
+            assert source.node is not None
+            tensor._storage.writer = type(source.node)
             _adopt(source.node, source.index, tensor)
         elif MODE.grad:
             meta.requires_grad, meta.node, meta.index = False, None, 0
@@ -290,6 +292,7 @@ def rebase(tensor: Tensor, written: Tensor, is_kept: bool = True) -> None:
         base_meta = meta_of(base)
         if node is not None:
             base_meta.requires_grad, base_meta.node, base_meta.index = True, node, 0
+            base._storage.writer = type(node)
             view.version = -1  # the next look at it makes its history from that of the base
             if source is not None and is_kept:
                 _adopt(source.node, source.index, tensor)

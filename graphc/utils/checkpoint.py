@@ -1,8 +1,8 @@
 """Less memory for more time: parts of a network whose inner values are computed again in the backward pass.
 
 In: a function and its arguments. Out: its results, recorded so that of what their gradients read only the arguments
-are kept. There are two ways. With `use_reentrant=False` saved values are packed as numbers, and asking for the first of them
-runs the function again. With `use_reentrant=True` the call is one node, which runs a backward pass inside the other.
+are kept. There are two ways. With `use_reentrant=False` saved values are packed as numbers, and asking for the first of
+them runs the function again. With `use_reentrant=True` the call is one node, which runs a pass inside the other.
 
 >>> import graphc
 >>> x = graphc.tensor([1.0, 2.0], requires_grad=True)

@@ -79,7 +79,7 @@ class BufferStore:
     def allocate(self, nbytes: int) -> Block:
         """A block of `nbytes` or more, whatever it contains; raises MemoryExceeded where there is no such room."""
         assert nbytes >= 0
-        capacity = _capacity(nbytes)
+        capacity = capacity_of(nbytes)
         with self._lock:
             self._settle()
             blocks = self._kept_blocks.get(capacity)
@@ -152,8 +152,8 @@ class BufferStore:
                 del self._kept_blocks[capacity]
 
 
-def _capacity(nbytes: int) -> int:
-    """`nbytes` rounded up to one of eight sizes per power of two, so that nearly equal requests share blocks."""
+def capacity_of(nbytes: int) -> int:
+    """Bytes of the block for a request: one of eight sizes per power of two, so that nearly equal ones share blocks."""
     step = max(ALIGNMENT, 1 << max(0, nbytes.bit_length() - 4))
     if nbytes >= LARGE:
         step = max(step, HUGE_PAGE)

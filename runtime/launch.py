@@ -29,7 +29,8 @@ import numpy.typing as npt
 from graphc.ir.dim import Size, Symbol, evaluate
 from graphc.ir.type import TensorType
 from graphc.runtime import cache, engine
-from graphc.runtime.buffer import WORTH_KEEPING, Block, allocate, empty
+from graphc.runtime.arena import shared_arena
+from graphc.runtime.buffer import WORTH_KEEPING, allocate, empty
 from graphc.runtime.launch_code import (
     ARRAY_DATA,
     ARRAY_DTYPE,
@@ -41,7 +42,6 @@ from graphc.runtime.launch_code import (
     PYTHON_FUNCTIONS,
     call_text,
     enter_text,
-    head_offset,
 )
 from graphc.runtime.lock import LOCK
 from graphc.runtime.target import native_target
@@ -178,8 +178,6 @@ class _NativePath:
         self._words = (ctypes.c_int64 * (len(self._table) // 8)).from_buffer(self._table)
         self._alive: list[object] = [None, launcher._constants, kinds, self._words]
         runtime = _call_runtime()
-        self._exchange = runtime.exchange
-        self._free_arena = ctypes.addressof(self._words) + head_offset("free_arena")
         self._words[tuple(HEAD).index("inputs")] = -1  # no number of arguments is right before the first sizes
         self._words[tuple(HEAD).index("none")] = id(None)
         self.call: Callable[..., Result | None] = runtime.make_function(self._table, self._alive)
@@ -204,15 +202,8 @@ class _NativePath:
         arena_bytes = evaluate(launcher._arena_bytes, values)
         with self._lock:
             self.values = None
-            arena: Block | None = None
-            if arena_bytes:
-                # An arena in use comes back by itself and finds another in its place.
-                is_free = self._exchange(self._free_arena, 0) != 0
-                present = self._alive[0]
-                fits = isinstance(present, Block) and arena_bytes <= present.capacity <= 4 * arena_bytes
-                arena = present if is_free and fits and isinstance(present, Block) else allocate(arena_bytes)
+            arena = shared_arena(arena_bytes)
             runtime = _call_runtime()
-            address = arena.address if arena is not None else 0
             head = {
                 "entry_point": launcher._entry,
                 "inputs": len(launcher._inputs),
@@ -220,8 +211,8 @@ class _NativePath:
                 "constant_words": len(constants),
                 "first_record": 8 * (len(HEAD) + len(constants)),
                 "releases_lock": int(launcher._releases_lock),
-                "arena": address,
-                "free_arena": address,
+                "arena": arena.address,
+                "arena_flag": arena.flag_at,
                 "arena_owner": id(arena),
                 "none": id(None),
                 "array_type": id(np.ndarray),
@@ -250,9 +241,7 @@ class _CallRuntime:
             engine.import_symbol(name, address)
         target = native_target()
         text = call_text(target.arch)
-        addresses = cache.compiled(text, lambda: text, ("launch_call", "launch_exchange"), target, clean=True)
-        # PYFUNCTYPE keeps the interpreter's lock: no call of `fast` can be under way.
-        self.exchange = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(addresses["launch_exchange"])
+        addresses = cache.compiled(text, lambda: text, ("launch_call",), target, clean=True)
         self.make_array = _numpy_function(_PYARRAY_EMPTY)
         self._method = _MethodDefinition(b"program", addresses["launch_call"], _METH_FASTCALL, None)
         new = ctypes.pythonapi.PyCFunction_NewEx

@@ -4,7 +4,6 @@ In: nothing; the text is the same for every program and every CPython from 3.10 
 removed). Out: a module with
     launch_enter(ptr entry, ptr block) -> i32    run a program in the floating-point mode that it was compiled for
     launch_call(ptr self, ptr arguments, i64 count) -> ptr    a METH_FASTCALL function; `self` is a bytearray, see below
-    launch_exchange(ptr cell, i64 value) -> i64
 
 `launch_call` knows one layout at a time: a table of 64-bit words, which `launch` writes. Its head has the fields of
 `HEAD`; then come the block's constant part and the records of the arguments and of the outputs:
@@ -35,7 +34,7 @@ HEAD = {
     "first_record": "i64",  # offset in bytes of the first argument's record
     "releases_lock": "i64",
     "arena": "i64",  # address of the arena of this layout, 0 if it needs none
-    "free_arena": "i64",  # the same while no call uses it, else 0
+    "arena_flag": "ptr",  # where the same address is while no call uses the arena, else 0
     "arena_owner": "ptr",  # the object that keeps the arena
     "none": "ptr",
     "array_type": "ptr",
@@ -112,11 +111,6 @@ def call_text(arch: str) -> str:
     return f"""
 {declarations}
 {enter_text(arch)}
-
-define i64 @launch_exchange(ptr %cell, i64 %value) nounwind {{
-  %old = atomicrmw xchg ptr %cell, i64 %value seq_cst
-  ret i64 %old
-}}
 
 define internal ptr @return_none(ptr %none) nounwind {{
   call void @Py_IncRef(ptr %none)
@@ -199,7 +193,8 @@ accept:
 
 take_arena:
   ; whoever comes here holds the interpreter's lock: no other call is between these lines
-  store i64 0, ptr %free_arena_at
+  %free_arena = load i64, ptr %arena_flag
+  store i64 0, ptr %arena_flag
   %has_arena = icmp eq i64 %free_arena, %arena
   br i1 %has_arena, label %own_arena, label %decline
 own_arena:
@@ -264,14 +259,7 @@ run_unlocked:
   br label %done
 done:
   %status = phi i32 [ %locked_status, %run_locked ], [ %unlocked_status, %run_unlocked ]
-  ; while it ran another arena may have taken this one's place: then nobody waits for it any more
-  %present_arena = load i64, ptr %arena_at
-  %is_present = icmp eq i64 %present_arena, %arena
-  br i1 %is_present, label %give_back, label %finish
-give_back:
-  store i64 %arena, ptr %free_arena_at
-  br label %finish
-finish:
+  store i64 %arena, ptr %arena_flag
   call void @Py_DecRef(ptr %arena_owner)
   %is_good = icmp eq i32 %status, 0
   br i1 %is_good, label %return_results, label %return_status
@@ -307,7 +295,7 @@ failed:
 no_memory:
   call void @PyErr_Clear()
   call void @drop(ptr %results, i64 %o)
-  store i64 %free_arena, ptr %free_arena_at
+  store i64 %arena, ptr %arena_flag
   call void @Py_DecRef(ptr %arena_owner)
   br label %decline
 decline:

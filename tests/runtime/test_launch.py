@@ -320,6 +320,17 @@ def test_changing_sizes_do_not_pile_up_arenas(native: bool) -> None:
 
 
 @WAYS
+def test_launchers_that_need_about_one_size_share_an_arena(native: bool) -> None:
+    before = buffer_stats().in_use
+    launchers = [adder(native, arena_bytes=1 << 20) for _ in range(50)]
+    for launcher in launchers:
+        launcher.run([X, Y], {})
+    for launcher in launchers:
+        assert isinstance(launcher.fast(X, Y), tuple)
+    assert buffer_stats().in_use - before <= 2 << 20
+
+
+@WAYS
 def test_calls_at_once_have_an_arena_each(native: bool) -> None:
     held: list[int] = []
     start = threading.Barrier(3)

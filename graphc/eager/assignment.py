@@ -156,7 +156,7 @@ def _repeats(source: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     return len(source) <= len(shape) and all(a in (1, b) for a, b in zip(reversed(source), reversed(shape)))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _put_plan(
     whole: TensorType, indices: tuple[tuple[int, TensorType], ...], source: TensorType, accumulate: bool
 ) -> Plan:

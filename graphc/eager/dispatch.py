@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ from graphc.ir.type import TensorType
 from graphc.ops.function import Function, functions
 
 _lock = threading.RLock()
-MOST_CALLS = 4096
-"""Plans that one function remembers; then all are forgotten."""
+MOST_CALLS = 512
+"""Plans that one function remembers; then those made first are forgotten."""
 _NUMBERS = {int: i64, float: f64, complex: c128}
 _PLAIN = frozenset((0, 1, 2, 3, -1, -2, 0.5, -0.5))
 """Values of parameters such as exponents and factors that have better code of their own."""
@@ -183,7 +184,7 @@ class EagerFunction:
             self._one = call.plan
         elif kinds == [Tensor, Tensor]:
             if len(self._twos) >= MOST_CALLS:
-                self._twos.clear()
+                self._twos = {}
             x, y = (source._array for source in sources if isinstance(source, Tensor))
             self._two = self._twos[x.shape, y.shape, x.dtype, y.dtype] = call.plan
         elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
@@ -284,7 +285,8 @@ class EagerFunction:
         call = Call(plan, structure, constants)
         with _lock:
             if len(self._calls) >= MOST_CALLS:
-                self._calls.clear()
+                for old in list(itertools.islice(self._calls, MOST_CALLS // 2)):
+                    del self._calls[old]
             return self._calls.setdefault(key, call)
 
     def _build(

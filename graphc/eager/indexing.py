@@ -371,7 +371,7 @@ def _type(array: AnyArray) -> TensorType:
     return TensorType(array.shape, to_dtype(array.dtype))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _pick_plan(whole: TensorType, indices: tuple[tuple[int, TensorType], ...]) -> Plan:
     axes = tuple(axis for axis, _ in indices)
 

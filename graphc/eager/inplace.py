@@ -335,7 +335,7 @@ def type_of(array: AnyArray) -> TensorType:
     return TensorType(array.shape, to_dtype(array.dtype))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _copy_plan(target: TensorType, source: TensorType) -> Plan:
     """A tensor whose elements are all replaced: nothing of what it was is left."""
     self, src = make_input("self", target), make_input("src", source)

@@ -462,7 +462,7 @@ def is_contiguous(self: Tensor, memory_format: object = contiguous_format) -> bo
     return self._array.ndim == rank and np.moveaxis(self._array, 1, -1).flags.c_contiguous
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def _copy_plan(type: TensorType) -> Plan:
     x = make_input("x", type)
     return Plan(Graph("clone", (x,), (x,)), "CloneBackward0")

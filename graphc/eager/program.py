@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphc.frontend.executable import Executable
 from graphc.ir.dim import Size, symbol, symbols
-from graphc.ir.errors import GraphcError
+from graphc.ir.errors import CodeMemoryFull, GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.location import using
 from graphc.ir.sizes import bind_sizes, fix_sizes
@@ -21,6 +21,8 @@ from graphc.ir.type import TensorType, TupleType
 
 OWN_PROGRAMS = 2
 """Plans of one pattern that have code for their sizes alone."""
+MOST_OWN = 128
+"""Plans with code of their own that differ in nothing but numbers and sizes; those that come later are interpreted."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,13 +63,17 @@ class _Pattern:
 
 
 _patterns: dict[Hashable, _Pattern] = {}
+_own: dict[Hashable, set[Hashable]] = {}
+"""Which plans of each kind have code of their own."""
 _lock = threading.RLock()
 
 
 def executable_for(graph: Graph, recipe: Recipe | None) -> Executable:
-    """Native code for the graph."""
-    if recipe is None or not any(isinstance(size, int) and size > 1 for type in recipe.types for size in type.shape):
+    """Native code for the graph; raises CodeMemoryFull where too many of the kind have code already."""
+    if recipe is None:
         return Executable.build(graph)
+    if not any(isinstance(size, int) and size > 1 for type in recipe.types for size in type.shape):
+        return _of_its_own(graph, recipe)
     types = pattern_of(recipe.types)
     key = (recipe.key, types)
     with _lock:
@@ -78,7 +84,25 @@ def executable_for(graph: Graph, recipe: Recipe | None) -> Executable:
             pattern.executable = _general(recipe, types)
     if pattern.executable is not None and _fits(pattern.executable, graph):
         return pattern.executable.bound()
+    return _of_its_own(graph, recipe)
+
+
+def _of_its_own(graph: Graph, recipe: Recipe) -> Executable:
+    """Code for this graph alone: a loop may pass another number each time, and code is never unloaded."""
+    kind, key = (_without_numbers(recipe.key), pattern_of(recipe.types)), (recipe.key, recipe.types)
+    with _lock:
+        known = _own.setdefault(kind, set())
+        if key not in known and len(known) >= MOST_OWN:
+            raise CodeMemoryFull(f"{MOST_OWN} programs of one kind are loaded")
+        known.add(key)
     return Executable.build(graph)
+
+
+def _without_numbers(key: Hashable) -> Hashable:
+    """What a recipe depends on besides sizes and numbers."""
+    if isinstance(key, tuple):
+        return tuple(_without_numbers(each) for each in key)
+    return type(key) if type(key) in (int, float, complex) else key
 
 
 def _general(recipe: Recipe, types: Sequence[TensorType]) -> Executable | None:

@@ -35,7 +35,7 @@ def record_slice(
     record(plan, [base, *firsts], [view], name=name, shown=1)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=512)
 def _plan(whole: TensorType, spans: Shape, steps: tuple[int, ...], shape: Shape) -> Plan:
     x = make_input("x", whole)
     inputs = [x]

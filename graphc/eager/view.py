@@ -310,7 +310,7 @@ def _type(array: AnyArray) -> TensorType:
     return TensorType(array.shape, to_dtype(array.dtype))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def gather_plan(whole: TensorType, places: Shape, is_complex: bool) -> Plan:
     """The elements of a base at numbered places, as a view has them."""
 
@@ -326,7 +326,7 @@ def gather_plan(whole: TensorType, places: Shape, is_complex: bool) -> Plan:
     return Plan(build_graph(types), "AsStridedBackward0", Recipe(("as_strided", whole, is_complex), types, build_graph))
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=512)
 def scatter_plan(whole: TensorType, places: Shape, is_complex: bool, written: TensorType) -> Plan:
     """A base with the elements at numbered places replaced: what a write to a view, complex or not, makes of it."""
 

@@ -11,7 +11,8 @@
 ['factor']
 """
 
+from graphc.nn import functional
 from graphc.nn.module import Module
 from graphc.nn.parameter import Buffer, Parameter
 
-__all__ = ["Buffer", "Module", "Parameter"]
+__all__ = ["Buffer", "Module", "Parameter", "functional"]

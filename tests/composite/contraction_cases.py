@@ -278,8 +278,8 @@ def _placed() -> Iterator[Case]:
         gradient=True,
     )
     table = draw(5, 3)
-    yield Case("embedding", g.embedding, lambda i, w: w[i], (index, table), gradient=True)
-    yield Case("embedding", lambda i, w: g.embedding(i, w, 2), lambda i, w: w[i], (index, table))
+    yield Case("embedding", g.embedding, lambda w, i: w[i], (table, index), gradient=True)
+    yield Case("embedding", lambda w, i: g.embedding(w, i, 2), lambda w, i: w[i], (table, index))
     yield Case("one_hot", lambda i: g.one_hot(i, 4), lambda i: np.eye(4, dtype=np.int64)[i], (index,))
 
 

@@ -415,10 +415,10 @@ def _pools() -> Iterator[Case]:
         "max_pool2d", lambda x: g.max_pool2d(x, 2), lambda x: x[:, :4].reshape(3, 2, 2, 3, 2).max((2, 4)), (x[0],)
     )
     yield Case(
-        "max_pool1d",
-        lambda x: g.max_pool1d(x, 2),
-        lambda x: x.reshape(2, 3, 2).max(-1)[None],
-        (np.arange(12).reshape(1, 2, 6) % 5,),
+        "max_pool2d",
+        lambda x: g.max_pool2d(x, (1, 2)),
+        lambda x: x.reshape(2, 1, 3, 2).max(-1),
+        (np.arange(12).reshape(2, 1, 6) % 5,),
     )
     yield Case(
         "adaptive_avg_pool2d",

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 import graphc as g
-from graphc.frontend.tensor import free_functions
 from graphc.ir.errors import (
     ArgumentError,
     DimensionError,
@@ -200,8 +199,6 @@ SUBSCRIPTS: tuple[Row, ...] = (
         "masked_fill_ only supports boolean masks, but got mask with dtype float",
     ),
     (lambda i: g.one_hot(i), ("i64[3]",), ArgumentError, "one_hot: the number of classes is not given"),
-    (g.embedding, (F, F), DTypeError, "embedding: takes integers as the numbers of rows, not float32"),
-    (g.embedding, ("i64[3]", "f32[3]"), ShapeError, "embedding: the weight must be a matrix, not of shape [3]"),
     (lambda x: x.roll(1, 0), ("f32[n]",), ShapeError, "roll: by 1 along the symbolic size n"),
 )
 
@@ -296,113 +293,6 @@ NETWORKS: tuple[Row, ...] = (
     (lambda x: g.randint(3, key=1), (F,), ArgumentError, "randint: no size is given"),
     (lambda x: g.randint(3, 3, (2,), key=1), (F,), ArgumentError, "randint: nothing is from 3 to before 3"),
     (lambda x: g.normal(0.0, 1.0, key=1), (F,), ArgumentError, "normal: neither a tensor nor a size is given"),
-    (g.conv2d, (F, "f32[4,4,3,3]"), ShapeError, "conv2d: an input of shape [3,4]"),
-    (g.conv2d, (IMAGE, "f32[4,3,3,3]"), ShapeError, "conv2d: the input's channels and the weight's differ, 4 and 3"),
-    (g.conv2d, (IMAGE, "f32[4,4,3]"), ShapeError, "conv2d: a weight of shape [4,4,3] for an input of [2,4,8,8]"),
-    (g.conv2d, (IMAGE, "f64[4,4,3,3]"), DTypeError, "conv2d: the dtypes float32 and float64 differ"),
-    (g.conv2d, (IMAGE, "f32[4,4,9,9]"), ShapeError, "conv2d: a window that spans 9 elements doesn't fit into 8"),
-    (g.conv2d, (IMAGE, "f32[5,4,3,3]", "f32[4]"), ShapeError, "conv2d: a bias of shape [4] for 5 output channels"),
-    (
-        lambda x, w: g.conv2d(x, w, groups=2),
-        (IMAGE, "f32[5,2,3,3]"),
-        ShapeError,
-        "conv2d: 5 output channels in 2 groups",
-    ),
-    (lambda x, w: g.conv2d(x, w, groups=0), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: groups=0"),
-    (lambda x, w: g.conv2d(x, w, stride=0), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: stride=0"),
-    (lambda x, w: g.conv2d(x, w, stride=(1, 2, 3)), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: stride=(1, 2, 3)"),
-    (lambda x, w: g.conv2d(x, w, padding="full"), (IMAGE, "f32[4,4,3,3]"), ArgumentError, "conv2d: padding='full'"),
-    (
-        lambda x, w: g.conv2d(x, w, stride=2, padding="same"),
-        (IMAGE, "f32[4,4,3,3]"),
-        ArgumentError,
-        'conv2d: padding="same" with a stride of (2, 2)',
-    ),
-    (
-        lambda x, w: g.conv1d(x, w, padding="same"),
-        ("f32[2,3,8]", "f32[4,3,k]"),
-        ArgumentError,
-        'conv1d: padding="same" with a kernel of symbolic size',
-    ),
-    (
-        lambda x, w: g.conv_transpose2d(x, w, output_padding=1),
-        (IMAGE, "f32[4,3,3,3]"),
-        ArgumentError,
-        "conv_transpose2d: output_padding=1 with stride=1 and dilation=1",
-    ),
-    (
-        lambda x, w: g.conv_transpose2d(x, w, groups=3),
-        (IMAGE, "f32[4,3,3,3]"),
-        ShapeError,
-        "conv_transpose2d: 4 input channels in 3 groups",
-    ),
-    (
-        lambda x, w: g.conv_transpose1d(x, w, padding=3),
-        ("f32[1,2,2]", "f32[2,3,2]"),
-        ShapeError,
-        "conv_transpose1d: padding=3 cuts off more than the 3 elements",
-    ),
-    (
-        lambda x: free_functions("nn.functional")["unfold"](x, 9),
-        (IMAGE,),
-        ShapeError,
-        "unfold: a window that spans 9 elements doesn't fit into 8",
-    ),
-    (
-        lambda x: g.fold(x, 4, 2),
-        ("f32[2,9,9]",),
-        ShapeError,
-        "fold: the rows of columns and 2 channels of 4 differ, 9 and 8",
-    ),
-    (
-        lambda x: g.fold(x, 4, 2),
-        ("f32[2,8,8]",),
-        ShapeError,
-        "fold: the numbers of windows, given and in the output, differ, 8 and 9",
-    ),
-    (lambda x: g.fold(x, 4, 2), ("f32[2]",), ShapeError, "fold: an input of shape [2]"),
-    (
-        lambda x: g.max_pool2d(x, 9),
-        (IMAGE,),
-        ShapeError,
-        "max_pool2d: a window that spans 9 elements doesn't fit into 8",
-    ),
-    (lambda x: g.max_pool2d(x, 2, padding=2), (IMAGE,), ArgumentError, "max_pool2d: padding=2 with kernel_size=2"),
-    (lambda x: g.max_pool2d(x, 0), (IMAGE,), ArgumentError, "max_pool2d: kernel_size=0"),
-    (lambda x: g.max_pool2d(x, 2), ("bool[1,1,4,4]",), DTypeError, "max_pool2d: takes integers or floats, not bool"),
-    (lambda x: g.avg_pool2d(x, 2), ("i64[1,1,4,4]",), DTypeError, "avg_pool2d: takes floats, not int64"),
-    (lambda x: g.avg_pool2d(x, 2, divisor_override=0), (IMAGE,), ArgumentError, "avg_pool2d: divisor_override is 0"),
-    (lambda x: g.lp_pool1d(x, 0, 2), ("f32[1,1,4]",), ArgumentError, "lp_pool1d: norm_type is 0"),
-    (lambda x: g.adaptive_avg_pool2d(x, 0), (IMAGE,), ArgumentError, "adaptive_avg_pool2d: output_size=0"),
-    (
-        lambda x: g.adaptive_avg_pool1d(x, 2),
-        ("f32[1,1,n]",),
-        ShapeError,
-        "adaptive_avg_pool1d: whether 2 cells divide the symbolic size n is not known",
-    ),
-    (g.interpolate, (IMAGE,), ArgumentError, "interpolate: give either size or scale_factor"),
-    (lambda x: g.interpolate(x, 2), (F,), ShapeError, "interpolate: an input of shape [3,4]"),
-    (
-        lambda x: g.interpolate(x, 2, mode="cubic"),
-        (IMAGE,),
-        ArgumentError,
-        "interpolate: mode='cubic' for 2 spatial dimensions",
-    ),
-    (
-        lambda x: g.interpolate(x, 2, align_corners=True),
-        (IMAGE,),
-        ArgumentError,
-        "interpolate: align_corners with mode='nearest'",
-    ),
-    (lambda x: g.interpolate(x, (2, 0)), (IMAGE,), ArgumentError, "interpolate: size=(2, 0)"),
-    (lambda x: g.interpolate(x, scale_factor=-1.0), (IMAGE,), ArgumentError, "interpolate: scale_factor=-1.0"),
-    (
-        lambda x: g.interpolate(x, scale_factor=0.01),
-        (IMAGE,),
-        ShapeError,
-        "interpolate: scale_factor=0.01 leaves nothing of [2,4,8,8]",
-    ),
-    (lambda x: g.interpolate(x, 2), ("f32[1,1,n]",), ShapeError, "interpolate: the size n of dimension 2 is symbolic"),
 )
 
 LOSSES: tuple[Row, ...] = (

@@ -41,7 +41,7 @@ ONE: tuple[tuple[str, Callable[..., Any], tuple[str, ...]], ...] = (
     ("avg_pool2d", lambda x: g.avg_pool2d(x, 3, 2, 1), ("f32[8,16,32,32]",)),
     ("mse_loss", g.mse_loss, ("f32[50,20]", "f32[50,20]")),
     ("dropout", lambda x: g.dropout(x, key=1), ("f32[64,1000]",)),
-    ("embedding", g.embedding, ("i64[8,16]", "f32[100,32]")),
+    ("embedding", g.embedding, ("f32[100,32]", "i64[8,16]")),
     ("index by two tensors", lambda x, i, j: x[i, j], ("f32[10,20,30]", "i64[5]", "i64[5]")),
     ("var", lambda x: x.var(1), ("f32[64,1000]",)),
 )

@@ -369,7 +369,7 @@ OUT_OF_RANGE: tuple[tuple[str, Callable[..., Any], tuple[int, ...], Any, str], .
         "index_copy_(): index -1 is out of bounds for dimension 0 with size 3",
     ),
     ("index_fill", lambda x, i: x.index_fill(0, i, 1.0), (3,), 3, "index 3 is out of bounds for dimension 0"),
-    ("embedding", lambda x, i: g.embedding(i, x), (3, 4), 3, "index out of range in self"),
+    ("embedding", lambda x, i: g.embedding(x, i), (3, 4), 3, "index out of range in self"),
     ("one_hot", lambda x, i: g.one_hot(i, 3), (3,), -1, "Class values must be smaller than num_classes."),
     ("cross_entropy", lambda x, i: g.cross_entropy(x[:1], i), (1, 4), 4, "Target 4 is out of bounds."),
     ("cross_entropy below", lambda x, i: g.cross_entropy(x[:1], i), (1, 4), -1, "Target -1 is out of bounds."),

@@ -39,7 +39,7 @@ CASES: tuple[tuple[str, Callable[..., Any], tuple[str, ...], str], ...] = (
     ("index-two", lambda x, i: x[i, i], ("f64[n,n]", "i64[m]"), "f64[m]"),
     ("gather", lambda x, i: x.gather(1, i), ("f64[n,m]", "i64[n,2]"), "f64[n,2]"),
     ("scatter_add", lambda x, i, s: x.scatter_add(0, i, s), ("f64[n]", "i64[m]", "f64[m]"), "f64[n]"),
-    ("embedding", g.embedding, ("i64[k,n]", "f64[m,3]"), "f64[k,n,3]"),
+    ("embedding", g.embedding, ("f64[m,3]", "i64[k,n]"), "f64[k,n,3]"),
     ("diagonal", lambda x: x.diagonal(dim1=1, dim2=2), ("f64[m,n,n]",), "f64[m,n]"),
     ("trace", g.trace, ("f64[n,n]",), "f64[]"),
     ("tril", g.tril, ("f64[n,n]",), "f64[n,n]"),

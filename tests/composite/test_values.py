@@ -7,6 +7,7 @@ from tests.composite import (
     algebra_cases,
     arithmetic_cases,
     contraction_cases,
+    functional_cases,
     loss_cases,
     network_cases,
     ordering_cases,
@@ -15,12 +16,16 @@ from tests.composite import (
 from tests.composite.case import Case, assert_close, interpret, native, wanted
 
 MODULES = (algebra_cases, arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
+MODULES += (functional_cases,)
 CASES = [case for module in MODULES for case in module.cases()]
 MOVED = ("shapes", "pieces", "joins", "diagonals", "channels", "padding", "subscript")
 ELSEWHERE = {
     "of random numbers, in test_random.py": {
         "rand", "randn", "rand_like", "randn_like", "randint", "normal", "bernoulli",
         *(n for n, e in functions().items() if e.build.__module__.endswith((".distributions", ".dropout"))),
+    },
+    "forms of functions that have cases, in tests/nn/test_functional.py": {
+        n for n, e in functions().items() if e.build.__module__.endswith(".functional_forms") or n.endswith("_moving")
     },
     "give no tensor": {"dim", "size", "is_same_size"},
     "refuses": {"__setitem__"},

@@ -11,8 +11,8 @@ from graphc.ir.errors import ArgumentError, DimensionError, DTypeError, ShapeErr
 from graphc.ir.graph import Node
 from graphc.ops import along, build, creation, indexing, requirement
 from graphc.ops import elementwise as ew
-from graphc.ops.check import INTEGER, shape_text, takes
-from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, c_name, detached, in_dtype, normal_dim
+from graphc.ops.check import INTEGER, takes
+from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, c_name, in_dtype, normal_dim
 from graphc.ops.composite.ordering import lined
 from graphc.ops.function import function
 
@@ -130,25 +130,6 @@ def index_select(input: Node, dim: int, index: Node) -> Node:
     place = within(build.cast_to(vector, i64), 0, x.shape[axis], "index out of range in self")
     found = indexing.gather(x, place, axis=axis)
     return found if input.shape else build.reshape_to(found, ())
-
-
-@function()
-def embedding(input: Node, weight: Node, padding_idx: int | None = None) -> Node:
-    """The rows of `weight` that `input` numbers; no gradient flows to the row `padding_idx`."""
-    takes("embedding", input.tensor, INTEGER, "the numbers of rows")
-    if len(weight.shape) != 2:
-        raise ShapeError(
-            f"embedding: the weight must be a matrix, not of shape {shape_text(weight.shape)}",
-            hint="it has a row for each number: [numbers, features]",
-        )
-    place = within(build.cast_to(input, i64), 0, weight.shape[0], "index out of range in self")
-    rows = indexing.gather(weight, place, axis=0)
-    if padding_idx is None:
-        return rows
-    size = weight.shape[0]
-    padding = build.cast_to(build.size_of(padding_idx + size if padding_idx < 0 else padding_idx, i64), i64)
-    is_padding = ew.eq(build.cast_to(input, i64), build.broadcast_to(padding, input.shape))
-    return ew.select(build.repeat_along(is_padding, (len(input.shape),), rows.shape), detached(rows), rows)
 
 
 def checked_class(name: str, target: Node, classes: Size, message: str = "Target {} is out of bounds.") -> Node:

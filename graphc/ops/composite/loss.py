@@ -35,19 +35,18 @@ from graphc.ops.composite.unary import abs_, neg
 from graphc.ops.function import function
 
 
+def check_reduction(name: str, reduction: str) -> None:
+    """Raise ArgumentError, in PyTorch's words, for a reduction that doesn't exist."""
+    if reduction not in ("none", "mean", "sum"):
+        raise ArgumentError(
+            f"{reduction} is not a valid value for reduction", hint=f'{name}: use "none", "mean" or "sum"'
+        )
+
+
 def reduced_loss(name: str, loss: Node, reduction: str) -> Node:
     """The elements' losses, their mean or their sum."""
-    match reduction:
-        case "none":
-            return loss
-        case "mean":
-            return mean(loss)
-        case "sum":
-            return sum_(loss)
-        case _:
-            raise ArgumentError(
-                f"{reduction} is not a valid value for reduction", hint=f'{name}: use "none", "mean" or "sum"'
-            )
+    check_reduction(name, reduction)
+    return loss if reduction == "none" else mean(loss) if reduction == "mean" else sum_(loss)
 
 
 def _pair(name: str, input: Node, target: Node, kernel: str) -> tuple[Node, Node]:

@@ -19,8 +19,8 @@ from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.arithmetic import add, div, mul, pow, sub
 from graphc.ops.composite.contraction import agree, sizes_text
-from graphc.ops.composite.operand import floating, refuse_kinds, widened
-from graphc.ops.composite.reductions import mean
+from graphc.ops.composite.operand import Operand, detached, floating, refuse_kinds, widened
+from graphc.ops.composite.reductions import mean, var_mean
 from graphc.ops.function import function
 
 
@@ -220,6 +220,50 @@ def instance_norm(
         _check_parameter(name, each, channels)
     result = _standardized(widened(x), tuple(range(2, len(x.shape))), eps)
     return build.cast_to(_scaled(result, weight, bias, shape), x.tensor.dtype)
+
+
+# With running statistics
+
+
+def _moved(running: Node | None, found: Node, share: Operand) -> Node | None:
+    """The running statistic moved toward the one that was found, by a share of the way."""
+    if running is None:
+        return None
+    own = widened(running)
+    value = build.cast_to(detached(found), own.tensor.dtype)
+    return build.cast_to(add(mul(own, sub(1.0, share)), mul(value, share)), running.tensor.dtype)
+
+
+@function(namespace="nn.functional")
+def _batch_norm_moving(
+    input: Node,
+    running_mean: Node | None,
+    running_var: Node | None,
+    weight: Node | None,
+    bias: Node | None,
+    momentum: Operand,
+    eps: float,
+) -> tuple[Node, Node | None, Node | None]:
+    """`batch_norm` in training, and what the running mean and variance become."""
+    result = batch_norm(input, running_mean, running_var, weight, bias, True, 0.0, eps)
+    spread, center = var_mean(widened(input), (0, *range(2, len(input.shape))))
+    return result, _moved(running_mean, center, momentum), _moved(running_var, spread, momentum)
+
+
+@function(namespace="nn.functional")
+def _instance_norm_moving(
+    input: Node,
+    running_mean: Node | None,
+    running_var: Node | None,
+    weight: Node | None,
+    bias: Node | None,
+    momentum: Operand,
+    eps: float,
+) -> tuple[Node, Node | None, Node | None]:
+    """`instance_norm` by the samples' own statistics, and what the running mean and variance become."""
+    result = instance_norm(input, running_mean, running_var, weight, bias, True, 0.0, eps)
+    spread, center = (mean(each, 0) for each in var_mean(widened(input), tuple(range(2, len(input.shape)))))
+    return result, _moved(running_mean, center, momentum), _moved(running_var, spread, momentum)
 
 
 @function()

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.eager import float8
+from graphc.eager.call_forms import refuses
 from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
@@ -262,6 +263,8 @@ class EagerFunction:
     def _make(self, key: tuple[object, ...], args: tuple[object, ...], kwargs: dict[str, object]) -> Call:
         slots: list[Slot] = []
         names, rest, lifted = self._parameters
+        if refuses(self.entry.name, list(inspect.signature(self.entry.build).parameters.values()), args):
+            raise SignatureError(f"{self.name}(): a number is where none may be", hint="make a tensor or bool of it")
         given: list[object] = []
         for position, value in enumerate(args):
             index = position if rest is None or position < rest else rest

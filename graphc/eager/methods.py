@@ -37,6 +37,7 @@ from graphc.eager import (
     view,
     view_copy,
 )
+from graphc.eager.call_errors import argument_error, is_operand
 from graphc.eager.dispatch import function_of
 from graphc.eager.guard import guarded, shorten
 from graphc.eager.keyed import keyed_functions
@@ -110,6 +111,7 @@ def free_function(entry: Function) -> Callable[..., object]:
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
         compute = with_out(compute, entry.name)
     build = symbolic.free_function(entry)
+    described = OVERRIDES.get(entry.name, entry.build)
 
     def call(*args: object, **kwargs: object) -> object:
         if (TRACING and current_scope() is not None) or (special := _special(args, kwargs)) is SymbolicTensor:
@@ -123,6 +125,9 @@ def free_function(entry: Function) -> Callable[..., object]:
         try:
             return compute(*args, **kwargs)
         except Exception as error:
+            wrong = argument_error(described, entry.name, args, kwargs, error)
+            if wrong is not None:
+                raise wrong from None
             shorten(error)
             raise
 
@@ -167,13 +172,31 @@ _KEEP_CLASS = ("T", "data", "imag", "real")
 """Attributes of a subclass's tensors that are tensors of it too."""
 
 
-def _method(name: str, compute: Callable[..., object]) -> Callable[..., object]:
+_OPERATORS = frozenset(
+    f"__{prefix}{name}__"
+    for prefix in ("", "r", "i")
+    for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift eq ne lt le gt ge".split()
+)
+
+
+def _method(
+    name: str, compute: Callable[..., object], build: Callable[..., object] | None = None
+) -> Callable[..., object]:
+    """A method that computes so; `build` tells its parameters, if `compute` doesn't."""
+
     def method(self: Tensor, *args: object, **kwargs: object) -> object:
         if type(self) is not Tensor and is_overridden(type(self)):
             return type(self).__torch_function__(method, (type(self),), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
             return compute(self, *args, **kwargs)
         except Exception as error:
+            if name in _OPERATORS:
+                if len(args) == 1 and not is_operand(args[0], name):
+                    return NotImplemented
+            elif not name.startswith("__"):
+                wrong = argument_error(build or compute, name, (self, *args), kwargs, error, is_method=True)
+                if wrong is not None:
+                    raise wrong from None
             shorten(error)
             raise
 
@@ -190,7 +213,7 @@ def install() -> None:
         name = entry.name
         if not entry.is_method or name in vars(Tensor):
             continue
-        method = _method(name, eager_form(entry))
+        method = _method(name, eager_form(entry), OVERRIDES.get(name, entry.build))
         method.__doc__ = entry.build.__doc__
         signature = signature_of(entry)
         method.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature asks for it
@@ -198,7 +221,8 @@ def install() -> None:
         setattr(Tensor, name, property(method) if name in PROPERTIES else method)
     for name in inplace.IN_PLACE:
         if name in functions():
-            setattr(Tensor, f"{name}_", _method(f"{name}_", inplace.in_place(name)))
+            build = functions()[name].build
+            setattr(Tensor, f"{name}_", _method(f"{name}_", inplace.in_place(name), build))
     for operator, name in _AUGMENTED.items():
         setattr(Tensor, operator, _method(operator, inplace.in_place(name)))
     for module in MODULES:

@@ -22,7 +22,7 @@ from graphc.ir.errors import ArgumentError, GraphcError, SignatureError, describ
 from graphc.ir.graph import Node
 from graphc.ops.function import Function
 
-ALIASES = {"axis": "dim", "keepdims": "keepdim"}
+ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
 """numpy's names of parameters, which PyTorch takes too."""
 
 _WORDS = {

@@ -89,16 +89,16 @@ def _factorised(a: Node, is_upper: bool, name: str) -> linalg_types.linalg_chole
 
 
 @function(namespace="linalg")
-def cholesky(A: Node, *, upper: bool = False) -> Node:
+def cholesky(input: Node, *, upper: bool = False) -> Node:
     """L with A = L L^H, lower triangular, or with `upper` U with A = U^H U. Raises LinAlgError from the run."""
-    return _factorised(check_square("linalg.cholesky", A, "cholesky_cpu"), upper, "linalg.cholesky").L
+    return _factorised(check_square("linalg.cholesky", input, "cholesky_cpu"), upper, "linalg.cholesky").L
 
 
 @function(namespace="linalg")
-def cholesky_ex(A: Node, *, upper: bool = False, check_errors: bool = False) -> linalg_types.linalg_cholesky_ex:
+def cholesky_ex(input: Node, *, upper: bool = False, check_errors: bool = False) -> linalg_types.linalg_cholesky_ex:
     """`cholesky`, and for each matrix 0 or the order of the leading minor that isn't positive-definite."""
     return _factorised(
-        check_square("linalg.cholesky", A, "cholesky_cpu"), upper, "linalg.cholesky_ex" if check_errors else ""
+        check_square("linalg.cholesky", input, "cholesky_cpu"), upper, "linalg.cholesky_ex" if check_errors else ""
     )
 
 
@@ -292,9 +292,9 @@ def lu_solve(LU: Node, pivots: Node, B: Node, *, left: bool = True, adjoint: boo
 
 
 @function(method=True)
-def lu_solve_(b: Node, LU_data: Node, LU_pivots: Node) -> Node:
+def lu_solve_(input: Node, LU_data: Node, LU_pivots: Node) -> Node:
     """`linalg.lu_solve` with the right-hand side in front."""
-    return lu_solve(LU_data, LU_pivots, b)
+    return lu_solve(LU_data, LU_pivots, input)
 
 
 # QR

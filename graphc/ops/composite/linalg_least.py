@@ -222,7 +222,7 @@ _DRIVERS = ("gels", "gelsy", "gelsd", "gelss")
 
 
 @function(namespace="linalg")
-def lstsq(A: Node, B: Node, rcond: float | None = None, *, driver: str | None = None) -> linalg_types.linalg_lstsq:
+def lstsq(input: Node, b: Node, rcond: float | None = None, *, driver: str | None = None) -> linalg_types.linalg_lstsq:
     """X for which |A X - B| is least, and where several are, the shortest.
 
     What comes with it goes by `driver`, as in PyTorch: the sums of squares that remain (gels, gelsd, gelss, for more
@@ -230,28 +230,28 @@ def lstsq(A: Node, B: Node, rcond: float | None = None, *, driver: str | None = 
     serves all of them. The sums are given for matrices that lack full rank too.
     """
     name = "torch.linalg.lstsq"
-    if len(A.shape) < 2:
+    if len(input.shape) < 2:
         raise ShapeError(f"{name}: input must have at least 2 dimensions.", hint="unsqueeze it first")
-    if not B.shape:
+    if not b.shape:
         raise ShapeError(f"{name}: other must have at least 1 dimension.", hint="unsqueeze it first")
-    _takes_floats(A)
-    if A.tensor.dtype is not B.tensor.dtype:
+    _takes_floats(input)
+    if input.tensor.dtype is not b.tensor.dtype:
         raise DTypeError(
-            f"{name}: Expected input and other to have the same dtype, but got input's dtype {A.tensor.dtype.scalar} "
-            f"and other's dtype {B.tensor.dtype.scalar}",
+            f"{name}: Expected input and other to have the same dtype, but got input's dtype "
+            f"{input.tensor.dtype.scalar} and other's dtype {b.tensor.dtype.scalar}",
             hint="convert one of them first",
         )
     if driver is not None and driver not in _DRIVERS:
         raise ArgumentError(
             f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)", hint="leave it out"
         )
-    is_vector = len(B.shape) == 1 or (len(A.shape) - 1 == len(B.shape) and A.shape[:-1] == B.shape)
-    right = column(B) if is_vector else B
-    rows: tuple[Size, Size] = (A.shape[-2], right.shape[-2])
+    is_vector = len(b.shape) == 1 or (len(input.shape) - 1 == len(b.shape) and input.shape[:-1] == b.shape)
+    right = column(b) if is_vector else b
+    rows: tuple[Size, Size] = (input.shape[-2], right.shape[-2])
     if rows[0] != rows[1]:
         which = "size(-1)" if is_vector else "size(-2)"
         raise ShapeError(f"{name}: input.size(-2) should match other.{which}", hint="both have one row per equation")
-    return _least_squares(A, right, is_vector, rcond, driver or "gelsy")
+    return _least_squares(input, right, is_vector, rcond, driver or "gelsy")
 
 
 def _least_squares(a: Node, b: Node, is_vector: bool, rcond: float | None, driver: str) -> linalg_types.linalg_lstsq:

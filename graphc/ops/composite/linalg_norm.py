@@ -32,11 +32,11 @@ Order: TypeAlias = "int | float | str"
 
 @function(namespace="linalg")
 def vector_norm(
-    x: Node, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None
+    input: Node, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None
 ) -> Node:
     """The norm of the elements over `dim` (all by default); `ord` is a number, inf, -inf, or 0: how many are not 0."""
-    _check_dtype("linalg.vector_norm", x, dtype)
-    return distances.vector_norm(x, float(ord), dim, keepdim, dtype)
+    _check_dtype("linalg.vector_norm", input, dtype)
+    return distances.vector_norm(input, float(ord), dim, keepdim, dtype)
 
 
 def _check_dtype(name: str, x: Node, dtype: DType | str | None) -> None:
@@ -61,7 +61,7 @@ def _check_dtype(name: str, x: Node, dtype: DType | str | None) -> None:
 
 @function(namespace="linalg")
 def matrix_norm(
-    A: Node,
+    input: Node,
     ord: Order = "fro",
     dim: Sequence[int] = (-2, -1),
     keepdim: bool = False,
@@ -69,7 +69,7 @@ def matrix_norm(
     dtype: DType | str | None = None,
 ) -> Node:
     """The norm of matrices along `dim`: "fro", "nuc", or as maps 1, 2, inf; negative orders give the least."""
-    return _matrix_norm("linalg.matrix_norm", A, ord, dim, keepdim, dtype)
+    return _matrix_norm("linalg.matrix_norm", input, ord, dim, keepdim, dtype)
 
 
 def _matrix_norm(
@@ -147,35 +147,35 @@ def _with_axes(x: Node, axes: tuple[int, ...]) -> Node:
 
 @function(namespace="linalg")
 def norm(
-    A: Node, ord: Order | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None
+    input: Node, ord: Order | None = None, dim: Dims = None, keepdim: bool = False, *, dtype: DType | str | None = None
 ) -> Node:
     """The norm of a vector or matrix: `matrix_norm` over two dimensions where `ord` is given, else `vector_norm`."""
     dims = None if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     if ord is None:
-        return vector_norm(A, 2, dims, keepdim, dtype=dtype)
+        return vector_norm(input, 2, dims, keepdim, dtype=dtype)
     if dims is not None and len(dims) not in (1, 2):
         raise ArgumentError(
             f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dims)}",
             hint="linalg.vector_norm takes any number of dimensions",
         )
-    rank = len(A.shape)
+    rank = len(input.shape)
     if dims is None and rank not in (1, 2):
         raise ArgumentError(
             f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {rank}D.",
             hint="name the dimensions",
         )
     if isinstance(ord, str) or (rank if dims is None else len(dims)) == 2:
-        return matrix_norm(A, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype)
-    return vector_norm(A, ord, dims, keepdim, dtype=dtype)
+        return matrix_norm(input, ord, (-2, -1) if dims is None else dims, keepdim, dtype=dtype)
+    return vector_norm(input, ord, dims, keepdim, dtype=dtype)
 
 
 @function(namespace="linalg")
-def cond(A: Node, p: Order | None = None) -> Node:
+def cond(input: Node, p: Order | None = None) -> Node:
     """The condition number in the norm `p` (2 by default): infinite for a singular matrix."""
-    check_matrix("linalg.cond", A, takes="all")
+    check_matrix("linalg.cond", input, takes="all")
     if p is None or (not isinstance(p, str) and abs(p) == 2):
-        check_floats("linalg.svd", A, "linalg_svd_cpu")
-        values = singular_values(A)
+        check_floats("linalg.svd", input, "linalg_svd_cpu")
+        values = singular_values(input)
         last = len(values.shape) - 1
         if values.shape[last] == 0:
             return build.full(0, values.tensor.with_shape(values.shape[:-1]))
@@ -185,9 +185,9 @@ def cond(A: Node, p: Order | None = None) -> Node:
         raise ArgumentError(
             f"linalg.cond got an invalid norm type: {p}", hint='use "fro", "nuc", 1, 2, inf or their negatives'
         )
-    check_square_shape(f"linalg.cond(ord={p})", A)
-    check_square("linalg.cond", A)
-    inverse, info = inverted(A, "")
-    result = ew.mul(matrix_norm(A, p), matrix_norm(inverse, p))
+    check_square_shape(f"linalg.cond(ord={p})", input)
+    check_square("linalg.cond", input)
+    inverse, info = inverted(input, "")
+    result = ew.mul(matrix_norm(input, p), matrix_norm(inverse, p))
     is_regular = ew.eq(info, build.zeros_like(info))
     return ew.select(is_regular, result, build.full_like(result, math.inf))

@@ -44,17 +44,17 @@ Nodes: TypeAlias = "tuple[Node, ...]"
 
 
 @function(namespace="linalg", names=("matrix_power",), method=True)
-def matrix_power(A: Node, n: int) -> Node:
+def matrix_power(input: Node, n: int) -> Node:
     """The n-th power of square matrices, by squaring; of the inverse where n is negative."""
-    check_matrix("linalg.matrix_power", A, takes="all")
-    check_square_shape("linalg.matrix_power", A)
+    check_matrix("linalg.matrix_power", input, takes="all")
+    check_square_shape("linalg.matrix_power", input)
     if not isinstance(n, int):
         raise SignatureError(
             f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}", hint="give an int"
         )
     if n == 0:
-        return identity(A)
-    square, left = inv(A) if n < 0 else A, abs(n)
+        return identity(input)
+    square, left = inv(input) if n < 0 else input, abs(n)
     result: Node | None = None
     while left:
         if left % 2:
@@ -84,12 +84,12 @@ def _exponential(a: Node) -> Node:
 
 
 @function(namespace="linalg", names=("matrix_exp",), method=True)
-def matrix_exp(A: Node) -> Node:
+def matrix_exp(input: Node) -> Node:
     """The sum of A^k / k! over all k."""
-    check_square("linalg.matrix_exp", A, takes="all")
-    if A.tensor.dtype.kind < Kind.FLOAT:
-        check_floats("linalg.matrix_exp", A)
-    return _exponential(A)
+    check_square("linalg.matrix_exp", input, takes="all")
+    if input.tensor.dtype.kind < Kind.FLOAT:
+        check_floats("linalg.matrix_exp", input)
+    return _exponential(input)
 
 
 # Products
@@ -236,11 +236,11 @@ def vander_(x: Node, N: int | None = None, increasing: bool = False) -> Node:
 
 
 @function(namespace="linalg")
-def tensorinv(A: Node, ind: int = 2) -> Node:
+def tensorinv(input: Node, ind: int = 2) -> Node:
     """The inverse of A as a map from its dimensions behind `ind` to those before."""
     if ind <= 0:
         raise ArgumentError("Expected a strictly positive integer for 'ind'", hint="give another number")
-    before, after = A.shape[:ind], A.shape[ind:]
+    before, after = input.shape[:ind], input.shape[ind:]
     rows, columns = product_of(before), product_of(after)
     if rows != columns:
         raise ShapeError(
@@ -248,25 +248,25 @@ def tensorinv(A: Node, ind: int = 2) -> Node:
             f"but got {columns} != {rows}",
             hint="give another ind",
         )
-    return build.reshape_to(inv(build.reshape_to(A, (rows, columns))), (*after, *before))
+    return build.reshape_to(inv(build.reshape_to(input, (rows, columns))), (*after, *before))
 
 
 @function(namespace="linalg")
-def tensorsolve(A: Node, B: Node, dims: Sequence[int] | None = None) -> Node:
+def tensorsolve(input: Node, other: Node, dims: Sequence[int] | None = None) -> Node:
     """X with tensordot(A, X, X.ndim) = B; `dims` of A are moved to its end first."""
-    a = A
+    a = input
     if dims is not None:
-        moved = [normal_dim("tensorsolve", each, len(A.shape)) for each in dims]
-        a = build.permute_to(A, (*(axis for axis in range(len(A.shape)) if axis not in moved), *moved))
-    wanted = a.shape[len(B.shape) :]
-    rows, columns = product_of(B.shape), product_of(wanted)
-    if product_of(a.shape[: len(B.shape)]) != columns or rows != columns:
+        moved = [normal_dim("tensorsolve", each, len(input.shape)) for each in dims]
+        a = build.permute_to(input, (*(axis for axis in range(len(input.shape)) if axis not in moved), *moved))
+    wanted = a.shape[len(other.shape) :]
+    rows, columns = product_of(other.shape), product_of(wanted)
+    if product_of(a.shape[: len(other.shape)]) != columns or rows != columns:
         raise ShapeError(
             "Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), "
-            f"but got {columns} != {product_of(a.shape[: len(B.shape)])}",
+            f"but got {columns} != {product_of(a.shape[: len(other.shape)])}",
             hint="A is a square map as a matrix",
         )
-    found = solve(build.reshape_to(a, (rows, columns)), build.reshape_to(B, (rows,)))
+    found = solve(build.reshape_to(a, (rows, columns)), build.reshape_to(other, (rows,)))
     return build.reshape_to(found, wanted)
 
 

@@ -259,17 +259,17 @@ def _triangle(uplo: object) -> str:
 
 
 @function(namespace="linalg")
-def eigh(A: Node, UPLO: str = "L") -> linalg_types.linalg_eigh:
+def eigh(input: Node, UPLO: str = "L") -> linalg_types.linalg_eigh:
     """Eigenvalues, rising, and orthonormal eigenvectors of Hermitian matrices, of which one triangle is read."""
-    check_square("linalg.eigh", A, "linalg_eigh_cpu", takes="kernels")
-    return linalg_types.linalg_eigh(*hermitian_pairs(A, _triangle(UPLO)))
+    check_square("linalg.eigh", input, "linalg_eigh_cpu", takes="kernels")
+    return linalg_types.linalg_eigh(*hermitian_pairs(input, _triangle(UPLO)))
 
 
 @function(namespace="linalg")
-def eigvalsh(A: Node, UPLO: str = "L") -> Node:
+def eigvalsh(input: Node, UPLO: str = "L") -> Node:
     """Eigenvalues, rising, of Hermitian matrices, of which one triangle is read."""
-    check_square("linalg.eigvalsh", A, "linalg_eigh_cpu", takes="kernels")
-    return hermitian_values(A, _triangle(UPLO), "linalg.eigvalsh")
+    check_square("linalg.eigvalsh", input, "linalg_eigh_cpu", takes="kernels")
+    return hermitian_values(input, _triangle(UPLO), "linalg.eigvalsh")
 
 
 # Any matrices
@@ -338,13 +338,13 @@ def _for_eig(name: str, a: Node) -> Node:
 
 
 @function(namespace="linalg")
-def eig(A: Node) -> linalg_types.linalg_eig:
+def eig(input: Node) -> linalg_types.linalg_eig:
     """Eigenvalues and eigenvectors of length one, complex; in no order."""
-    return linalg_types.linalg_eig(*_pairs(_for_eig("linalg.eig", A)))
+    return linalg_types.linalg_eig(*_pairs(_for_eig("linalg.eig", input)))
 
 
 @function(namespace="linalg")
-def eigvals(A: Node) -> Node:
+def eigvals(input: Node) -> Node:
     """Eigenvalues, complex, in no order."""
-    _for_eig("linalg.eigvals", A)
-    return call("linalg.eigvals", (A,), (like(A, A.shape[:-1], complex_of(A.tensor.dtype)),))[0]
+    _for_eig("linalg.eigvals", input)
+    return call("linalg.eigvals", (input,), (like(input, input.shape[:-1], complex_of(input.tensor.dtype)),))[0]

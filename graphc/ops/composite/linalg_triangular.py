@@ -80,12 +80,12 @@ def incompatible(name: str, a: Node, b: Node, left: bool = True) -> ShapeError:
 
 
 @function(namespace="linalg")
-def solve_triangular(A: Node, B: Node, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Node:
+def solve_triangular(input: Node, B: Node, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Node:
     """X with A X = B (X A = B unless `left`) for triangular A; with `unitriangular` its diagonal counts as ones."""
-    check_square("linalg.solve_triangular", A, "triangular_solve_cpu", takes="kernels")
-    check_same_dtype("linalg.solve_triangular", A, B)
-    check_system("linalg.solve_triangular", A, B, left)
-    a, b = batched("linalg.solve_triangular", A, B)
+    check_square("linalg.solve_triangular", input, "triangular_solve_cpu", takes="kernels")
+    check_same_dtype("linalg.solve_triangular", input, B)
+    check_system("linalg.solve_triangular", input, B, left)
+    a, b = batched("linalg.solve_triangular", input, B)
     return (solve_by if left else solve_from_right)(a, b, upper, unitriangular)
 
 
@@ -112,29 +112,29 @@ def triangular_solve(
 
 
 @function(method=True)
-def cholesky_solve(B: Node, L: Node, upper: bool = False) -> Node:
+def cholesky_solve(input: Node, input2: Node, upper: bool = False) -> Node:
     """X with A X = B for A = L L^H, or A = U^H U where `upper` says that U is given."""
-    for what, x in (("b", B), ("u", L)):
+    for what, x in (("b", input), ("u", input2)):
         if len(x.shape) < 2:
             raise ShapeError(
                 f"{what} should have at least 2 dimensions, but has {len(x.shape)} dimensions instead",
                 hint="unsqueeze it first",
             )
-    check_square("cholesky_solve", L, "cholesky_solve_cpu", takes="kernels")
-    if B.shape[-2] != L.shape[-1]:
+    check_square("cholesky_solve", input2, "cholesky_solve_cpu", takes="kernels")
+    if input.shape[-2] != input2.shape[-1]:
         raise ShapeError(
-            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-1]} by {L.shape[-1]} "
-            f"but each b matrix is {B.shape[-2]} by {B.shape[-1]}",
+            f"Incompatible matrix sizes for cholesky_solve: each A matrix is {input2.shape[-1]} by {input2.shape[-1]} "
+            f"but each b matrix is {input.shape[-2]} by {input.shape[-1]}",
             hint="B needs as many rows as L",
         )
-    factor, b = batched("cholesky_solve", L, B)
+    factor, b = batched("cholesky_solve", input2, input)
     if upper:
         return solve_by(factor, solve_by(mH(factor), b, False), True)
     return solve_by(mH(factor), solve_by(factor, b, False), True)
 
 
 @function(method=True)
-def cholesky_inverse(L: Node, upper: bool = False) -> Node:
+def cholesky_inverse(input: Node, upper: bool = False) -> Node:
     """The inverse of L L^H, or of U^H U where `upper` says that U is given."""
-    check_square("cholesky_inverse", L, "cholesky_inverse_out_cpu", takes="kernels")
-    return cholesky_solve(identity(L), L, upper)
+    check_square("cholesky_inverse", input, "cholesky_inverse_out_cpu", takes="kernels")
+    return cholesky_solve(identity(input), input, upper)

@@ -1,0 +1,89 @@
+"""What is wrong with the arguments of a call is said in PyTorch's words."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+
+import pytest
+
+import graphc
+
+X = graphc.ones(2, 2)
+
+
+class Odd:
+    """No operand."""
+
+
+CASES: list[tuple[str, Callable[[], object]]] = [
+    ("add(): argument 'other' (position 2) must be Tensor, not str", lambda: graphc.add(X, "a")),
+    ("add(): argument 'other' (position 1) must be Tensor, not str", lambda: X.add("a")),
+    ("add_(): argument 'other' (position 1) must be Tensor, not str", lambda: X.add_("a")),
+    ("add(): argument 'other' must be Tensor, not str", lambda: graphc.add(X, other="a")),
+    ("add(): argument 'alpha' must be Number, not str", lambda: graphc.add(X, X, alpha="a")),
+    ("add() got an unexpected keyword argument 'foo'", lambda: graphc.add(X, X, foo=1)),
+    ("add() takes 2 positional arguments but 4 were given", lambda: graphc.add(X, X, X, X)),
+    (
+        "add() received an invalid combination of arguments - got (Tensor), but expected "
+        "(Tensor input, Tensor other, *, Number alpha = 1, Tensor out = None)",
+        lambda: graphc.add(X),
+    ),
+    ("exp(): argument 'input' (position 1) must be Tensor, not int", lambda: graphc.exp(3)),
+    ('exp() missing 1 required positional arguments: "input"', lambda: graphc.exp()),
+    ("TensorBase.exp() takes no keyword arguments", lambda: X.exp(foo=1)),
+    ("TensorBase.relu() takes no arguments (1 given)", lambda: X.relu(1)),
+    ('softmax() missing 1 required positional arguments: "dim"', lambda: graphc.softmax(X)),
+    ("softmax() takes from 2 to 3 positional arguments but 5 were given", lambda: graphc.softmax(X, 0, None, 1, 1)),
+    ("softmax(): argument 'dim' (position 1) must be int, not str", lambda: X.softmax("a")),
+    ("softmax(): argument 'dim' must be int, not float", lambda: graphc.softmax(X, dim=1.5)),
+    ("unsqueeze(): argument 'dim' (position 1) must be int, not bool", lambda: X.unsqueeze(True)),
+    ("amax(): argument 'keepdim' (position 3) must be bool, not int", lambda: graphc.amax(X, 0, 1)),
+    ("reshape(): argument 'shape' (position 1) must be tuple of ints, not str", lambda: X.reshape("a")),
+    ("permute(): argument 'dims' (position 1) must be tuple of ints, not str", lambda: X.permute("a")),
+    ("mm(): argument 'mat2' (position 2) must be Tensor, not int", lambda: graphc.mm(X, 3)),
+    ("linalg_inv(): argument 'A' (position 1) must be Tensor, not int", lambda: graphc.linalg.inv(3)),
+    ("linalg_eigh(): argument 'input' (position 1) must be Tensor, not list", lambda: graphc.linalg.eigh([1])),
+    ("fft_fft(): argument 'input' (position 1) must be Tensor, not str", lambda: graphc.fft.fft("a")),
+    ("special_erfinv(): argument 'input' (position 1) must be Tensor, not int", lambda: graphc.special.erfinv(1)),
+    ("hypot(): argument 'other' (position 2) must be Tensor, not int", lambda: graphc.hypot(X, 1)),
+    (
+        "eq() received an invalid combination of arguments - got (int, int), but expected one of:",
+        lambda: graphc.eq(1, 2),
+    ),
+    ("eq() received an invalid combination of arguments - got (str), but expected one of:", lambda: X.eq("a")),
+    (
+        "clamp() received an invalid combination of arguments - got (min=str, ), but expected one of:",
+        lambda: X.clamp(min="a"),
+    ),
+    (
+        "sum() received an invalid combination of arguments - got (Tensor, str), but expected one of:",
+        lambda: graphc.sum(X, "a"),
+    ),
+    (
+        "masked_fill() received an invalid combination of arguments - got (int, int), but expected one of:",
+        lambda: X.masked_fill(1, 2),
+    ),
+    ("unsupported operand type(s) for +: 'Tensor' and 'str'", lambda: X + "a"),
+    ("unsupported operand type(s) for -: 'NoneType' and 'Tensor'", lambda: None - X),
+    ("unsupported operand type(s) for @: 'Tensor' and 'int'", lambda: X @ 3),
+    ("unsupported operand type(s) for *: 'Odd' and 'Tensor'", lambda: Odd() * X),
+    ("'<' not supported between instances of 'Tensor' and 'Odd'", lambda: operator.lt(X, Odd())),
+]
+
+
+@pytest.mark.parametrize(("text", "run"), CASES, ids=[case[0] for case in CASES])
+def test_a_call_with_other_arguments_is_refused_in_words_of_pytorch(text: str, run: Callable[[], object]) -> None:
+    with pytest.raises(TypeError) as caught:
+        run()
+    assert str(caught.value).splitlines()[0] == text
+
+
+def test_a_tensor_equals_nothing_that_is_no_operand() -> None:
+    assert (X == "a") is False
+    assert operator.ne(X, Odd()) is True
+
+
+def test_other_names_of_the_operands() -> None:
+    assert graphc.add(x=X, x2=X).tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert graphc.sum(a=X, axis=0, keepdims=True).tolist() == [[2.0, 2.0]]

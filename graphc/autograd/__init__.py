@@ -8,11 +8,11 @@
 
 from graphc.autograd import function, functional, graph
 from graphc.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from graphc.autograd.variable import Variable
 from graphc.eager.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from graphc.eager.backward import backward, grad
 from graphc.eager.function import Function
 from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled, set_multithreading_enabled
-from graphc.eager.variable import Variable
 
 __all__ = [
     "Function",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.history import detach, requires_grad_
+from graphc.eager.node import AutogradError
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir.errors import SignatureError
 
@@ -20,6 +21,8 @@ class _VariableMeta(type):
             return _empty(requires_grad)
         if not isinstance(data, Tensor):
             raise SignatureError(f"Variable data has to be a tensor, but got {type(data).__name__}")
+        if requires_grad and not data.dtype.is_differentiable:
+            raise AutogradError("Only Tensors of floating point and complex dtype can require gradients")
         return requires_grad_(detach(data), requires_grad)
 
 

@@ -77,7 +77,7 @@ def backward(
 
 def tensor_backward(
     self: Tensor,
-    gradient: Tensor | None = None,
+    gradient: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
     inputs: Places | None = None,

@@ -14,10 +14,11 @@ import numpy as np
 
 from graphc.eager.compiled import PROGRAMS, key_of
 from graphc.eager.dispatch import function_of
+from graphc.eager.geometry import is_dense
 from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hooks
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
-from graphc.eager.tensor import Tensor, meta_of, wrap
+from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
 
 _accumulating = threading.Lock()
 _passes = itertools.count(1)
@@ -253,7 +254,10 @@ def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
         present = meta.grad
         if present is None:
             is_seen = meta.hooks is not None
-            meta.grad = gradient if create_graph else _keep(shared(gradient) if is_seen else gradient)
+            found = gradient if create_graph else _keep(shared(gradient) if is_seen else gradient)
+            if found._array.strides != leaf._array.strides and not create_graph:
+                found = _laid_out(found, leaf._array)
+            meta.grad = found
         elif create_graph:
             meta.grad = add(present, gradient)
         else:
@@ -262,6 +266,15 @@ def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
     if meta.post_hooks:
         for hook in [*meta.post_hooks.values()]:
             hook(leaf)
+
+
+def _laid_out(gradient: Tensor, leaf: AnyArray) -> Tensor:
+    """The gradient in the memory order of its leaf if that has no gaps, else in rows: what optimizers are quick on."""
+    if leaf.flags.c_contiguous and gradient._array.flags.c_contiguous:
+        return gradient
+    array = np.empty_like(leaf, order="K") if is_dense(leaf) else np.empty(leaf.shape, leaf.dtype)
+    np.copyto(array, gradient._array)
+    return wrap(array)
 
 
 def _keep(gradient: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from graphc.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enabled
 from graphc.eager.handle import RemovableHandle, add_hook
@@ -34,7 +35,7 @@ def grad_fn(self: Tensor) -> GradNode | None:
     return meta.node
 
 
-def set_requires_grad(self: Tensor, value: bool) -> None:
+def set_requires_grad(self: Tensor, value: Any) -> None:
     """Start or stop recording what is done with a leaf."""
     if not isinstance(value, bool):
         raise AutogradError("requires_grad must be a bool")
@@ -50,6 +51,20 @@ def set_requires_grad(self: Tensor, value: bool) -> None:
     if value and self._storage.version < 0 and not MODE.inference:
         raise AutogradError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
     meta_of(self).requires_grad = value
+
+
+def write_requires_grad(self: Tensor, value: Any) -> None:
+    """`tensor.requires_grad = value`, which only leaves allow."""
+    if value is True and grad_fn(self) is not None:
+        raise AutogradError("you can only change requires_grad flags of leaf variables.")
+    set_requires_grad(self, value)
+
+
+def _read_only(name: str) -> Callable[..., object]:
+    def refuse(self: Tensor, value: object) -> None:
+        raise AttributeError(f"attribute '{name}' of 'torch._C.TensorBase' objects is not writable")
+
+    return refuse
 
 
 def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
@@ -243,8 +258,8 @@ ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {
     "_post_accumulate_grad_hooks": (get_post_hooks, None, None),
     "data": (get_data, set_data, None),
     "grad": (get_grad, set_grad, del_grad),
-    "grad_fn": (grad_fn, None, None),
-    "is_leaf": (is_leaf, None, None),
-    "requires_grad": (_requires_grad, set_requires_grad, None),
-    "retains_grad": (retains_grad, None, None),
+    "grad_fn": (grad_fn, _read_only("grad_fn"), None),
+    "is_leaf": (is_leaf, _read_only("is_leaf"), None),
+    "requires_grad": (_requires_grad, write_requires_grad, None),
+    "retains_grad": (retains_grad, _read_only("retains_grad"), None),
 }

@@ -13,6 +13,7 @@ Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differen
 """
 
 from graphc import autograd, fft, linalg, nn, random, special, utils
+from graphc.eager import fork as _fork
 from graphc.eager import legacy as _legacy
 from graphc.eager import methods as _methods
 from graphc.eager.device import device, get_default_device, set_default_device
@@ -69,6 +70,7 @@ short, int, long, half = int16, int32, int64, float16
 float, double, cfloat, cdouble = float32, float64, complex64, complex128
 
 _methods.install()
+_fork.install()
 _table = _methods.free_functions()
 globals().update(_table)
 globals().update(_legacy.TYPES)

@@ -151,6 +151,13 @@ class _Programs:
             self._pending.put(done)
             done.wait()
 
+    def restart(self) -> None:
+        """In a forked child, where the thread doesn't exist: let another one start when it is needed."""
+        self._lock = threading.Lock()
+        self._pending = queue.SimpleQueue()
+        self._worker = None
+        self._asked = {key for key in self._asked if self._known.get(key) is not None}
+
     def _start(self) -> None:
         with self._lock:
             if self._worker is None:
@@ -160,7 +167,8 @@ class _Programs:
 
     def _stop(self) -> None:
         """Let the thread end after the program it is at: it must not run in LLVM while the process is taken apart."""
-        assert self._worker is not None
+        if self._worker is None:  # that was in the parent
+            return
         self._is_stopping = True
         self._pending.put(threading.Event())
         self._worker.join()

@@ -10,6 +10,7 @@ reads, and plans that carry cotangents back. A backward plan is a plan like any 
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 Needs: TypeAlias = "tuple[bool, ...]"
 
 _lock = threading.RLock()
+"""Held while a plan is compiled."""
+_differentiating = threading.RLock()
+"""Held while a gradient is made: nobody has to wait for the compiler with that."""
 SMALL = 1 << 15
 """Elements that one thread copies as quickly as several."""
 
@@ -82,7 +86,7 @@ class Backward:
         """The backward plan for cotangents of the outputs that `given` names."""
         found = self._variants.get(given)
         if found is None:
-            with _lock:
+            with _differentiating:
                 made = differentiate(self.plan.graph, self.needs, given)
                 found = self._variants[given] = self._variant(given, *made)
         return found
@@ -245,7 +249,7 @@ class Plan:
         """The gradient by the inputs that `needs` names."""
         found = self._backwards.get(needs)
         if found is None:
-            with _lock:
+            with _differentiating:
                 found = self._backwards.get(needs)
                 if found is None:
                     found = self._backwards[needs] = Backward(self, needs)
@@ -273,12 +277,9 @@ def _is_elementwise(graph: Graph) -> bool:
     return True
 
 
-_count = 0
+_numbers = itertools.count(1)
 
 
 def next_number() -> int:
     """A number that no other plan or gradient has: what graphs of the tape are compared by."""
-    global _count
-    with _lock:
-        _count += 1
-        return _count
+    return next(_numbers)

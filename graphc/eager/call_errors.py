@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from graphc.eager.arguments import type_name
-from graphc.eager.call_forms import FIRST_MAY_BE_NUMBER, forms_of, is_number
+from graphc.eager.call_forms import FIRST_MAY_BE_NUMBER, REFUSED, forms_of, is_number
 from graphc.eager.guard import shorten
 from graphc.eager.tensor import Tensor
 from graphc.frontend.entry import ALIASES
@@ -167,6 +167,8 @@ def argument_error(
     given = args[skipped:]
     shown = name.replace(".", "_")
     found = _misfit(parameters[skipped:], shown, given, kwargs, is_method)
+    if found is None and isinstance(cause, SignatureError) and cause.message.endswith(REFUSED):
+        found = ""  # some forms take a number here, some there
     if found is None:
         return None
     if "missing" in found and name.rstrip("_") in _WITH_OLD_FORMS:

@@ -118,6 +118,8 @@ _METHODS = {
 }
 
 
+REFUSED = "a number is where none may be"
+"""How the error ends for which `refuses` is the cause."""
 FIRST_MAY_BE_NUMBER = frozenset(
     ("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "floor_divide", "remainder", "pow",
      "float_power", "normal", "bucketize", "isin", "xlogy", "special.xlogy", "special.xlog1py", "special.zeta",

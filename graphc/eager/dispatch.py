@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.eager import float8
-from graphc.eager.call_forms import refuses
+from graphc.eager.call_forms import REFUSED, refuses
 from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
@@ -264,7 +264,7 @@ class EagerFunction:
         slots: list[Slot] = []
         names, rest, lifted = self._parameters
         if refuses(self.entry.name, list(inspect.signature(self.entry.build).parameters.values()), args):
-            raise SignatureError(f"{self.name}(): a number is where none may be", hint="make a tensor or bool of it")
+            raise SignatureError(f"{self.name}(): {REFUSED}", hint="make a tensor or bool of it")
         given: list[object] = []
         for position, value in enumerate(args):
             index = position if rest is None or position < rest else rest

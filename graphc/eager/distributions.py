@@ -129,7 +129,7 @@ def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArra
             refuse("bernoulli_tensor_cpu_p_", p.dtype)
         if not ((p._array >= 0) & (p._array <= 1)).all():
             raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
-        chances = wrap(np.ascontiguousarray(np.broadcast_to(p._array, shape)))
+        chances = wrap(np.array(np.broadcast_to(p._array, shape), order="C"))
         return cast(call("bernoulli", chances, key=key)._array, dtype)
     if not 0 <= p <= 1:
         raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")

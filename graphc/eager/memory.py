@@ -201,7 +201,8 @@ def as_strided(input: Tensor, size: Sequence[int], stride: Sequence[int], storag
     result = share(input, array)
     if MODE.grad and input.requires_grad:
         places = positions(input._array, array)
-        record(gather_plan(type_of(input._array), places.shape, False), [input, places], [result], shown=1)
+        plan = gather_plan(type_of(input._array), places.shape, input._array.dtype.kind == "c")
+        record(plan, [input, places], [result], shown=1)
     return result
 
 

@@ -33,6 +33,10 @@ _TEXTS = {
     "nonzero": "nonzero: Expected out tensor to have scalar type Long but got scalar type{given}",
 }
 """How functions that want the dtype of their result refuse another one."""
+_TEXTS |= dict.fromkeys(
+    ("amax", "amin"),
+    "Expected the dtype for input and out to match, but got {got} for input's dtype and {given} for out's dtype.",
+)
 _ANY = frozenset("cumsum cumprod sum prod zeros ones full empty arange linspace logspace eye range".split())
 """Functions that compute in the dtype of `out`."""
 _WITHOUT_GRADIENT = frozenset("nonzero argmax argmin argsort eq ne lt le gt ge isin".split())

@@ -64,6 +64,10 @@ CASES: list[tuple[str, Callable[[], object]]] = [
         "masked_fill() received an invalid combination of arguments - got (int, int), but expected one of:",
         lambda: X.masked_fill(1, 2),
     ),
+    (
+        "pow() received an invalid combination of arguments - got (int, int), but expected one of:",
+        lambda: graphc.pow(2, 3),
+    ),
     ("unsupported operand type(s) for +: 'Tensor' and 'str'", lambda: X + "a"),
     ("unsupported operand type(s) for -: 'NoneType' and 'Tensor'", lambda: None - X),
     ("unsupported operand type(s) for @: 'Tensor' and 'int'", lambda: X @ 3),
@@ -87,3 +91,22 @@ def test_a_tensor_equals_nothing_that_is_no_operand() -> None:
 def test_other_names_of_the_operands() -> None:
     assert graphc.add(x=X, x2=X).tolist() == [[2.0, 2.0], [2.0, 2.0]]
     assert graphc.sum(a=X, axis=0, keepdims=True).tolist() == [[2.0, 2.0]]
+
+
+def test_errors_of_values() -> None:
+    with pytest.raises(RuntimeError, match="step must be nonzero"):
+        graphc.arange(0, 1, 0)
+    with pytest.raises(IndexError, match="Dimension specified as 0 but tensor has no dimensions"):
+        graphc.fft.fftn(graphc.tensor(1.0), dim=0)
+    with pytest.raises(RuntimeError, match="Expected the dtype for input and out to match, but got Float for input's"):
+        graphc.amax(graphc.ones(2), 0, out=graphc.zeros((), dtype=graphc.int32))
+
+
+def test_what_has_no_gradient() -> None:
+    x = graphc.eye(3).requires_grad_()
+    assert [each.requires_grad for each in graphc.linalg.lu(x)] == [False, True, True]
+    assert graphc.bernoulli(graphc.tensor(0.5)).shape == ()
+    y = graphc.ones(2, 2, dtype=graphc.complex64, requires_grad=True)
+    graphc.as_strided(y, (2,), (1,)).sum().real.backward()
+    assert y.grad is not None
+    assert y.grad.tolist() == [[1, 1], [0, 0]]

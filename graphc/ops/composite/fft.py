@@ -165,7 +165,7 @@ def _sizes(name: str, x: Node, s: Sequence[Size] | Size | None, dim: Dims) -> tu
             raise ArgumentError(
                 "When given, dim and shape arguments must have the same length", hint=f"{name}: one size per dimension"
             )
-        axes = tuple(normal_dim(name, each, rank) for each in dims)
+        axes = tuple(_axis(name, x, each) for each in dims)
         if len(set(axes)) != len(axes):
             raise ArgumentError("FFT dims must be unique", hint=f"{name}: name each dimension once")
     elif sizes is not None:

@@ -12,7 +12,16 @@ from graphc.ir.graph import Node
 from graphc.ops import along, build, creation, indexing, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, takes
-from graphc.ops.composite.operand import Operand, broadcast, broadcast_shape, c_name, in_dtype, normal_dim
+from graphc.ops.composite.operand import (
+    Operand,
+    broadcast,
+    broadcast_shape,
+    c_name,
+    in_dtype,
+    in_dtype_exactly,
+    is_weak,
+    normal_dim,
+)
 from graphc.ops.composite.ordering import lined
 from graphc.ops.function import function
 
@@ -170,5 +179,6 @@ def masked_fill(input: Node, mask: Node, value: Operand) -> Node:
             f"{len(value.shape)} dimension(s).",
             hint="use where for several",
         )
-    chosen, x, filled = broadcast("masked_fill", mask, input, in_dtype("masked_fill", value, input.tensor.dtype))
+    to_dtype = in_dtype if isinstance(value, Node) and not is_weak(value) else in_dtype_exactly
+    chosen, x, filled = broadcast("masked_fill", mask, input, to_dtype("masked_fill", value, input.tensor.dtype))
     return ew.select(chosen, filled, x)

@@ -246,7 +246,7 @@ def lu(A: Node, *, pivot: bool = True) -> linalg_types.linalg_lu:
 def _unpacked(factors: Node, pivots: Node) -> tuple[Node, Node, Node]:
     k = least(*factors.shape[-2:])
     left, right = unit_lower(first_columns(factors, k)), upper(first_rows(factors, k))
-    return permutation_matrix(pivots, factors), left, right
+    return ew.detach(permutation_matrix(pivots, factors)), left, right
 
 
 @function()

@@ -278,5 +278,5 @@ def _least_squares(a: Node, b: Node, is_vector: bool, rcond: float | None, drive
         build.reshape_to(solution, solution.shape[:-1]) if is_vector else solution,
         residuals,
         build.full(0, TensorType((0,), i64)) if driver == "gels" else rank,
-        values if driver in ("gelsd", "gelss") else empty,
+        ew.detach(values if driver in ("gelsd", "gelss") else empty),
     )

@@ -22,10 +22,10 @@ from graphc.eager.dependent import unique
 from graphc.eager.guard import guarded
 from graphc.eager.methods import free_function, free_functions
 from graphc.eager.mode import no_grad
-from graphc.eager.sampling import key_of
 from graphc.eager.tensor import Tensor
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.nn.attention import multi_head_attention_forward, public, scaled_dot_product_attention
 from graphc.ops.function import functions
 
 _SAME = (
@@ -43,18 +43,6 @@ _IN_PLACE = "celu elu hardtanh leaky_relu relu selu threshold".split()
 """Those that also have a form with a `_`."""
 _DROPOUTS = "alpha_dropout dropout feature_alpha_dropout rrelu".split()
 """Random ones with `inplace=`."""
-
-
-def _public(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function of users: what it raises for tensors is brief; while a function is traced errors say where it is."""
-    eager = guarded(function)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        is_traced = any(isinstance(each, SymbolicTensor) for each in (*args, *kwargs.values()))
-        return (function if is_traced else eager)(*args, **kwargs)
-
-    return call
 
 
 def _root(name: str) -> Callable[..., Any]:
@@ -105,7 +93,7 @@ def _activation(name: str) -> Callable[..., Any]:
 
 
 _table = free_functions("nn.functional")
-globals().update({name: each for name, each in _table.items() if not name.startswith("_")})
+globals().update({name: each for name, each in _table.items() if not name.startswith("_") and name not in globals()})
 globals().update({name: _root(name) for name in _SAME})
 globals().update({name: _activation(name) for name in _ACTIVATIONS})
 globals().update({name: _with_inplace(name, _root(name), _written(_root(name))) for name in _DROPOUTS})
@@ -174,7 +162,7 @@ def _channels_dropped(rank: int) -> Callable[..., Any]:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = "In training whole channels are 0 with probability p, and the others divided by 1 - p."
-    return _public(call)
+    return public(call)
 
 
 dropout1d, dropout2d, dropout3d = (_channels_dropped(rank) for rank in (1, 2, 3))
@@ -188,7 +176,7 @@ def _update(running: Tensor | None, values: Tensor | None) -> None:
         inplace.assign(running, values)
 
 
-@_public
+@public
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -212,7 +200,7 @@ def batch_norm(
     return result
 
 
-@_public
+@public
 def instance_norm(
     input: Any,
     running_mean: Any = None,
@@ -268,39 +256,17 @@ def _with_limit(name: str) -> Callable[..., Any]:
                 _scale_down(given["weight"], rows, limit, given.get("norm_type", 2.0))
         return compute(*args, **kwargs)
 
-    return _public(call)
+    return public(call)
 
 
 embedding = _with_limit("embedding")
 embedding_bag = _with_limit("embedding_bag")
 
 
-# Attention and distances of one's own
+# A distance of one's own
 
 
-@_public
-def scaled_dot_product_attention(
-    query: Any,
-    key: Any,
-    value: Any,
-    attn_mask: Any = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> Any:
-    """softmax(query keys^T * scale + mask) values, of `[..., n, d]`, `[..., m, d]` and `[..., m, e]`: `[..., n, e]`.
-
-    A mask of bools is true where a key counts; `scale` is 1 / sqrt(d) unless given.
-    """
-    drops = {"dropout_key": key_of("scaled_dot_product_attention", None)} if dropout_p else {}
-    return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, **drops)
-
-
-_attention = _table["scaled_dot_product_attention"]
-
-
-@_public
+@public
 def triplet_margin_with_distance_loss(
     anchor: Any,
     positive: Any,
@@ -337,5 +303,6 @@ __all__ = sorted(
     {name for name in _table if not name.startswith("_")}
     | {*_SAME, *_ACTIVATIONS, *_DROPOUTS, *(f"{name}_" for name in _IN_PLACE), "rrelu_"}
     | {f"{name}_with_indices" for name in _POOLS}
+    | {multi_head_attention_forward.__name__, scaled_dot_product_attention.__name__}
     | {"batch_norm", "instance_norm", "dropout1d", "dropout2d", "dropout3d", "triplet_margin_with_distance_loss"}
 )

@@ -23,6 +23,7 @@ def cases() -> Iterator[Case]:
     yield from _tables()
     yield from _grids()
     yield from _unpooled()
+    yield from _fractional()
     yield from _resized()
 
 
@@ -328,6 +329,36 @@ def _places(x: Any) -> Any:
         cell = tuple(slice(i * n // 3, -(-(i + 1) * n // 3)) for i, n in zip(at[2:], sizes))
         result[at] = flat[cell].ravel()[x[at[:2]][cell].argmax()]
     return result
+
+
+def _fractional() -> Iterator[Case]:
+    """Windows at random distances: where they begin is `int((i + sample) * step) - int(sample * step)`."""
+    for rank, counts in ((2, (3, 2)), (3, (2, 3, 1))):
+        x, samples = draw(2, 2, *(8, 7, 6)[:rank]), draw(2, 2, rank, low=0.0, high=1.0)
+        pool = getattr(F, f"fractional_max_pool{rank}d")
+        yield Case(
+            f"nn.functional.fractional_max_pool{rank}d",
+            lambda x, s, pool=pool, counts=counts: pool(x, 2, counts, return_indices=True, _random_samples=s),
+            partial(_at_random, counts=counts),
+            (x, samples),
+        )
+
+
+def _at_random(x: Any, samples: Any, counts: tuple[int, ...]) -> Any:
+    rank, sizes = len(counts), x.shape[2:]
+    order = (1, 0) if rank == 2 else (0, 1, 2)
+    values, places = np.zeros((*x.shape[:2], *counts)), np.zeros((*x.shape[:2], *counts), np.int64)
+    flat = np.arange(np.prod(sizes)).reshape(sizes)
+    for n, c in np.ndindex(*x.shape[:2]):
+        begins = []
+        for size, count, k in zip(sizes, counts, order, strict=True):
+            s, step = samples[n, c, k], (size - 2) / max(count - 1, 1)
+            begins.append([*(int((i + s) * step) - int(s * step) for i in range(count - 1)), size - 2])
+        for at in np.ndindex(*counts):
+            window = tuple(slice(b[i], b[i] + 2) for b, i in zip(begins, at, strict=True))
+            best = x[n, c][window].argmax()
+            values[(n, c, *at)], places[(n, c, *at)] = x[n, c][window].max(), flat[window].ravel()[best]
+    return values, places
 
 
 # Sizes

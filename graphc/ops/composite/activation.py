@@ -105,6 +105,8 @@ def leaky_relu(input: Node, negative_slope: float = 0.01) -> Node:
 @of_floats("prelu_cpu")
 def prelu(input: Node, weight: Node) -> Node:
     """The element, times its channel's weight where it is not above 0; channels are dimension 1."""
+    if not input.shape and weight.tensor.size != 1:
+        raise ShapeError("Not allow zero-dim input tensor.", hint="prelu: give one weight")
     channels = input.shape[1] if len(input.shape) > 1 else 1
     if weight.tensor.size not in (1, channels):
         raise ShapeError(

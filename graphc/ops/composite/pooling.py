@@ -23,7 +23,14 @@ from graphc.ops.composite.arithmetic import mul, pow
 from graphc.ops.composite.contraction import sizes_text
 from graphc.ops.composite.convolution import batched, padded, unbatched, windows
 from graphc.ops.composite.operand import refuse_kinds, widened
-from graphc.ops.composite.window_check import Ints, check_pool, check_pool_counts, check_pool_rank, pool_numbers
+from graphc.ops.composite.window_check import (
+    Ints,
+    check_pool,
+    check_pool_counts,
+    check_pool_not_empty,
+    check_pool_rank,
+    pool_numbers,
+)
 from graphc.ops.control import with_gradient
 from graphc.ops.function import function
 
@@ -54,14 +61,23 @@ class Windows:
 
 
 def _windows(
-    name: str, x: Node, rank: int, kernel_size: Ints, stride: Ints | None, padding: Ints, dilation: Ints, ceil: bool
+    name: str,
+    input: Node,
+    rank: int,
+    kernel_size: Ints,
+    stride: Ints | None,
+    padding: Ints,
+    dilation: Ints,
+    ceil: bool,
 ) -> Windows:
+    x = batched(name, input, rank)
     size = pool_numbers(name, "kernel_size", kernel_size, rank)
     is_omitted = stride is None or (not isinstance(stride, int) and len(stride) == 0)
     steps = size if is_omitted or stride is None else pool_numbers(name, "stride", stride, rank)
     edge = pool_numbers(name, "padding", padding, rank)
     gaps = pool_numbers(name, "dilation", dilation, rank)
     check_pool(name, rank, size, steps, edge, gaps)
+    check_pool_not_empty(name, input, rank)
     spans = tuple(gap * (k - 1) + 1 for k, gap in zip(size, gaps, strict=True))
     counts: list[Size] = []
     behind: list[Size] = []
@@ -114,7 +130,7 @@ def _max_pool(rank: int) -> Callable[..., object]:
         if rank == 1 and not return_indices:
             refuse_kinds("max_pool1d_impl", x, *_NO_FLOAT)
         refuse_kinds(f"max_pool{max(rank, 2)}d", x, Kind.BOOL, Kind.COMPLEX)
-        place = _windows(name, x, rank, kernel_size, stride, padding, dilation, ceil_mode)
+        place = _windows(name, input, rank, kernel_size, stride, padding, dilation, ceil_mode)
         view = place.of(x, _lowest(x.tensor.dtype))
         found = reduction.max_(view, axes=_window_axes(view, rank))
         if x.tensor.dtype.is_differentiable:
@@ -188,7 +204,7 @@ def _avg_pool(rank: int) -> Callable[..., object]:
         x = _pooled(name, input, rank)
         refuse_kinds("avg_pool3d_out_frame" if rank == 3 else "avg_pool2d", x, Kind.BOOL, Kind.COMPLEX)
         wide = widened(x)
-        place = _windows(name, x, rank, kernel_size, stride, padding, 1, ceil_mode)
+        place = _windows(name, input, rank, kernel_size, stride, padding, 1, ceil_mode)
         view = place.of(wide)
         total = reduction.sum_(view, axes=_window_axes(view, rank))
         if divisor_override is not None:
@@ -237,7 +253,7 @@ def _lp_pool(rank: int) -> Callable[..., object]:
         wide = widened(x)
         if norm_type == 0:
             raise ArgumentError(f"{name}: norm_type is 0", hint="use another number")
-        place = _windows(name, x, rank, kernel_size, stride, 0, 1, ceil_mode)
+        place = _windows(name, input, rank, kernel_size, stride, 0, 1, ceil_mode)
         view = place.of(pow(wide, norm_type))
         total = reduction.sum_(view, axes=_window_axes(view, rank))
         if ceil_mode:  # windows that reach over the end stand for whole ones

@@ -52,29 +52,41 @@ def _misfit(name: str, what: str, count: int, rank: int) -> str:
 
 
 def check_pool_rank(name: str, input: Node, rank: int) -> None:
-    """The input is [n, channels, ...] or without n, and not empty but for n."""
-    count, shape = len(input.shape), sizes_text(input.shape)
-    text = f"Expected {_RANKS[rank]} (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}"
-    if count not in (rank + 1, rank + 2):
-        if name == "max_pool1d":
-            text = f"max_pool1d: {text}"
-        elif rank == 1:
-            text = f"Expected 2 to 3 dimensions, but got {count}-dimensional tensor for argument #1 'self' (while "
-            text += f"checking arguments for {name})"
-        elif name != "avg_pool2d":
-            text = f"non-empty {_RANKS[rank]} (batch mode) tensor expected for input"
-        raise ShapeError(text, hint="the input is [n, channels, ...], or that without n")
-    if 0 in input.shape[-rank - 1 :]:
-        if name == "max_pool1d":
-            text = f"max_pool1d: {text}"
-        elif name == "avg_pool1d":
-            wide = sizes_text((*input.shape[:-1], 1, input.shape[-1]))
-            text = f"Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{wide}"
-        elif rank == 3:
-            full = name if name == "avg_pool3d" else "max_pool3d_with_indices_out_cpu_template"
-            text = f"{full}(): Expected input's non-batch dimensions to have positive length, but input has a shape of "
-            text += f"{shape} and non-batch dimension 0 has length zero!"
-        raise ShapeError(text, hint="only the batch may be empty")
+    """The input is [n, channels, ...] or without n."""
+    count = len(input.shape)
+    if count in (rank + 1, rank + 2):
+        return
+    text = _expected(input, rank)
+    if name == "max_pool1d":
+        text = f"max_pool1d: {text}"
+    elif rank == 1:
+        text = f"Expected 2 to 3 dimensions, but got {count}-dimensional tensor for argument #1 'self' (while "
+        text += f"checking arguments for {name})"
+    elif name != "avg_pool2d":
+        text = f"non-empty {_RANKS[rank]} (batch mode) tensor expected for input"
+    raise ShapeError(text, hint="the input is [n, channels, ...], or that without n")
+
+
+def _expected(input: Node, rank: int) -> str:
+    shape = sizes_text(input.shape)
+    return f"Expected {_RANKS[rank]} (batch mode) tensor with optional 0 dim batch size for input, but got:{shape}"
+
+
+def check_pool_not_empty(name: str, input: Node, rank: int) -> None:
+    """No dimension but that of samples is empty."""
+    if 0 not in input.shape[-rank - 1 :]:
+        return
+    text = _expected(input, rank)
+    if name == "max_pool1d":
+        text = f"max_pool1d: {text}"
+    elif rank == 1:
+        wide = sizes_text((*input.shape[:-1], 1, input.shape[-1]))
+        text = f"Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, but got:{wide}"
+    elif rank == 3:
+        full = name if name == "avg_pool3d" else "max_pool3d_with_indices_out_cpu_template"
+        text = f"{full}(): Expected input's non-batch dimensions to have positive length, but input has a shape of "
+        text += f"{sizes_text(input.shape)} and non-batch dimension 0 has length zero!"
+    raise ShapeError(text, hint="only the batch may be empty")
 
 
 def check_pool(

@@ -9,7 +9,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING
 
-from graphc.eager.mode import MODE, _Context
+from graphc.eager.mode import MODE, _Context, _set
 from graphc.ir.location import is_own
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class set_detect_anomaly(_Context):
     def __init__(self, mode: bool, check_nan: bool = True) -> None:
         super().__init__()
         self._before.append({"anomaly": MODE.anomaly, "check_nan": MODE.check_nan})
-        MODE.anomaly, MODE.check_nan = mode, check_nan
+        _set({"anomaly": mode, "check_nan": check_nan})
 
     def __enter__(self) -> None:
         pass

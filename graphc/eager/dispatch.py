@@ -22,6 +22,7 @@ import numpy as np
 from graphc.eager import float8
 from graphc.eager.call_forms import REFUSED, refuses
 from graphc.eager.layout import run_in_layout
+from graphc.eager.mode import MODE
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
@@ -31,7 +32,7 @@ from graphc.frontend.entry import ALIASES, explain
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.frontend.tensor import call as call_symbolically
 from graphc.frontend.tree import Structure, flatten
-from graphc.ir.dtype import c128, f64, get_default_dtype, i64, when_default_changes
+from graphc.ir.dtype import DType, c128, f64, get_default_dtype, i64, when_default_changes
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import GraphcError, SignatureError
 from graphc.ir.graph import INPUT, Graph, Node, make_input
@@ -43,6 +44,8 @@ _lock = threading.RLock()
 MOST_CALLS = 512
 """Plans that one function remembers; then those made first are forgotten."""
 _NUMBERS = {int: i64, float: f64, complex: c128}
+_STATIC = frozenset((bool, str, type(None), DType))
+"""Types of arguments that are always part of a plan as they are."""
 _PLAIN = frozenset((0, 1, 2, 3, -1, -2, 0.5, -0.5))
 """Values of parameters such as exponents and factors that have better code of their own."""
 _OPERANDS = frozenset(("input", "other", "self", "min", "max", "value", "end", "weight", "source", "tensor"))
@@ -104,7 +107,18 @@ class Parameters(NamedTuple):
 class EagerFunction:
     """A table entry, called on tensors."""
 
-    __slots__ = ("_calls", "_known", "_one", "_two", "_twos", "_with_number", "entry", "name")
+    __slots__ = (
+        "_calls",
+        "_known",
+        "_one",
+        "_takes_all",
+        "_two",
+        "_twos",
+        "_with_int",
+        "_with_number",
+        "entry",
+        "name",
+    )
 
     def __init__(self, entry: Function) -> None:
         self.entry = entry
@@ -116,7 +130,12 @@ class EagerFunction:
         self._one: Plan = NO_PLAN
         self._two: Plan = NO_PLAN
         self._twos: dict[tuple[object, ...], Plan] = {}
-        self._with_number: tuple[type, Plan] = (float, NO_PLAN)
+        self._with_number: dict[type, Plan] = {}
+        """By the type of the number, where any is an input of the plan."""
+        self._takes_all = False
+        """Whether that holds for all numbers, or not for those that have code of their own."""
+        self._with_int: dict[int, Plan] = {}
+        """By the number, where it is a part of the plan."""
         _ALL.append(self)
 
     @property
@@ -131,67 +150,95 @@ class EagerFunction:
         self._calls.clear()
         self._twos.clear()
         self._one = self._two = NO_PLAN
-        self._with_number = (float, NO_PLAN)
+        self._with_number.clear()
+        self._with_int.clear()
 
     def __call__(self, *args: Any, **kwargs: object) -> object:
         """Compute, and record if a gradient may be asked for."""
         if not kwargs:
-            if len(args) == 2:
-                a, b = args
-                if type(a) in PLAIN_TYPES:
-                    kind = type(b)
-                    if kind in PLAIN_TYPES:
-                        x, y = a._array, b._array
-                        plan = self._two
-                        outputs = plan.fast(x, y)
-                        if type(outputs) is not tuple:
-                            plan = self._twos.get((x.shape, y.shape, x.dtype, y.dtype), NO_PLAN)
-                            outputs = plan.fast(x, y)
-                        if type(outputs) is tuple:
-                            self._two = plan
-                            result = wrap(outputs[0])
-                            if a._meta is not None or b._meta is not None:
-                                record(plan, args, (result,))
-                            return result
-                    elif kind is self._with_number[0]:
-                        number = np.array(b)
-                        plan = self._with_number[1]
-                        outputs = plan.fast(a._array, number)
-                        if type(outputs) is tuple:
-                            result = wrap(outputs[0])
-                            if a._meta is not None:
-                                record(plan, (a, number), (result,))
-                            return result
-            elif len(args) == 1:
-                (a,) = args
-                if type(a) in PLAIN_TYPES:
-                    plan = self._one
-                    outputs = plan.fast(a._array)
-                    if type(outputs) is tuple:
-                        result = wrap(outputs[0])
-                        if a._meta is not None:
-                            record(plan, args, (result,))
-                        return result
+            count = len(args)
+            found = self.of_two(*args) if count == 2 else self.of_one(*args) if count == 1 else None
+            if found is not None:
+                return found
+        return self.compute(*args, **kwargs)
+
+    def compute(self, *args: Any, **kwargs: object) -> object:
+        """As a call, of any arguments, without a try at the short ways."""
         if any(isinstance(each, SymbolicTensor) for each in args):
             return call_symbolically(self.entry, args, kwargs)
         return self.run(args, kwargs)[0]
 
+    def of_one(self, a: Any) -> Tensor | None:
+        """The short way of a call on one argument: by the plan of the call before, if that fits, else None."""
+        if type(a) in PLAIN_TYPES:
+            plan = self._one
+            outputs = plan.fast(a._array)
+            if type(outputs) is tuple:
+                result = wrap(outputs[0])
+                if a._meta is not None:
+                    record(plan, (a,), (result,))
+                return result
+        return None
+
+    def of_two(self, a: Any, b: Any) -> Tensor | None:
+        """As `of_one`, of two tensors, or a tensor and a number."""
+        if type(a) in PLAIN_TYPES:
+            kind = type(b)
+            if kind in PLAIN_TYPES:
+                plan = self._two
+                outputs = plan.fast(a._array, b._array)
+                if type(outputs) is not tuple:
+                    x, y = a._array, b._array
+                    plan = self._twos.get((x.shape, y.shape, x.dtype, y.dtype), NO_PLAN)
+                    outputs = plan.fast(x, y)
+                if type(outputs) is tuple:
+                    self._two = plan
+                    result = wrap(outputs[0])
+                    if a._meta is not None or b._meta is not None:
+                        record(plan, (a, b), (result,))
+                    return result
+            elif kind is float or kind is int:
+                sources: tuple[Any, ...] = (a,)
+                number_plan = self._with_number.get(kind)
+                if number_plan is not None and (self._takes_all or b not in _PLAIN):
+                    number = np.array(b)
+                    outputs = number_plan.fast(a._array, number)
+                    sources = (a, number)
+                elif kind is int:
+                    number_plan = self._with_int.get(b, NO_PLAN)
+                    outputs = number_plan.fast(a._array)
+                else:
+                    return None
+                if type(outputs) is tuple:
+                    result = wrap(outputs[0])
+                    if a._meta is not None:
+                        record(number_plan, sources, (result,))
+                    return result
+        return None
+
     def _remember(self, args: tuple[object, ...], sources: list[Source], call: Call) -> None:
-        """Let the next call of this kind take the short way; it must be one whose only static part is the function."""
-        if call.fill is not None or call.constants[0] is not OUTPUT or len(args) != len(sources):
+        """Let the next call of this kind take the short way, if one serves it."""
+        count = len(args)
+        if count > 2 or call.fill is not None or call.constants[0] is not OUTPUT or type(args[0]) not in PLAIN_TYPES:
             return
-        kinds = [Tensor if type(each) in PLAIN_TYPES else type(each) for each in args]
-        if kinds == [Tensor]:
-            self._one = call.plan
-        elif kinds == [Tensor, Tensor]:
+        if count == 1:
+            if len(sources) == 1:
+                self._one = call.plan
+            return
+        kind = type(args[1])
+        if kind in PLAIN_TYPES:
             if len(self._twos) >= MOST_CALLS:
                 self._twos = {}
             x, y = (source._array for source in sources if isinstance(source, Tensor))
             self._two = self._twos[x.shape, y.shape, x.dtype, y.dtype] = call.plan
-        elif len(kinds) == 2 and kinds[0] is Tensor and kinds[1] in (int, float):
-            names, _, lifted = self._parameters
-            if len(names) > 1 and lifted.get(names[1]):  # all its numbers are inputs
-                self._with_number = kinds[1], call.plan
+        elif kind is int and len(sources) == 1:
+            if len(self._with_int) >= MOST_CALLS:
+                self._with_int.clear()
+            self._with_int[args[1]] = call.plan  # type: ignore[index]  # it is an int
+        elif kind in (int, float) and len(sources) == 2:
+            names, rest, lifted = self._parameters
+            self._takes_all = lifted[names[1 if rest is None else min(rest, 1)]]
+            self._with_number[kind] = call.plan
 
     def run(
         self, args: tuple[object, ...], kwargs: dict[str, object], overwrites: Tensor | None = None
@@ -219,8 +266,9 @@ class EagerFunction:
         if not kwargs:
             self._remember(args, sources, call)
         results = [wrap(each) for each in outputs]
-        index = None if overwrites is None else next(i for i, each in enumerate(sources) if each is overwrites)
-        record(plan, sources, results, overwrites=index)
+        if MODE.grad:
+            index = None if overwrites is None else next(i for i, each in enumerate(sources) if each is overwrites)
+            record(plan, sources, results, overwrites=index)
         return _filled(call, results), results
 
     def plan_for(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Call, list[Source]]:
@@ -236,10 +284,13 @@ class EagerFunction:
         names, rest, lifted = self._parameters
         for position, value in enumerate(args):
             kind = type(value)
-            if kind is Tensor:
+            if kind in PLAIN_TYPES:
                 array = value._array  # type: ignore[attr-defined]  # it is a tensor
                 sources.append(value)  # type: ignore[arg-type]
                 key += (array.dtype, array.shape)
+                continue
+            if kind in _STATIC:
+                key += (kind, value)
                 continue
             index = position if rest is None or position < rest else rest
             name = names[index] if index < len(names) else ""
@@ -248,7 +299,11 @@ class EagerFunction:
             _scan(value, lifted.get(name), key, sources)
         for name, value in kwargs.items():
             key.append(name)
-            if type(value) is np.ndarray:
+            kind = type(value)
+            if kind in _STATIC:
+                key += (kind, value)
+                continue
+            if kind is np.ndarray:
                 self._refuse_array(name, len(args))
             _scan(value, lifted.get(ALIASES.get(name, name)), key, sources)
 
@@ -342,6 +397,10 @@ def _scan(value: object, lift: bool | None, key: list[object], sources: list[Sou
     if kind is list or kind is tuple or isinstance(value, list | tuple):
         key += (kind, len(value))  # type: ignore[arg-type]  # it has a length
         entries: Any = value
+        if lift is None and {int}.issuperset(map(type, entries)):
+            for each in entries:
+                key += (int, each)
+            return
         for index, each in enumerate(entries):
             if type(each) is np.ndarray and each.ndim:
                 raise SignatureError(

@@ -38,7 +38,7 @@ from graphc.eager import (
     view_copy,
 )
 from graphc.eager.call_errors import argument_error, is_operand
-from graphc.eager.dispatch import function_of
+from graphc.eager.dispatch import EagerFunction, function_of
 from graphc.eager.guard import guarded, shorten
 from graphc.eager.keyed import keyed_functions
 from graphc.eager.out import with_out
@@ -108,12 +108,24 @@ def eager_form(entry: Function) -> Callable[..., object]:
 def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
     compute = eager_form(entry)
+    of_one, of_two, plain = _ways(compute)
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
         compute = with_out(compute, entry.name)
     build = symbolic.free_function(entry)
     described = OVERRIDES.get(entry.name, entry.build)
 
     def call(*args: object, **kwargs: object) -> object:
+        if not kwargs and args and type(args[0]) is Tensor and not TRACING:  # what runs most
+            try:
+                count = len(args)
+                found = of_two(*args) if count == 2 else of_one(*args) if count == 1 else None
+                return plain(*args) if found is None else found
+            except Exception as error:
+                wrong = argument_error(described, entry.name, args, kwargs, error)
+                if wrong is not None:
+                    raise wrong from None
+                shorten(error)
+                raise
         if (TRACING and current_scope() is not None) or (special := _special(args, kwargs)) is SymbolicTensor:
             try:
                 return build(*args, **kwargs)
@@ -133,6 +145,17 @@ def free_function(entry: Function) -> Callable[..., object]:
 
     functools.update_wrapper(call, build)
     return call
+
+
+def _ways(compute: Callable[..., object]) -> tuple[Callable[..., object], ...]:
+    """The short ways of a form on one argument and on two, and the long one; only table entries have short ones."""
+    if isinstance(compute, EagerFunction):
+        return compute.of_one, compute.of_two, compute.compute
+    return _no_way, _no_way, compute
+
+
+def _no_way(*args: object) -> None:
+    """In place of a short way."""
 
 
 def _special(args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
@@ -177,33 +200,63 @@ _OPERATORS = frozenset(
     for prefix in ("", "r", "i")
     for name in "add sub mul truediv floordiv mod pow matmul and or xor lshift rshift eq ne lt le gt ge".split()
 )
+"""Methods that Python calls with one operand."""
 
 
 def _method(
     name: str, compute: Callable[..., object], build: Callable[..., object] | None = None
 ) -> Callable[..., object]:
     """A method that computes so; `build` tells its parameters, if `compute` doesn't."""
+    of_one, of_two, plain = _ways(compute)
+    described = build or compute
 
     def method(self: Tensor, *args: object, **kwargs: object) -> object:
-        if type(self) is not Tensor and is_overridden(type(self)):
-            return type(self).__torch_function__(method, (type(self),), (self, *args), kwargs)  # type: ignore[attr-defined]
+        kind = type(self)
+        if kind is not Tensor and is_overridden(kind):
+            return kind.__torch_function__(method, (kind,), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
-            return compute(self, *args, **kwargs)
+            if not kwargs:
+                count = len(args)
+                found = of_two(self, args[0]) if count == 1 else None if count else of_one(self)
+                if found is not None:
+                    return found
+            return plain(self, *args, **kwargs)
         except Exception as error:
-            if name in _OPERATORS:
-                if len(args) == 1 and not is_operand(args[0], name):
-                    return NotImplemented
-            elif not name.startswith("__"):
-                wrong = argument_error(build or compute, name, (self, *args), kwargs, error, is_method=True)
-                if wrong is not None:
-                    raise wrong from None
+            instead = _instead(error, name, described, (self, *args), kwargs)
+            if instead is not None:
+                raise instead from None
+            raise
+
+    def operator(self: Tensor, other: object) -> object:
+        kind = type(self)
+        if kind is not Tensor and is_overridden(kind):
+            return kind.__torch_function__(operator, (kind,), (self, other), {})  # type: ignore[attr-defined]
+        try:
+            found = of_two(self, other)
+            return plain(self, other) if found is None else found
+        except Exception as error:
+            if not is_operand(other, name):
+                return NotImplemented
             shorten(error)
             raise
 
-    method.__name__ = name
-    method.__qualname__ = f"Tensor.{name}"
-    method.__module__ = "graphc"
-    return method
+    made = operator if name in _OPERATORS else method
+    made.__name__ = name
+    made.__qualname__ = f"Tensor.{name}"
+    made.__module__ = "graphc"
+    return made
+
+
+def _instead(
+    error: Exception, name: str, described: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+) -> Exception | None:
+    """What to raise for a call that failed; None where that is its own error, which is brief then."""
+    if not name.startswith("__"):
+        wrong = argument_error(described, name, args, kwargs, error, is_method=True)
+        if wrong is not None:
+            return wrong
+    shorten(error)
+    return None
 
 
 def install() -> None:

@@ -39,11 +39,15 @@ class _Mode(threading.local):
 
 MODE = _Mode()
 """This thread's state. Gradients are recorded while `grad` holds."""
+EVER: set[str] = set()
+"""The fields that any thread has ever set. A thread's state costs more to ask for than this: hooks on saved tensors
+and the search for anomalies cost nothing where nobody uses them."""
 INFERRING: list[None] = []
 """Has an item for each block of inference mode that any thread is in."""
 
 
 def _set(settings: Mapping[str, object]) -> None:
+    EVER.update(settings)
     for name, value in settings.items():
         setattr(MODE, name, value)
     MODE.grad = MODE.asked and not MODE.inference

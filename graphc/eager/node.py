@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from graphc.eager.handle import RemovableHandle, add_hook
-from graphc.eager.mode import MODE
+from graphc.eager.mode import EVER, MODE
 from graphc.eager.tensor import AnyArray, AutogradMeta, Storage, Tensor, meta_of, wrap, wrap_shared
 from graphc.eager.tensor_type import type_name
 from graphc.ir.dtype import dtype as to_dtype
@@ -73,7 +73,7 @@ class SavedValue:
         """Of a result of the node that saves it, which must not hold itself."""
         self.packed: object = None
         self.unpack: Callable[[object], Tensor] | None = None
-        if MODE.pack is not None and (storage is not None or edge is not None or owner is not None):
+        if "pack" in EVER and MODE.pack is not None and (storage is not None or edge is not None or owner is not None):
             self.packed, self.unpack = self._pack(self._tensor(array)), MODE.unpack
             self.array = self.storage = None
 
@@ -235,7 +235,7 @@ class GradNode:
         """The tensors that keep their gradient, by result."""
         self._metadata: dict[Any, Any] | None = None
         self.trace: str | None = None
-        if MODE.anomaly:
+        if "anomaly" in EVER and MODE.anomaly:
             from graphc.eager.anomaly import where  # late: it is needed while anomalies are looked for
 
             self.trace = where()
@@ -298,13 +298,16 @@ class GradNode:
         return self.sequence
 
 
+_start_node = GradNode.__init__  # found quicker than by way of `super`
+
+
 class AccumulateGrad(GradNode):
     """The end of the tape: adds what arrives to a leaf's `grad`."""
 
     __slots__ = ("variable",)
 
     def __init__(self, variable: Tensor) -> None:
-        super().__init__((), 1)
+        _start_node(self, (), 1)
         self.variable = variable
 
     def name(self) -> str:
@@ -324,7 +327,7 @@ class PlanNode(GradNode):
     def __init__(
         self, backward: Backward, edges: tuple[Edge | None, ...], saved: list[SavedValue], outputs: int
     ) -> None:
-        super().__init__(edges, outputs)
+        _start_node(self, edges, outputs)
         self.backward = backward
         self.saved = saved
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from graphc.eager.geometry import Unviewable, can_follow, follow
 from graphc.eager.names import gradient_name
+from graphc.eager.node import node_type
 from graphc.eager.program import Recipe, executable_for
 from graphc.eager.result_layout import of_graph
 from graphc.frontend.executable import Executable
@@ -70,7 +71,7 @@ class Variant:
 class Backward:
     """The gradient of a plan by some of its inputs."""
 
-    __slots__ = ("_variants", "needs", "number", "plan", "saved")
+    __slots__ = ("_variants", "needs", "node_type", "number", "places", "plan", "saved")
 
     def __init__(self, plan: Plan, needs: Needs) -> None:
         self.plan = plan
@@ -79,6 +80,10 @@ class Backward:
         grads, reads, produces = differentiate(plan.graph, needs, plan.differentiable)
         self.saved: tuple[Saved, ...] = reads
         """All that any variant reads."""
+        self.places = tuple([(each.source == "input", each.index) for each in reads])
+        """The same, as recording reads it."""
+        self.node_type = node_type(plan.name)
+        """The class of the nodes that record the plan under its own name."""
         self._variants[plan.differentiable] = self._variant(plan.differentiable, grads, reads, produces)
         self.number = next_number()
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.eager.mode import MODE
-from graphc.eager.node import Edge, PlanNode, SavedValue, edge_of, node_type
+from graphc.eager.node import Edge, GradNode, PlanNode, SavedValue, accumulator_of, edge_of, node_type
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, wrap
 
@@ -45,40 +45,51 @@ def record(
     edges: list[Edge | None] = []
     needed: list[bool] = []
     for source in sources:
-        meta = source._meta if isinstance(source, Tensor) else None
-        if meta is None or not (meta.requires_grad or source.requires_grad):  # type: ignore[union-attr]  # see meta
-            edges.append(None)
-            needed.append(False)
-            continue
-        needed.append(True)
-        is_plain = meta.node is not None and meta.view is None
-        edges.append((meta.node, meta.index) if is_plain else edge_of(source))  # type: ignore[arg-type]  # see is_plain
-    if True not in needed or True not in plan.differentiable:
+        edge = None
+        if isinstance(source, Tensor):
+            meta = source._meta
+            if meta is not None:
+                if meta.view is not None:
+                    edge = edge_of(source)
+                elif meta.requires_grad:
+                    at = meta.node
+                    edge = (accumulator_of(source), 0) if at is None else (at, meta.index)
+        edges.append(edge)
+        needed.append(edge is not None)
+    differentiable = plan.differentiable
+    if True not in needed or True not in differentiable:
         return None
-    needs = tuple(needed)
-    backward = plan.backward(needs)
-    kind = node_type(name or plan.name)
+    backward = plan.backward(tuple(needed))
     saved: list[SavedValue] = []
-    node = kind(backward, tuple(edges[:shown]), saved, len(results))
-    for each in backward.saved:
-        if each.source == "input":
-            saved.append(_of_input(sources[each.index], edges[each.index], each.index == overwrites))
+    # The objects of a record are made without calls of their classes: that is what costs most here.
+    node = _new(backward.node_type if name is None else node_type(name))
+    _start_node(node, backward, tuple(edges if shown is None else edges[:shown]), saved, len(results))
+    reference: weakref.ref[GradNode] | None = None
+    for is_input, index in backward.places:
+        value = _new(SavedValue)
+        if not is_input:
+            reference = reference or weakref.ref(node)
+            result = results[index]
+            _start_value(value, result._array, result._storage, None, differentiable[index], reference, index)
         else:
-            result = results[each.index]
-            is_needed = plan.differentiable[each.index]
-            saved.append(SavedValue(result._array, result._storage, None, is_needed, weakref.ref(node), each.index))
-    for index, result in enumerate(results):
-        if plan.differentiable[index]:
-            if result._meta is None:
-                result._meta = AutogradMeta(True, node, index)
+            source, edge = sources[index], edges[index]
+            if not isinstance(source, Tensor):
+                _start_value(value, source, None, None, False)
+            elif index == overwrites:
+                _start_value(value, np.array(source._array), None, edge, edge is not None)
             else:
-                result._meta.requires_grad, result._meta.node, result._meta.index = True, node, index
+                _start_value(value, source._array, source._storage, edge, edge is not None)
+        saved.append(value)
+    for index, result in enumerate(results):
+        if differentiable[index]:
+            meta = result._meta
+            if meta is None:
+                meta = result._meta = _new(AutogradMeta)
+                _start_meta(meta, True, node, index)
+            else:
+                meta.requires_grad, meta.node, meta.index = True, node, index
     return node
 
 
-def _of_input(source: Source, edge: object, is_overwritten: bool) -> SavedValue:
-    if not isinstance(source, Tensor):
-        return SavedValue(source, None, None, False)
-    if is_overwritten:
-        return SavedValue(np.array(source._array), None, edge, source.requires_grad)  # type: ignore[arg-type]
-    return SavedValue(source._array, source._storage, edge, source.requires_grad)  # type: ignore[arg-type]
+_new = object.__new__
+_start_node, _start_value, _start_meta = PlanNode.__init__, SavedValue.__init__, AutogradMeta.__init__

@@ -265,15 +265,18 @@ def _address(array: AnyArray) -> int:
     return address
 
 
-_new = Tensor.__new__
+# What every operation makes is made without calls of `__init__`, which cost more than the rest.
+_new = object.__new__
 
 
 def wrap(array: AnyArray) -> Tensor:
     """A new tensor over an array that nobody else has."""
     tensor = _new(Tensor)
     tensor._array = array
-    tensor._storage = Storage()
     tensor._meta = None
+    storage = tensor._storage = _new(Storage)
+    storage.owner = None
+    storage.version = INFERENCE if INFERRING and MODE.inference else 0
     return tensor
 
 

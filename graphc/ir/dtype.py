@@ -164,7 +164,7 @@ def dtype(value: object) -> DType:
     if isinstance(value, str):  # numpy's own strings stay out: its "i8" has eight bytes, ours eight bits
         found = _BY_NAME.get(value)
     elif isinstance(value, np.dtype):
-        found = _BY_NUMPY.get(value.newbyteorder("="))
+        found = _BY_NUMPY.get(value) or _BY_NUMPY.get(value.newbyteorder("="))
     elif isinstance(value, type):
         found = _BY_PYTHON.get(value) or _BY_SCALAR_TYPE.get(value)
     if found is None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.conversion import type_as
 from graphc.eager.geometry import overlaps_itself
-from graphc.eager.indexing import Subscript, SubscriptError, keys_of, parse, part_of, places_of
+from graphc.eager.indexing import Subscript, SubscriptError, is_mask, keys_of, parse, part_of, places_of
 from graphc.eager.inplace import check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.memory import as_strided, clone
 from graphc.eager.mode import MODE
@@ -27,6 +28,7 @@ from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureErr
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import TensorType
 from graphc.ops import build, indexing
+from graphc.ops.composite.operand import type_text
 from graphc.ops.composite.scatter import combined_into
 from graphc.ops.composite.subscript import merged
 
@@ -42,6 +44,8 @@ def setitem(self: Tensor, index: object, value: object) -> None:
         else:
             copy_(target, _fitting(target, source))
         return
+    if source.dtype is not self.dtype and source._array.size == 1 and is_mask(index):
+        source = type_as(source, self)
     needs_view = tuple(found.shape) != self._array.shape or found.name
     target = part_of(self, found) if needs_view else self
     shape = _chosen_shape(found)
@@ -49,7 +53,7 @@ def setitem(self: Tensor, index: object, value: object) -> None:
 
 
 def _number(self: Tensor, value: object) -> Tensor:
-    if isinstance(value, bool | int | float | complex | np.generic):
+    if isinstance(value, bool | int | float | complex | np.integer):
         return wrap(scalar_of(value, self.dtype))
     raise SignatureError(f"can't assign a {_type_name(value)} to a torch.{self.dtype.scalar}Tensor")
 
@@ -83,7 +87,7 @@ def _fitting(target: Tensor, source: Tensor) -> Tensor:
     wanted, given = target._array.shape, source._array.shape
     if len(given) > len(wanted):
         raise ShapeError(
-            f"expand(torch.{source.dtype.scalar}Tensor{{{list(given)}}}, size={list(wanted)}): the number of sizes "
+            f"expand({type_text(source.dtype)}{{{list(given)}}}, size={list(wanted)}): the number of sizes "
             f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
             f"({len(given)})"
         )
@@ -116,20 +120,20 @@ def put(
 ) -> Tensor:
     """Replace the elements at index arrays, or add to them; of several writes to one element the last counts."""
     target, source = self._array, values._array
-    if source.dtype != target.dtype:
-        raise DTypeError(
-            f"Index put requires the source and destination dtypes match, got {self.dtype.scalar} for the destination "
-            f"and {values.dtype.scalar} for the source."
-        )
+    needs = self.requires_grad or values.requires_grad
+    check_writable(self, needs, overlapping=True)
+    if values._storage is self._storage:
+        check_overlap(target, source, is_elementwise=False)
     if not _repeats(source.shape, shape):
         raise ShapeError(
             f"shape mismatch: value tensor of shape {list(source.shape)} cannot be broadcast to indexing result of "
             f"shape {list(shape)}"
         )
-    needs = self.requires_grad or values.requires_grad
-    check_writable(self, needs, overlapping=True)
-    if values._storage is self._storage:
-        check_overlap(target, source, is_elementwise=False)
+    if source.dtype != target.dtype:
+        raise DTypeError(
+            f"Index put requires the source and destination dtypes match, got {self.dtype.scalar} for the destination "
+            f"and {values.dtype.scalar} for the source."
+        )
     if overlaps_itself(target):
         warnings.warn(
             "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing this "

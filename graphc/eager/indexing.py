@@ -94,7 +94,16 @@ def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = 
 
 def parse(self: Tensor, index: object) -> Subscript:
     """Take a subscript apart; raises IndexError and its kin in PyTorch's words."""
-    return subscript(self, _items(index))
+    items = _items(index)
+    if isinstance(index, tuple) and not self._array.ndim and any(map(_dimensions, items)):
+        raise SubscriptError("too many indices for tensor of dimension 0")
+    return subscript(self, items)
+
+
+def is_mask(index: object) -> bool:
+    """Whether a subscript chooses by a single array of bools."""
+    arrays = [each for each in _items(index) if isinstance(each, np.ndarray)]
+    return len(arrays) == 1 and arrays[0].dtype == np.bool_
 
 
 def subscript(self: Tensor, items: Sequence[object]) -> Subscript:
@@ -311,6 +320,8 @@ def checked_places(array: AnyArray, size: int, dim: int) -> AnyArray:
         return array
     low = array.min()
     if low < -size or array.max() >= size:
+        if not size:
+            raise IndexOutOfRange("index is out of bounds for dimension with size 0")
         wrong = array[(array < -size) | (array >= size)].reshape(-1)[0]
         raise IndexOutOfRange(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
     return np.where(array < 0, array + size, array) if low < 0 else array

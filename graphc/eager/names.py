@@ -17,7 +17,9 @@ _NAMES: Mapping[str, str] = {
     "rmul": "Mul",
     "rpow": "PowBackward2",
     "rmod": "RemainderBackward1",
-    "floordiv": "FloorDivide",
+    "floordiv": "NotImplemented",
+    "rfloordiv": "NotImplemented",
+    "floor_divide": "NotImplemented",
     "mod": "Remainder",
     "subtract": "Sub",
     "multiply": "Mul",
@@ -220,7 +222,7 @@ def backward_name(name: str, args: tuple[object, ...], kwargs: Mapping[str, obje
     if stem is None:
         stem = "".join(part.title() for part in short.split("_"))  # a letter after a digit is a capital, too
         stem = f"Special{stem}" if short in _SPECIAL else stem
-    return stem if "Backward" in stem else f"{stem}Backward{_number(short, args, kwargs)}"
+    return stem if "Backward" in stem or stem == "NotImplemented" else f"{stem}Backward{_number(short, args, kwargs)}"
 
 
 def _number(short: str, args: tuple[object, ...], kwargs: Mapping[str, object]) -> int:

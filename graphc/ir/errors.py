@@ -64,6 +64,10 @@ class DimensionError(ArgumentError, IndexError):
     """A dimension that a tensor doesn't have."""
 
 
+class IntegerOverflow(ArgumentError, OverflowError):
+    """A Python int of more than 64 bits."""
+
+
 class SignatureError(GraphcError, TypeError):
     """Arguments of other Python types than the function takes."""
 

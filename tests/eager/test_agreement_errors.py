@@ -98,7 +98,7 @@ def test_errors_of_values() -> None:
         graphc.arange(0, 1, 0)
     with pytest.raises(IndexError, match="Dimension specified as 0 but tensor has no dimensions"):
         graphc.fft.fftn(graphc.tensor(1.0), dim=0)
-    with pytest.raises(RuntimeError, match="Expected the dtype for input and out to match, but got Float for input's"):
+    with pytest.raises(RuntimeError, match=r"Expected the dtype for input and out to match, but got Float for input's"):
         graphc.amax(graphc.ones(2), 0, out=graphc.zeros((), dtype=graphc.int32))
 
 
@@ -110,3 +110,32 @@ def test_what_has_no_gradient() -> None:
     graphc.as_strided(y, (2,), (1,)).sum().real.backward()
     assert y.grad is not None
     assert y.grad.tolist() == [[1, 1], [0, 0]]
+
+
+def test_errors_of_subscripts_and_shapes() -> None:
+    scalar, empty = graphc.tensor(1.0), graphc.zeros(0, 3)
+    with pytest.raises(IndexError, match=r"^too many indices for tensor of dimension 0$"):
+        scalar[(0,)]
+    with pytest.raises(IndexError, match=r"^index is out of bounds for dimension with size 0$"):
+        empty[graphc.tensor([0])]
+    with pytest.raises(RuntimeError, match=r"^expand\(CPUBoolType\{\[2, 2\]\}, size=\[2\]\): "):
+        (X > 0).expand(2)
+    with pytest.raises(RuntimeError, match=r"^shape mismatch: value tensor of shape"):
+        X[graphc.tensor([0, 1])] = graphc.ones(3, dtype=graphc.int64)
+    with pytest.raises(
+        RuntimeError, match=r"tensor a \(3\) must match the size of tensor b \(2\) at non-singleton dimension 1"
+    ):
+        graphc.ones(4, 3) + graphc.ones(5, 2)
+    with pytest.raises(OverflowError, match="int too big to convert"):
+        X + 2**70
+
+
+def test_a_mask_takes_one_number_of_any_dtype() -> None:
+    x = graphc.ones(2, dtype=graphc.int8)
+    x[graphc.tensor([True, False])] = graphc.tensor(2)
+    assert x.tolist() == [2, 1]
+
+
+def test_rounded_quotients_have_a_node_without_gradient() -> None:
+    x = graphc.ones(2, requires_grad=True)
+    assert repr(2 // x) == "tensor([2., 2.], grad_fn=<NotImplemented>)"

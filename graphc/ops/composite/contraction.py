@@ -27,6 +27,7 @@ from graphc.ops.composite.operand import (
     normal_dim,
     refuse_kinds,
     result_dtype,
+    type_text,
     widened,
 )
 from graphc.ops.function import function
@@ -320,7 +321,7 @@ def expanded_to(name: str, x: Node, shape: Shape) -> Node:
     """x repeated to a shape; raises ShapeError in the words of PyTorch's expand."""
     if len(x.shape) > len(shape):
         raise ShapeError(
-            f"expand(torch.{x.tensor.dtype.scalar}Tensor{{{sizes_text(x.shape)}}}, size={sizes_text(shape)}): the "
+            f"expand({type_text(x.tensor.dtype)}{{{sizes_text(x.shape)}}}, size={sizes_text(shape)}): the "
             f"number of sizes provided ({len(shape)}) must be greater or equal to the number of dimensions in the "
             f"tensor ({len(x.shape)})",
             hint=f"{name}: the operand that is added has no more dimensions than the result",

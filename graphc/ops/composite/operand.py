@@ -39,7 +39,15 @@ from graphc.ir.dtype import (
     u32,
     u64,
 )
-from graphc.ir.errors import ArgumentError, DimensionError, ShapeError, SignatureError, UnsupportedDType, describe
+from graphc.ir.errors import (
+    ArgumentError,
+    DimensionError,
+    IntegerOverflow,
+    ShapeError,
+    SignatureError,
+    UnsupportedDType,
+    describe,
+)
 from graphc.ir.graph import INPUT, Node
 from graphc.ir.type import Shape
 from graphc.ops import build, requirement
@@ -106,9 +114,10 @@ def in_dtype(name: str, x: Operand, dtype: DType) -> Node:
     """The operand in this dtype; a number becomes a constant without dimensions. Integers wrap."""
     if isinstance(x, Node):
         return build.cast_to(x, dtype)
+    if isinstance(x, int) and not -(1 << 63) <= x < 1 << 64:
+        text = "int too big to convert" if x > 0 else "can't convert negative int to unsigned"
+        raise IntegerOverflow(text, hint=f"{name}: no integer dtype holds {x}; make a float of it")
     if isinstance(x, int) and dtype.is_integer:
-        if not -(1 << 63) <= x < 1 << 64:
-            raise ArgumentError("int too big to convert", hint=f"{name}: no integer dtype holds {x}")
         x &= (1 << dtype.bits) - 1
         x -= (x >> (dtype.bits - 1)) << dtype.bits if dtype.signed else 0
     return build.constant(x, dtype)
@@ -184,6 +193,14 @@ def c_name(dtype: DType) -> str:
     return _LOWER_NAMES.get(dtype, dtype.scalar.lower())
 
 
+def type_text(dtype: DType) -> str:
+    """What the errors of expand call tensors of a dtype, such as "torch.FloatTensor"."""
+    return f"torch.{dtype.scalar}Tensor" if dtype in _WITH_OLD_CLASSES else f"CPU{dtype.scalar}Type"
+
+
+_WITH_OLD_CLASSES = (f16, f32, f64, u8, i8, i16, i32, i64)
+
+
 def refuse_kinds(kernel: str, x: Node, *kinds: Kind) -> None:
     """Raise UnsupportedDType, in PyTorch's words, if x is of one of the kinds; `kernel` is PyTorch's name for it."""
     if x.tensor.dtype.kind in kinds:
@@ -230,13 +247,13 @@ def broadcast_shape(name: str, *shapes: Shape) -> Shape:
     for shape in shapes[1:]:
         rank = max(len(result), len(shape))
         sizes: list[Size] = []
-        for axis in range(-rank, 0):
+        for axis in range(-1, -rank - 1, -1):
             pair = [each[axis] for each in (result, shape) if len(each) >= -axis]
             wide = [size for size in dict.fromkeys(pair) if size != 1]
             if len(wide) > 1:
                 _refuse(name, (result, shape), rank + axis, *wide)
             sizes.append(wide[0] if wide else 1)
-        result = tuple(sizes)
+        result = tuple(reversed(sizes))
     return result
 
 

@@ -15,7 +15,7 @@ from graphc.ir.graph import Node
 from graphc.ops import build, indexing, movement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import INTEGER, can_be_equal, takes
-from graphc.ops.composite.operand import broadcast_shape, in_dtype, normal_dim, normal_dims, result_dtype
+from graphc.ops.composite.operand import broadcast_shape, in_dtype, normal_dim, normal_dims, result_dtype, type_text
 from graphc.ops.function import function
 
 Sizes: TypeAlias = "Size | Sequence[Size]"
@@ -297,7 +297,7 @@ def expanded(input: Node, wanted: tuple[Size, ...]) -> Node:
     lead = len(wanted) - len(input.shape)
     if lead < 0:
         raise ShapeError(
-            f"expand(torch.{input.tensor.dtype.scalar}Tensor{{{list_text(input.shape)}}}, size={list_text(wanted)}): "
+            f"expand({type_text(input.tensor.dtype)}{{{list_text(input.shape)}}}, size={list_text(wanted)}): "
             f"the number of sizes provided ({len(wanted)}) must be greater or equal to the number of dimensions in the "
             f"tensor ({len(input.shape)})",
             hint="give a size for every dimension",

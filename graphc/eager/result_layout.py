@@ -61,6 +61,8 @@ def of_graph(graph: Graph) -> tuple[Layout | None, ...]:
         return ()
     if graph.name == "rot90":
         return (_turned(graph.outputs[0]),)
+    if graph.name == "stft":
+        return (_fixed(_of_spectra(graph.outputs[0])),)
     if not always and not any(node.op is host_call for node in graph.nodes):
         return ()
     if graph.name == "lu_solve" and any(node.op.name == "permute" for node in _end_of(graph.outputs[0])):
@@ -82,6 +84,14 @@ def by_columns(shape: Sequence[object], itemsize: int, rows: int = 0) -> Strides
     return (*row_major(batch, itemsize * rows * max(n, 1)), itemsize, itemsize * rows)
 
 
+def _of_spectra(output: Node) -> Strides:
+    """Those of spectra `[..., frequencies, pieces]`, each of which lies as its transform was written."""
+    itemsize = output.tensor.dtype.itemsize
+    if output.tensor.dtype.is_complex:
+        return by_columns(output.shape, itemsize)
+    return (*by_columns(output.shape[:-1], 2 * itemsize), itemsize)  # parts side by side
+
+
 def _numbers(shape: Sequence[object]) -> list[int]:
     """Sizes that aren't symbols."""
     return [size for size in shape if isinstance(size, int)]
@@ -98,7 +108,10 @@ def _of_output(graph: Graph, output: Node) -> Layout | None:
     call, index = (node.inputs[0], node.keywords["index"]) if node.op is GET else (node, 0)
     if call.op is host_call and index in _BY_COLUMNS.get(str(call.keywords["function"]), ()):
         return _moved(call, node, output)
-    node = _end_of(output)[-1]
+    steps = _end_of(output)
+    node = steps[-1]
+    if any(each.op.name == "permute" for each in steps):
+        return None
     if node.op is host_call and str(node.keywords["function"]).startswith("fft."):
         return _transformed(graph, node)
     return None

@@ -12,11 +12,12 @@ from tests.composite import (
     network_cases,
     ordering_cases,
     shape_cases,
+    spectra_cases,
 )
 from tests.composite.case import Case, assert_close, interpret, native, wanted
 
 MODULES = (algebra_cases, arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
-MODULES += (functional_cases,)
+MODULES += (functional_cases, spectra_cases)
 CASES = [case for module in MODULES for case in module.cases()]
 MOVED = ("shapes", "pieces", "joins", "diagonals", "channels", "padding", "subscript")
 ELSEWHERE = {

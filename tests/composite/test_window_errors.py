@@ -396,7 +396,35 @@ ROWS_OF_TABLES: tuple[tuple[Callable[..., Any], tuple[str, ...], str], ...] = (
     ),
 )
 
-ROWS = (*CONVOLUTIONS, *POOLS, *SIZES, *ROWS_OF_TABLES)
+SPECTRA: tuple[tuple[Callable[..., Any], tuple[str, ...], str], ...] = (
+    (
+        lambda x: g.stft(x, 8),
+        ("f32[2,40]",),
+        "stft requires the return_complex parameter be given for real inputs, and will further require that "
+        "return_complex=True in a future PyTorch release.",
+    ),
+    (
+        lambda x, w: g.stft(x, 8, window=w, return_complex=True),
+        ("f32[2,40]", "f32[6]"),
+        "stft(torch.FloatTensor[2, 48], n_fft=8, hop_length=2, win_length=8, window=torch.FloatTensor{[6]}, "
+        "normalized=0, onesided=None, return_complex=1, align_to_window=None) : expected a 1D window tensor of size "
+        "equal to win_length=8, but got window with size [6]",
+    ),
+    (
+        lambda x: g.istft(x, 10),
+        ("c64[2,5,21]",),
+        "istft(CPUComplexFloatType[2, 5, 21], n_fft=10, hop_length=2, win_length=10, window=None, center=1, "
+        "normalized=0, onesided=None, length=None, return_complex=0) : expected the frequency dimension (3rd to the "
+        "last) of the input tensor to match n_fft / 2 + 1 when onesided=True, but got 5",
+    ),
+    (
+        lambda x: g.istft(x, 8),
+        ("f32[2,5,21]",),
+        "istft requires a complex-valued input tensor matching the output from stft with return_complex=True.",
+    ),
+)
+
+ROWS = (*SPECTRA, *CONVOLUTIONS, *POOLS, *SIZES, *ROWS_OF_TABLES)
 
 
 @pytest.mark.parametrize(("build", "specs", "message"), ROWS, ids=[row[2][:60] for row in ROWS])

@@ -170,7 +170,11 @@ def check_writable(tensor: Tensor, needs: bool = False, overlapping: bool = Fals
 
 def check_overlap(target: AnyArray, operand: AnyArray, is_elementwise: bool = True) -> None:
     """Raise where an operand is part of what is written to; each element may be written from itself alone."""
-    if target is operand or not (target.size and operand.size) or not (is_dense(target) and is_dense(operand)):
+    if (
+        (is_elementwise and target is operand)
+        or not (target.size and operand.size)
+        or not (is_dense(target) and is_dense(operand))
+    ):
         return
     first, second = address_of(target), address_of(operand)
     ends = first + extent_of(target), second + extent_of(operand)

@@ -139,3 +139,11 @@ def test_a_mask_takes_one_number_of_any_dtype() -> None:
 def test_rounded_quotients_have_a_node_without_gradient() -> None:
     x = graphc.ones(2, requires_grad=True)
     assert repr(2 // x) == "tensor([2., 2.], grad_fn=<NotImplemented>)"
+
+
+def test_a_tensor_is_not_written_to_elements_of_its_own() -> None:
+    x = graphc.ones(2, 2)
+    with pytest.raises(
+        RuntimeError, match=r"^unsupported operation: some elements of the input tensor and the written-to"
+    ):
+        x[[0, 1]] = x

@@ -312,3 +312,13 @@ def test_nothing_is_said_of_what_is_not_old() -> None:
         F.grid_sample(g.ones(1, 1, 2, 2), g.zeros(1, 1, 1, 2), align_corners=False)
     with pytest.warns(UserWarning, match="Default grid_sample and affine_grid behavior has changed"):
         F.grid_sample(g.ones(1, 1, 2, 3), g.zeros(1, 1, 1, 2))
+
+
+def test_cross_entropy_of_products_is_that_of_a_linear_layer() -> None:
+    x, weight, bias = (g.tensor(draw(*shape)) for shape in ((4, 3), (5, 2, 3), (5, 2)))
+    target = g.tensor([[0, 1], [4, 2], [3, 3], [-100, 0]])
+    found = F.linear_cross_entropy(x, weight, target, linear_bias=bias, reduction="none")
+    scores = np.einsum("nf,cdf->ncd", x.numpy(), weight.numpy()) + bias.numpy()
+    logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
+    expected = [[-logs[n, c, d] if c >= 0 else 0.0 for d, c in enumerate(row)] for n, row in enumerate(target.tolist())]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)

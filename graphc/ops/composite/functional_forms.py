@@ -14,6 +14,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 
+from graphc.ir.dim import product
 from graphc.ir.dtype import DType, i64
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
@@ -26,6 +27,7 @@ from graphc.ops.composite.extremes import argmax
 from graphc.ops.composite.loss import reduced_loss
 from graphc.ops.composite.margins import multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss
 from graphc.ops.composite.operand import normal_dim, only_floats
+from graphc.ops.composite.products import linear
 from graphc.ops.composite.random import Key, uniform_bits
 from graphc.ops.composite.reductions import sum_
 from graphc.ops.composite.unary import log, neg
@@ -143,6 +145,43 @@ def _weighted(elements: Node, input: Node, weight: Node, reduction: str) -> Node
             f"Invalid reduction mode: {reduction}. Expected one of 'none', 'mean', 'sum'.", hint="use one of these"
         )
     return reduced_loss("", weighted, reduction)
+
+
+@function(namespace="nn.functional")
+def linear_cross_entropy(
+    input: Node,
+    linear_weight: Node,
+    target: Node,
+    *,
+    linear_bias: Node | None = None,
+    weight: Node | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
+) -> Node:
+    """`cross_entropy` of the products of `[n, features]` and `[classes, ..., features]`, plus a bias.
+
+    `options` say how PyTorch saves memory; they change no result, and the compiler has ways of its own.
+    """
+    for what, each, wanted in (("input", input, "1 or 2"), ("linear_weight", linear_weight, "at least 2")):
+        rank = len(each.shape)
+        if rank < 1 or (rank > 2 if each is input else rank < 2):
+            raise ShapeError(f"expected {what} with dimensionality {wanted}, got {rank}", hint="linear_cross_entropy")
+    *classes, features = linear_weight.shape
+    if input.shape[-1] != features:
+        raise ShapeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{input.shape[-1]} and {features}, respectively",
+            hint="linear_cross_entropy",
+        )
+    flat = build.reshape_to(linear_weight, (product(classes), features))
+    scores = linear(input, flat)
+    scores = build.reshape_to(scores, (*input.shape[:-1], *classes))
+    if linear_bias is not None:
+        scores = add(scores, linear_bias)
+    ignored = -100 if ignore_index is None else ignore_index
+    return cross_entropy(scores, target, weight, ignored, reduction, label_smoothing)
 
 
 # Rows of a table

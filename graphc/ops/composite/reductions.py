@@ -66,8 +66,6 @@ def sum_to_size(input: Node, *size: Size | Sequence[Size]) -> Node:
             f"size {{{texts[0]}}} is not expandable to size {{{texts[1]}}}.",
             hint="sum_to_size: give sizes of 1 or equal",
         )
-    if shape == input.shape:
-        return input
     return build.sum_to(input, shape) if shape else sum_(input)
 
 

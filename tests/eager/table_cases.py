@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 import graphc
+import graphc.nn.functional
 from graphc import Tensor
-from graphc.eager.methods import free_functions
 from graphc.ops.function import functions
 from tests.composite.case import Values
 from tests.composite.test_values import CASES
@@ -88,9 +88,10 @@ def free_function_of(name: str) -> Callable[..., Any] | None:
     if not functions()[name].is_function:
         return None
     namespace, _, short = name.rpartition(".")
-    if namespace == "nn.functional":
-        return free_functions(namespace)[short]
-    found = getattr(getattr(graphc, namespace) if namespace else graphc, short)
+    where: Any = graphc
+    for part in namespace.split(".") if namespace else ():
+        where = getattr(where, part)
+    found = getattr(where, short)
     assert callable(found), name
     return found
 
@@ -152,7 +153,7 @@ def _seen() -> Iterator[Call]:
             yield from (Call(names[id(function)], *rest) for function, *rest in _Watched.seen if id(function) in names)
 
 
-MOST_CALLS = 5
+MOST_CALLS = 2
 """Different calls of one entry that are tried."""
 
 
@@ -201,6 +202,7 @@ def own_calls() -> Iterator[Call]:
     yield from _special_calls()
     yield from _linalg_calls()
     yield from _transform_calls()
+    yield from _network_calls()
     yield from _made_calls()
     yield from _random_calls()
 
@@ -318,6 +320,38 @@ def _transform_calls() -> Iterator[Call]:
     yield call("fft.rfftfreq", 6)
     for name in ("hann", "hamming", "blackman", "bartlett", "kaiser"):
         yield call(f"{name}_window", 7)
+
+
+def _network_calls() -> Iterator[Call]:
+    x, y, table = f32(3, 4), f32(3, 4), f32(6, 2)
+    signs, shares = np.array([1, -1, 1]), f32(3, 4, low=0.1, high=0.9)
+
+    def network(name: str, *args: Any, **kwargs: Any) -> Call:
+        return call(f"nn.functional.{name}", *args, **kwargs)
+
+    for name in ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy_with_logits"):
+        yield network(name, x, shares)
+    yield network("binary_cross_entropy", shares, f32(3, 4, low=0.1, high=0.9))
+    yield network("kl_div", x, shares, reduction="sum")
+    yield network("poisson_nll_loss", x, 3 * shares)
+    yield network("cross_entropy", x, ints(3, high=4))
+    yield network("linear_cross_entropy", x, f32(5, 4), ints(3, high=5))
+    yield network("nll_loss", x, ints(3, high=4))
+    yield network("soft_margin_loss", x, np.sign(y))
+    yield network("hinge_embedding_loss", f32(3), signs)
+    yield network("margin_ranking_loss", f32(3), f32(3), signs)
+    yield network("cosine_embedding_loss", x, y, signs)
+    yield network("triplet_margin_loss", x, y, f32(3, 4))
+    for name in ("softmax", "log_softmax", "softmin"):
+        yield network(name, x, 1)
+    yield network("glu", x)
+    yield network("gumbel_softmax", x, 0.5, key=7)
+    yield network("embedding", ints(2, 3, high=6), table)
+    yield network("embedding_bag", ints(2, 3, high=6), table)
+    yield network("scaled_dot_product_attention", f32(2, 3, 4), f32(2, 5, 4), f32(2, 5, 2))
+    yield call("ctc_loss", np.log(shares).reshape(3, 1, 4), np.array([[1]]), [3], [1])
+    yield call("stft", f32(20), 8, return_complex=True)
+    yield call("istft", mixed(5, 4), 8)
 
 
 def _made_calls() -> Iterator[Call]:

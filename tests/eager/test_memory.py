@@ -108,9 +108,11 @@ def _resident_kib() -> int:
 
 @pytest.fixture
 def _without_collector() -> Iterator[None]:
-    gc.collect()
+    PROGRAMS.wait()  # those of other tests
     gc.disable()
+    gc.freeze()  # what is there already isn't looked at
     yield
+    gc.unfreeze()
     gc.enable()
 
 

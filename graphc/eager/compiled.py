@@ -67,7 +67,7 @@ class BackwardProgram:
         arrays: list[AnyArray] = []
         for position, index in self.reads:
             node = order[position]
-            arrays.append(node.saved[index].get_array(node))  # type: ignore[attr-defined]  # its key has plan nodes only
+            arrays.append(node.saved[index].get_array(node))
         arrays += [roots[index][1]._array for index in self.roots]
         return self.plan.run(arrays)
 

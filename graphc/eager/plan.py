@@ -223,7 +223,7 @@ class Plan:
         if not self._fits(arrays):
             return None
         try:
-            return tuple(np.array(each, order="C") for each in follow(self.graph, *arrays))
+            return tuple(np.array(each, order="C") for each in follow(self.graph, arrays[0]))
         except Unviewable:
             self.fast = _not_yet
             return None

@@ -161,6 +161,8 @@ __all__ = [
     "uint8",
     "value_and_grad",
     "vjp",
+    "utils",
+    "special",
     *_legacy.TYPES,
     *_table,
 ]

@@ -1,7 +1,7 @@
 """Forked children: locks that threads of the parent held are open there, and the background compiler starts again.
 
-In: nothing. Out: a handler of forks. A child has no thread but the one that forked. What the locks guard is whole at any
-moment for a reader: tables get new entries at once, and a plan whose compilation was under way has no code yet.
+In: nothing. Out: a handler of forks. A child has no thread but the one that forked. What the locks guard is whole at
+any moment for a reader: tables get new entries at once, and a plan whose compilation was under way has no code yet.
 """
 
 from __future__ import annotations

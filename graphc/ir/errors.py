@@ -33,7 +33,7 @@ class GraphcError(Exception):
         return "\n".join(lines)
 
 
-# PyTorch has RuntimeError for most of these, where Python would have ValueError or TypeError: who expects either gets it.
+# PyTorch has RuntimeError for most of these, where Python would have ValueError or TypeError: they are both.
 
 
 class ShapeError(GraphcError, RuntimeError, ValueError):

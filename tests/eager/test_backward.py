@@ -119,7 +119,7 @@ def test_an_overwritten_value_is_noticed_by_the_program() -> None:
         loss = (y * 2).sum()
         with torch.no_grad():
             y.add_(1)
-        with pytest.raises(RuntimeError, match="modified by an inplace operation.*output 0 of Exp, is at version 1"):
+        with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*output 0 of Exp, is at version 1"):
             loss.backward()
 
 

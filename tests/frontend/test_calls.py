@@ -50,7 +50,7 @@ def test_functions_of_arrays_outside_a_compiled_function_are_refused() -> None:
     assert str(info.value) == "softmax(): argument 'input' (position 1) must be Tensor, not numpy.ndarray"
     assert "graphc.from_numpy" in (info.value.hint or "")  # type: ignore[attr-defined]  # it is a GraphcError
     assert "graphc.compile" in (info.value.hint or "")  # type: ignore[attr-defined]
-    with pytest.raises(TypeError, match="expected Tensor as element 0 in argument 0, but got numpy.ndarray"):
+    with pytest.raises(TypeError, match=r"expected Tensor as element 0 in argument 0, but got numpy.ndarray"):
         graphc.cat([X, X])
 
 

@@ -122,9 +122,24 @@ def _places(array: AnyArray) -> AnyArray:
 # Views that a graph describes
 
 
-def can_follow(graph: Graph) -> bool:
-    """Whether the graph only renames elements of its one input."""
-    return len(graph.inputs) == 1 and all(node.op is INPUT or node.op.name in _RULES for node in graph.nodes)
+def can_move(graph: Graph) -> bool:
+    """Whether the graph only renames elements of its inputs, and joins them."""
+    names = {node.op.name for node in graph.nodes if node.op is not INPUT}
+    return names <= _MOVEMENT and (len(graph.inputs) == 1 or "concat" in names)
+
+
+def moved(graph: Graph, arrays: Sequence[AnyArray]) -> list[AnyArray]:
+    """The outputs of such a graph, as new arrays."""
+    values: dict[Node, AnyArray] = dict(zip(graph.inputs, arrays))
+    for node in graph.nodes:
+        if node in values:
+            continue
+        operands = [values[operand] for operand in node.inputs]
+        if node.op.name == "concat":
+            values[node] = np.concatenate(operands, **node.keywords)
+        else:
+            values[node] = _RULES[node.op.name](*operands, **node.keywords)
+    return [np.array(values[node], order="C") for node in graph.outputs]
 
 
 def follow(graph: Graph, array: AnyArray, keeps_axes: bool = False) -> list[AnyArray]:
@@ -292,3 +307,4 @@ _RULES: dict[str, Callable[..., Any]] = {
     "window": _window,
 }
 _AXIS_RULES: dict[str, Callable[..., Any]] = {**_RULES, "reshape": _with_axes}
+_MOVEMENT = frozenset((*_RULES, "concat"))

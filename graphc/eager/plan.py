@@ -16,10 +16,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
-from graphc.eager.geometry import Unviewable, can_follow, follow
+from graphc.eager.geometry import Unviewable, can_move, moved
 from graphc.eager.names import gradient_name
 from graphc.eager.node import node_type
 from graphc.eager.program import Recipe, executable_for
@@ -46,6 +45,8 @@ _differentiating = threading.RLock()
 """Held while a gradient is made: nobody has to wait for the compiler with that."""
 SMALL = 1 << 15
 """Elements that one thread copies as quickly as several."""
+MANY = 16
+"""Tensors that are joined by numpy, since code for so many takes long to make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,9 @@ class Plan:
         self._executable: Executable | None = None
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
-        if can_follow(graph) and all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs):
+        if can_move(graph) and (
+            len(graph.inputs) > MANY or all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs)
+        ):
             self.fast = self._move
 
     @classmethod
@@ -219,11 +222,11 @@ class Plan:
         return self._executable
 
     def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
-        """A few elements moved: a copy by strides needs no code of its own. None for arrays of another kind."""
+        """Elements moved: a copy by strides needs no code of its own. None for arrays of another kind."""
         if not self._fits(arrays):
             return None
         try:
-            return tuple(np.array(each, order="C") for each in follow(self.graph, arrays[0]))
+            return tuple(moved(self.graph, arrays))
         except Unviewable:
             self.fast = _not_yet
             return None

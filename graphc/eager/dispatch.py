@@ -22,7 +22,6 @@ import numpy as np
 from graphc.eager import float8
 from graphc.eager.call_forms import REFUSED, refuses
 from graphc.eager.layout import run_in_layout
-from graphc.eager.mode import MODE
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
@@ -259,16 +258,25 @@ class EagerFunction:
                 return float8.run(self.name, narrow, self.run, args, kwargs)
             call = self._make(tuple(key), args, kwargs)
         plan = call.plan
-        arrays = [each._array if isinstance(each, Tensor) else each for each in sources]
+        arrays: list[AnyArray] = []
+        has_history = False
+        for each in sources:
+            if isinstance(each, Tensor):
+                arrays.append(each._array)
+                has_history = has_history or each._meta is not None
+            else:
+                arrays.append(each)
         outputs = plan.fast(*arrays)
         if type(outputs) is not tuple:
             outputs = run_in_layout(plan, arrays)
         if not kwargs:
             self._remember(args, sources, call)
-        results = [wrap(each) for each in outputs]
-        if MODE.grad:
+        results = [wrap(outputs[0])] if len(outputs) == 1 else [wrap(each) for each in outputs]
+        if has_history:
             index = None if overwrites is None else next(i for i, each in enumerate(sources) if each is overwrites)
             record(plan, sources, results, overwrites=index)
+        if call.fill is None and call.constants[0] is OUTPUT:
+            return results[0], results
         return _filled(call, results), results
 
     def plan_for(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Call, list[Source]]:
@@ -305,7 +313,12 @@ class EagerFunction:
                 continue
             if kind is np.ndarray:
                 self._refuse_array(name, len(args))
-            _scan(value, lifted.get(ALIASES.get(name, name)), key, sources)
+            lift = lifted.get(ALIASES.get(name, name))
+            if kind is float and _is_lifted(value, lift):
+                key.append(float)
+                sources.append(np.array(value))
+            else:
+                _scan(value, lift, key, sources)
 
     def _refuse_array(self, name: str, position: int) -> None:
         """Raise for an array in place of a tensor; operators take it."""

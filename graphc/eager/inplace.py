@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.eager.dispatch import function_of
+from graphc.eager.dispatch import PLAIN_TYPES, function_of
 from graphc.eager.geometry import address_of, extent_of, is_dense, overlaps_itself
 from graphc.eager.mode import MODE
 from graphc.eager.names import backward_name
@@ -58,8 +58,20 @@ def in_place(name: str) -> Callable[..., Tensor]:
     """The form of a table entry that writes its result to the first argument."""
     function = function_of(name)
     label = f"{name}_"
+    may_be_plain = name not in ("masked_fill", "float_power")
 
     def write(self: Tensor, *args: object, **kwargs: object) -> Tensor:
+        if may_be_plain and _is_plain(self, args) and (not kwargs or _is_plain(self, kwargs.values())):
+            # What most writes are: numbers computed and copied, with nothing to check or to record.
+            result = function.of_two(self, args[0]) if len(args) == 1 and not kwargs else None
+            if result is None:
+                _, (result, *_) = function.run((self, *args), kwargs)
+            target, array = self._array, result._array
+            if array.dtype is not target.dtype or array.shape != target.shape:
+                return assign(self, result)
+            target[...] = array
+            self._storage.version += 1
+            return self
         others = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
         needs = self.requires_grad or any(each.requires_grad for each in others)
         check_writable(self, needs, overlapping=name == "masked_fill")
@@ -86,6 +98,21 @@ def in_place(name: str) -> Callable[..., Tensor]:
     write.__name__ = label
     write.__doc__ = f"`{name}`, written to the tensor, which is returned."
     return write
+
+
+def _is_plain(target: Tensor, operands: Iterable[object]) -> bool:
+    """Whether a write is of no concern to autograd, and to no other tensor among the operands."""
+    if type(target) not in PLAIN_TYPES:
+        return False
+    storage = target._storage
+    is_recorded = MODE.grad
+    if (is_recorded and target._meta is not None) or storage.version < 0 or not target._array.flags.c_contiguous:
+        return False
+    for each in operands:
+        if isinstance(each, Tensor) and each is not target:
+            if each._storage is storage or (is_recorded and each._meta is not None):
+                return False
+    return True
 
 
 def _check_float_power(self: Tensor, values: Tensor) -> None:

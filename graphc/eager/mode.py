@@ -118,31 +118,49 @@ class _Context:
 
 
 class _Decorator(_Context):
-    """A context that may also stand without parentheses over a function: `@no_grad`."""
+    """Records gradients or not; may also stand without parentheses over a function: `@no_grad`."""
 
-    _fixed: ClassVar[dict[str, object]] = {}
+    _asked: ClassVar[bool]
+    _asked_before: list[bool]
 
     def __new__(cls, function: Callable[..., object] | None = None) -> Any:
-        made = super().__new__(cls)
-        if function is None:
-            return made
-        made.__init__()  # type: ignore[misc]  # what is returned is the function, so Python would not call it
-        return made(function)
+        made = object.__new__(cls)
+        made._asked_before = []
+        return made if function is None else made(function)
 
-    def __init__(self, function: Callable[..., object] | None = None) -> None:
-        super().__init__(**self._fixed)
+    __init__ = object.__init__  # `__new__` has done it: this block is entered more often than any other
+
+    def __enter__(self) -> None:
+        self._asked_before.append(MODE.asked)
+        _ask(self._asked)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _ask(self._asked_before.pop())
+
+    def clone(self) -> _Context:
+        """Another one."""
+        made: _Context = type(self)()
+        return made
+
+
+def _ask(recorded: bool) -> None:
+    """Record gradients or not, but for inference mode."""
+    MODE.asked = recorded
+    MODE.grad = recorded and not (INFERRING and MODE.inference)
 
 
 class no_grad(_Decorator):
     """Records no gradients: results don't require them. A context manager and a decorator."""
 
-    _fixed: ClassVar[dict[str, object]] = {"asked": False}
+    _asked = False
 
 
 class enable_grad(_Decorator):
     """Records gradients, also inside `no_grad`. A context manager and a decorator."""
 
-    _fixed: ClassVar[dict[str, object]] = {"asked": True}
+    _asked = True
 
 
 class set_grad_enabled(_Context):

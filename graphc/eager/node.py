@@ -414,6 +414,8 @@ def accumulator_of(leaf: Tensor) -> AccumulateGrad:
         with _accumulators:
             found = None if meta.accumulator is None else meta.accumulator()
             if found is None:
-                found = AccumulateGrad(leaf)
+                found = object.__new__(AccumulateGrad)
+                _start_node(found, (), 1)
+                found.variable = leaf
                 meta.accumulator = weakref.ref(found)
     return found

@@ -12,7 +12,10 @@ array([[-1.,  0.,  1.]], dtype=float32)
 Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differentiate with `graphc.grad`.
 """
 
-from graphc import autograd, fft, linalg, nn, random, special, utils
+import importlib as _importlib
+import typing as _typing
+
+from graphc import autograd, random
 from graphc.eager import fork as _fork
 from graphc.eager import legacy as _legacy
 from graphc.eager import methods as _methods
@@ -74,6 +77,23 @@ _fork.install()
 _table = _methods.free_functions()
 globals().update(_table)
 globals().update(_legacy.TYPES)
+
+_ON_DEMAND = frozenset(("fft", "linalg", "nn", "special", "utils"))
+"""Namespaces that are imported when they are asked for, since many programs use none of them."""
+
+if _typing.TYPE_CHECKING:
+    from graphc import fft, linalg, nn, special, utils
+else:
+
+    def __getattr__(name: str) -> object:
+        if name in _ON_DEMAND:
+            return _importlib.import_module(f"graphc.{name}")
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})
+
 
 __all__ = [
     "random",
@@ -153,12 +173,14 @@ __all__ = [
     "sparse_coo",
     "sparse_csc",
     "sparse_csr",
+    "special",
     "strided",
     "symbolic_trace",
     "uint16",
     "uint32",
     "uint64",
     "uint8",
+    "utils",
     "value_and_grad",
     "vjp",
     "utils",

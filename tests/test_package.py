@@ -90,3 +90,34 @@ def test_importing_graphc_needs_no_extra() -> None:
         "assert not extra, extra"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+ON_DEMAND = ("graphc.fft", "graphc.linalg", "graphc.nn", "graphc.special", "graphc.utils", "graphc.autograd.functional")
+"""What `import graphc` leaves until it is asked for."""
+
+
+def run_python(code: str) -> None:
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_importing_graphc_loads_no_namespace_and_no_compiler() -> None:
+    late = (*ON_DEMAND, "graphc.passes", "graphc.codegen", "llvmlite")
+    run_python(f"import sys, graphc; found = {{*{late!r}}} & {{*sys.modules}}; assert not found, found")
+
+
+@pytest.mark.parametrize("name", ON_DEMAND)
+@pytest.mark.parametrize("way", ["import graphc; {0}.{1}", "import {0}; {0}.{1}", "from {2} import {3}; {3}.{1}"])
+def test_namespaces_are_there_however_they_are_asked_for(name: str, way: str) -> None:
+    member = {"fft": "fft", "linalg": "det", "nn": "Module", "special": "erf", "utils": "dlpack", "functional": "vjp"}
+    parent, _, short = name.rpartition(".")
+    run_python(way.format(name, member[short], parent, short))
+
+
+def test_what_is_imported_on_demand_is_listed_pickled_and_refused_as_all_else() -> None:
+    run_python(
+        "import graphc, pickle; "
+        "assert not {*graphc.__all__} - {*dir(graphc)}; assert 'functional' in dir(graphc.autograd); "
+        "assert pickle.loads(pickle.dumps(graphc.linalg.det)) is graphc.linalg.det; "
+        "assert not hasattr(graphc, 'absent') and not hasattr(graphc.autograd, 'absent')"
+    )
+    run_python("from graphc import *; nn.Module, linalg.det, autograd.functional.vjp")

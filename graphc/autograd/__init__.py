@@ -6,13 +6,30 @@
 (tensor([2., 4.]),)
 """
 
-from graphc.autograd import function, functional, graph
+import importlib as _importlib
+import typing as _typing
+
+from graphc.autograd import function, graph
 from graphc.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 from graphc.autograd.variable import Variable
 from graphc.eager.anomaly import detect_anomaly, is_anomaly_enabled, set_detect_anomaly
 from graphc.eager.backward import backward, grad
 from graphc.eager.function import Function
 from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled, set_multithreading_enabled
+
+if _typing.TYPE_CHECKING:
+    from graphc.autograd import functional
+else:
+
+    def __getattr__(name: str) -> object:
+        if name == "functional":  # Jacobians and their kin are rarely asked for
+            return _importlib.import_module("graphc.autograd.functional")
+        raise AttributeError(f"module 'graphc.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "functional"})
+
 
 __all__ = [
     "Function",

@@ -6,7 +6,6 @@ namespaces, which compute at once on tensors and build nodes while a function is
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -45,10 +44,10 @@ from graphc.eager.out import with_out
 from graphc.eager.subclass import is_overridden
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
-from graphc.frontend import tensor as symbolic
-from graphc.frontend.entry import annotations_of, signature_of
+from graphc.frontend.entry import show_as, signature_of
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
+from graphc.frontend.tensor import call as call_symbolically
 from graphc.ir.boundary import hide_frames
 from graphc.ops.function import Function, functions
 
@@ -111,7 +110,6 @@ def free_function(entry: Function) -> Callable[..., object]:
     of_one, of_two, plain = _ways(compute)
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
         compute = with_out(compute, entry.name)
-    build = symbolic.free_function(entry)
     described = OVERRIDES.get(entry.name, entry.build)
 
     def call(*args: object, **kwargs: object) -> object:
@@ -128,7 +126,7 @@ def free_function(entry: Function) -> Callable[..., object]:
                 raise
         if (TRACING and current_scope() is not None) or (special := _special(args, kwargs)) is SymbolicTensor:
             try:
-                return build(*args, **kwargs)
+                return call_symbolically(entry, args, kwargs)
             except Exception as error:
                 hide_frames(error)
                 raise
@@ -143,7 +141,10 @@ def free_function(entry: Function) -> Callable[..., object]:
             shorten(error)
             raise
 
-    functools.update_wrapper(call, build)
+    namespace, _, short = entry.name.rpartition(".")
+    call.__name__ = call.__qualname__ = short
+    call.__module__ = f"graphc.{namespace}" if namespace else "graphc"
+    show_as(call, entry)
     return call
 
 
@@ -267,10 +268,7 @@ def install() -> None:
         if not entry.is_method or name in vars(Tensor):
             continue
         method = _method(name, eager_form(entry), OVERRIDES.get(name, entry.build))
-        method.__doc__ = entry.build.__doc__
-        signature = signature_of(entry)
-        method.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature asks for it
-        method.__annotations__ = annotations_of(signature)
+        show_as(method, entry)
         setattr(Tensor, name, property(method) if name in PROPERTIES else method)
     for name in inplace.IN_PLACE:
         if name in functions():

@@ -55,12 +55,23 @@ def signature_of(entry: Function) -> inspect.Signature:
 @functools.cache
 def _signature(build: Callable[..., object]) -> inspect.Signature:
     plain = inspect.signature(build)
-    parameters = [each.replace(annotation=_shown(each.annotation)) for each in plain.parameters.values()]
+    parameters = [
+        each if (shown := _shown(each.annotation)) is each.annotation else each.replace(annotation=shown)
+        for each in plain.parameters.values()
+    ]
     return plain.replace(parameters=parameters, return_annotation=_shown(plain.return_annotation))
 
 
-def annotations_of(signature: inspect.Signature) -> dict[str, object]:
-    """What `__annotations__` holds for a function of this signature."""
+def show_as(function: Callable[..., object], entry: Function) -> None:
+    """Let `help`, editors and `inspect` show a function that calls an entry with the entry's text and parameters."""
+    function.__doc__ = entry.build.__doc__
+    function.__signature__ = signature_of(entry)  # type: ignore[attr-defined]  # inspect.signature asks for it
+    function.__annotations__ = _annotations(entry.build)
+
+
+@functools.cache
+def _annotations(build: Callable[..., object]) -> dict[str, object]:
+    signature = _signature(build)
     found = {name: each.annotation for name, each in signature.parameters.items()}
     return {**found, "return": signature.return_annotation}
 

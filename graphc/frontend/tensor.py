@@ -8,19 +8,17 @@ an error that names the line and what to use instead.
 from __future__ import annotations
 
 import difflib
-import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 import numpy as np
 
 from graphc.frontend.concrete import constant_array, has_tensors
-from graphc.frontend.entry import annotations_of, explain, renamed, signature_of
+from graphc.frontend.entry import explain, renamed, show_as
 from graphc.frontend.scope import Scope, current_scope
 from graphc.frontend.size import SymbolicSize, of_user
 from graphc.ir.attribute import Array
-from graphc.ir.boundary import hide_internal_frames
+from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import Dim
 from graphc.ir.dtype import DType, default_complex, dtype, get_default_dtype, i64
 from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, TraceError, UnknownAttribute, describe
@@ -348,47 +346,18 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
     return wrap(result)
 
 
-def free_function(entry: Function) -> Callable[..., object]:
-    """The function of `graphc` that a table entry gives."""
-
-    @functools.wraps(entry.build)
-    @hide_internal_frames
-    def symbolic(*args: object, **kwargs: object) -> object:
-        return call(entry, args, kwargs)
-
-    namespace, _, short = entry.name.rpartition(".")
-    symbolic.__name__ = symbolic.__qualname__ = short
-    symbolic.__module__ = f"graphc.{namespace}" if namespace else "graphc"
-    _describe(symbolic, signature_of(entry))
-    return symbolic
-
-
-def free_functions(namespace: str = "") -> dict[str, Callable[..., object]]:
-    """The functions of the table that are in `graphc` or in one of its namespaces, such as "linalg", by short name."""
-    found: dict[str, Callable[..., object]] = {}
-    for name, entry in functions().items():
-        where, _, short = name.rpartition(".")
-        if where == namespace and entry.is_function:
-            found[short] = free_function(entry)
-    return found
-
-
 def _method(entry: Function) -> Callable[..., object]:
-    @functools.wraps(entry.build)
-    @hide_internal_frames
     def method(self: SymbolicTensor, *args: object, **kwargs: object) -> object:
-        return call(entry, (self, *args), kwargs)
+        try:
+            return call(entry, (self, *args), kwargs)
+        except Exception as error:
+            hide_frames(error)
+            raise
 
     method.__name__ = entry.name
     method.__qualname__ = f"SymbolicTensor.{entry.name}"
-    _describe(method, signature_of(entry))
+    show_as(method, entry)
     return method
-
-
-def _describe(function: Callable[..., object], signature: inspect.Signature) -> None:
-    """Let `help` and editors show the signature in the user's words."""
-    function.__signature__ = signature  # type: ignore[attr-defined]  # inspect.signature asks for it
-    function.__annotations__ = annotations_of(signature)
 
 
 PROPERTIES = ("T", "mT", "H", "mH", "real", "imag")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
@@ -57,7 +58,7 @@ def function(
 
 def _with_named_rest(build: Build) -> Build:
     """A builder whose last positional parameter takes any number of values, `*dims`, also takes them as `dims=`."""
-    rest = next((p.name for p in inspect.signature(build).parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    rest = _name_of_rest(build)
     if rest is None:
         return build
 
@@ -68,6 +69,18 @@ def _with_named_rest(build: Build) -> Build:
         return build(*args, **kwargs)
 
     return cast("Build", named)  # it is called in the same ways, and one more
+
+
+def _name_of_rest(build: Callable[..., object]) -> str | None:
+    """The parameter that takes all further positional arguments; from the code, as signatures take long to make."""
+    plain = inspect.unwrap(build, stop=lambda each: hasattr(each, "__signature__"))
+    if not isinstance(plain, types.FunctionType) or hasattr(plain, "__signature__"):
+        found = inspect.signature(build).parameters.values()
+        return next((each.name for each in found if each.kind is each.VAR_POSITIONAL), None)
+    code = plain.__code__
+    if not code.co_flags & inspect.CO_VARARGS:
+        return None
+    return code.co_varnames[code.co_argcount + code.co_kwonlyargcount]
 
 
 def functions() -> dict[str, Function]:

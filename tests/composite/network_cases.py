@@ -10,7 +10,7 @@ import numpy as np
 import scipy.special as special
 
 import graphc as g
-from graphc.frontend.tensor import free_functions
+from graphc.eager.methods import free_functions
 from tests.composite.case import Case, draw
 
 UNFOLD = free_functions("nn.functional")["unfold"]

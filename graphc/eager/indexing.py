@@ -65,6 +65,14 @@ class Subscript:
 
 def getitem(self: Tensor, index: object) -> Tensor:
     """The elements that ints, slices, None, ..., bools and index tensors choose."""
+    if type(index) is int and (array := self._array).size and array.ndim and -len(array) <= index < len(array):
+        # The step of most loops, with nothing to take apart.
+        result = share(self, array[index, ...])
+        if self._meta is not None and MODE.grad and self.requires_grad:
+            rest = array.shape[1:]
+            starts = (index % len(array), *([0] * len(rest)))
+            record_slice(self, result, starts, (1, *rest), (1,) * array.ndim, "SelectBackward0")
+        return result
     found = parse(self, index)
     if found.indices:
         return pick_elements(part_of(self, found), found.indices)

@@ -209,6 +209,7 @@ def _method(
 ) -> Callable[..., object]:
     """A method that computes so; `build` tells its parameters, if `compute` doesn't."""
     of_one, of_two, plain = _ways(compute)
+    has_short_ways = isinstance(compute, EagerFunction)
     described = build or compute
 
     def method(self: Tensor, *args: object, **kwargs: object) -> object:
@@ -216,7 +217,7 @@ def _method(
         if kind is not Tensor and is_overridden(kind):
             return kind.__torch_function__(method, (kind,), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
-            if not kwargs:
+            if has_short_ways and not kwargs:
                 count = len(args)
                 found = of_two(self, args[0]) if count == 1 else None if count else of_one(self)
                 if found is not None:

@@ -183,8 +183,6 @@ __all__ = [
     "utils",
     "value_and_grad",
     "vjp",
-    "utils",
-    "special",
     *_legacy.TYPES,
     *_table,
 ]

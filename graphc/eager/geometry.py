@@ -136,7 +136,9 @@ def moved(graph: Graph, arrays: Sequence[AnyArray]) -> list[AnyArray]:
             continue
         operands = [values[operand] for operand in node.inputs]
         if node.op.name == "concat":
-            values[node] = np.concatenate(operands, **node.keywords)
+            axis = node.attribute("axis")
+            assert isinstance(axis, int)
+            values[node] = np.concatenate(operands, axis)
         else:
             values[node] = _RULES[node.op.name](*operands, **node.keywords)
     return [np.array(values[node], order="C") for node in graph.outputs]

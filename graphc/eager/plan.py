@@ -198,9 +198,8 @@ class Plan:
         self._executable: Executable | None = None
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
-        if can_move(graph) and (
-            len(graph.inputs) > MANY or all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs)
-        ):
+        is_small = len(graph.inputs) == 1 and all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs)
+        if can_move(graph) and (is_small or len(graph.inputs) > MANY):
             self.fast = self._move
 
     @classmethod

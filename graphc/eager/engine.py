@@ -7,6 +7,7 @@ asked for. Nodes run from the youngest to the oldest, so that all users of a val
 from __future__ import annotations
 
 import itertools
+import operator
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -225,17 +226,26 @@ def add(a: Tensor, b: Tensor) -> Tensor:
 def _order(roots: Iterable[GradNode]) -> list[GradNode]:
     """All nodes that the roots lead to, each before those that its edges lead to; leaves last."""
     found = dict.fromkeys(roots)
+    leaves: dict[GradNode, None] = {}
     stack = list(found)
+    for node in stack:
+        if type(node) is AccumulateGrad:
+            leaves[node] = None
+            del found[node]
     while stack:
         for edge in stack.pop().edges:
-            if edge is not None and edge[0] not in found:
-                found[edge[0]] = None
-                stack.append(edge[0])
-    return sorted(found, key=_rank, reverse=True)
+            if edge is None:
+                continue
+            node = edge[0]
+            if type(node) is AccumulateGrad:
+                leaves[node] = None
+            elif node not in found:
+                found[node] = None
+                stack.append(node)
+    return [*sorted(found, key=_SEQUENCE, reverse=True), *sorted(leaves, key=_SEQUENCE, reverse=True)]
 
 
-def _rank(node: GradNode) -> tuple[bool, int]:
-    return not isinstance(node, AccumulateGrad), node.sequence
+_SEQUENCE = operator.attrgetter("sequence")
 
 
 def _leading_to(order: Sequence[GradNode], inputs: Sequence[Edge]) -> set[GradNode]:

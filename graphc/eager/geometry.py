@@ -222,12 +222,6 @@ def in_order(order: Sequence[int], shape: Sequence[int], itemsize: int) -> tuple
     return tuple(found[axis] for axis in range(len(shape)))
 
 
-def with_axis(x: AnyArray, axis: int) -> AnyArray:
-    """With a dimension of size 1."""
-    step = x.shape[axis] * x.strides[axis] if axis < x.ndim else x.itemsize
-    return strided(x, (*x.shape[:axis], 1, *x.shape[axis:]), (*x.strides[:axis], step, *x.strides[axis:]))
-
-
 def _with_axes(x: AnyArray, shape: Sequence[int]) -> AnyArray:
     """A shape that differs by dimensions of size 1 only."""
     sizes, strides = list(x.shape), list(x.strides)

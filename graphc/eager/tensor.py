@@ -295,8 +295,3 @@ def meta_of(tensor: Tensor) -> AutogradMeta:
     if meta is None:
         meta = tensor._meta = AutogradMeta()
     return meta
-
-
-def as_array(value: object) -> AnyArray:
-    """The array of a tensor, or what numpy makes of another value."""
-    return value._array if isinstance(value, Tensor) else np.asarray(value)

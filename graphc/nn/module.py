@@ -2,6 +2,11 @@
 
 In: attributes that are parameters, buffers and modules. Out: their names and values in order, moved, copied, saved and
 loaded together.
+
+Two small facilities serve what compiles whole steps: while `observer` is not None, every call of a module tells it the
+module first; and a callable that a module has as `_watch` is called with the module and a name whenever an attribute, a
+part or the `training` flag of that module was set or deleted. `_watch` belongs to the module alone: neither copies nor
+pickles have it.
 """
 
 from __future__ import annotations
@@ -17,6 +22,9 @@ from graphc.nn.parameter import Buffer, Parameter
 __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
+
+observer: Callable[[Module], object] | None = None
+"""Called with each module that is called, before its `forward`."""
 
 
 class Incompatible(NamedTuple):
@@ -54,6 +62,8 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if observer is not None:
+            observer(self)
         return self.forward(*args, **kwargs)
 
     # Attributes
@@ -94,6 +104,21 @@ class Module:
             parts["_buffers"][name] = value
         else:
             object.__setattr__(self, name, value)
+        if parts.get("_watch") is not None:
+            self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        """Tell who watches the module that this attribute has changed."""
+        watch = self.__dict__.get("_watch")
+        if watch is not None and name != "_watch":
+            watch(self, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        reduced = super().__reduce_ex__(protocol)
+        if isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], dict) and "_watch" in reduced[2]:
+            state = {name: value for name, value in reduced[2].items() if name != "_watch"}
+            reduced = (*reduced[:2], state, *reduced[3:])
+        return reduced
 
     def __getattr__(self, name: str) -> Any:
         parts = self.__dict__
@@ -107,11 +132,13 @@ class Module:
             if name in self.__dict__[kind]:
                 del self.__dict__[kind][name]
                 self._non_persistent_buffers_set.discard(name)
+                self._tell(name)
                 return
         object.__delattr__(self, name)
+        self._tell(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*object.__dir__(self), *self._parameters, *self._buffers, *self._modules})
+        return sorted({*object.__dir__(self), *self._parameters, *self._buffers, *self._modules} - {"_watch"})
 
     def _forget(self, name: str) -> None:
         """Take away what has this name, of whatever kind it is."""
@@ -134,6 +161,7 @@ class Module:
                 f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
             )
         self._parameters[name] = param
+        self._tell(name)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is no parameter; it is saved with the module if `persistent`."""
@@ -147,6 +175,7 @@ class Module:
             self._non_persistent_buffers_set.discard(name)
         else:
             self._non_persistent_buffers_set.add(name)
+        self._tell(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a module under a name."""
@@ -154,6 +183,7 @@ class Module:
             raise TypeError(f"{_type_name(module)} is not a Module subclass")
         self._check_name(name, "module", "_modules")
         self._modules[name] = module
+        self._tell(name)
 
     register_module = add_module
 

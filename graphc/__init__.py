@@ -13,6 +13,7 @@ Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differen
 """
 
 import importlib as _importlib
+import sys as _sys
 import typing as _typing
 
 from graphc import autograd, random
@@ -78,17 +79,17 @@ _table = _methods.free_functions()
 globals().update(_table)
 globals().update(_legacy.TYPES)
 
-_ON_DEMAND = frozenset(("fft", "linalg", "nn", "special", "utils"))
+_ON_DEMAND = frozenset(("fft", "linalg", "nn", "optim", "special", "utils"))
 """Namespaces that are imported when they are asked for, since many programs use none of them."""
 
 if _typing.TYPE_CHECKING:
-    from graphc import fft, linalg, nn, special, utils
+    from graphc import fft, linalg, nn, optim, special, utils
 else:
 
     def __getattr__(name: str) -> object:
         if name in _ON_DEMAND:
             return _importlib.import_module(f"graphc.{name}")
-        raise AttributeError(f"module 'graphc' has no attribute {name!r}")
+        raise AttributeError(f"module 'graphc' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
@@ -156,6 +157,7 @@ __all__ = [
     "memory_format",
     "no_grad",
     "nn",
+    "optim",
     "placeholder",
     "preserve_format",
     "printoptions",

@@ -30,7 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser, metavar="COMMAND")
     for module in (dump, run, passes):
         module.add_command(commands)
-    options = parser.parse_args(arguments)
+    words, script = run.without_script(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(words)
+    options.script = script
     try:
         status: int = options.function(options)
         sys.stdout.flush()

@@ -1,15 +1,20 @@
-"""`graphc run`: a graph on random or given inputs, and `--check`: interpreter and native code compared pass by pass."""
+"""`graphc run`: a graph on random or given inputs, and `--check`: interpreter and native code compared pass by pass.
+
+With `--as-torch` it runs a script that imports torch, on graphc.
+"""
 
 from __future__ import annotations
 
 import argparse
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from graphc.cli.as_torch import run_script
 from graphc.cli.source import add_source, load_graph
 from graphc.frontend.executable import Executable
 from graphc.frontend.tree import flatten
@@ -25,8 +30,13 @@ AnyArray = npt.NDArray[Any]
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Enter `run` among the commands."""
-    parser = commands.add_parser("run", help="run a graph", description=__doc__)
-    add_source(parser)
+    parser = commands.add_parser("run", help="run a graph, or a script written for PyTorch", description=__doc__)
+    add_source(parser, is_optional=True)
+    parser.add_argument(
+        "--as-torch",
+        nargs=argparse.REMAINDER,
+        help="SCRIPT.py and its arguments: run the unmodified script with graphc in the place of torch",
+    )
     parser.add_argument("--inputs", metavar="FILE.npz", help="arrays by the names of the inputs (default: random ones)")
     parser.add_argument("--seed", type=int, default=0, help="for random inputs")
     parser.add_argument(
@@ -39,8 +49,21 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.set_defaults(function=run)
 
 
+def without_script(words: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
+    """The command's own words, and after `--as-torch` those of the script, which argparse shall not take apart."""
+    if "--as-torch" not in words or words[0] != "run":
+        return words, ()
+    index = words.index("--as-torch") + 1
+    return words[:index], words[index:]
+
+
 def run(options: argparse.Namespace) -> int:
-    """Run the graph; the status is 1 where a check found a difference."""
+    """Run the graph; the status is 1 where a check found a difference. A script's status is its own."""
+    words = [word for word in (options.source, *options.script) if word is not None]
+    if not words:
+        raise ArgumentError("nothing to run is named", hint="give a SOURCE, or --as-torch SCRIPT.py")
+    if options.as_torch is not None:
+        return run_script(Path(words[0]), words[1:])
     graph = load_graph(options)
     arrays = _read(Path(options.inputs), graph) if options.inputs else _random(graph, options)
     check_arguments(graph, arrays)

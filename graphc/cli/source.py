@@ -23,9 +23,10 @@ from graphc.ir.parse import parse_graph
 from graphc.passes.autodiff import differentiate
 
 
-def add_source(parser: argparse.ArgumentParser) -> None:
+def add_source(parser: argparse.ArgumentParser, *, is_optional: bool = False) -> None:
     """The arguments that say which graph is meant."""
-    parser.add_argument("source", metavar="SOURCE", help="FILE.py:FUNCTION, or FILE.gir with the text of a graph")
+    text = "FILE.py:FUNCTION, or FILE.gir with the text of a graph"
+    parser.add_argument("source", metavar="SOURCE", nargs="?" if is_optional else None, help=text)
     parser.add_argument(
         "--input", nargs="+", default=[], metavar="SPEC", help="types of the function's arguments, e.g. 'f32[64,n]'"
     )

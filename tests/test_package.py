@@ -29,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend", "eager"},
 }
 # What users import beside graphc itself: names, with little code, over everything below.
-for _namespace in ("autograd", "fft", "linalg", "nn", "random", "special", "testing", "utils"):
+for _namespace in ("autograd", "fft", "linalg", "nn", "optim", "random", "special", "testing", "utils"):
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}
 
 
@@ -92,7 +92,15 @@ def test_importing_graphc_needs_no_extra() -> None:
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
-ON_DEMAND = ("graphc.fft", "graphc.linalg", "graphc.nn", "graphc.special", "graphc.utils", "graphc.autograd.functional")
+ON_DEMAND = (
+    "graphc.fft",
+    "graphc.linalg",
+    "graphc.nn",
+    "graphc.optim",
+    "graphc.special",
+    "graphc.utils",
+    "graphc.autograd.functional",
+)
 """What `import graphc` leaves until it is asked for."""
 
 
@@ -108,7 +116,15 @@ def test_importing_graphc_loads_no_namespace_and_no_compiler() -> None:
 @pytest.mark.parametrize("name", ON_DEMAND)
 @pytest.mark.parametrize("way", ["import graphc; {0}.{1}", "import {0}; {0}.{1}", "from {2} import {3}; {3}.{1}"])
 def test_namespaces_are_there_however_they_are_asked_for(name: str, way: str) -> None:
-    member = {"fft": "fft", "linalg": "det", "nn": "Module", "special": "erf", "utils": "dlpack", "functional": "vjp"}
+    member = {
+        "fft": "fft",
+        "linalg": "det",
+        "nn": "Module",
+        "optim": "SGD",
+        "special": "erf",
+        "utils": "dlpack",
+        "functional": "vjp",
+    }
     parent, _, short = name.rpartition(".")
     run_python(way.format(name, member[short], parent, short))
 

@@ -1,0 +1,101 @@
+"""Optimizers whose step is one rule for every parameter.
+
+In: a `Rule`, and what a subclass says of its options and states. Out: `step`, which runs one native call for each
+parameter that has a gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from graphc.eager.mode import enable_grad
+from graphc.eager.tensor import Tensor, wrap
+from graphc.optim.optimizer import Optimizer, _get_scalar_dtype, _use_grad_for_differentiable
+from graphc.optim.rule import Group, Numbers, Options, Rule, update
+
+__all__ = ["RuledOptimizer"]
+
+State = dict[str, Any]
+
+
+class RuledOptimizer(Optimizer):
+    """The base of optimizers that apply a rule; a subclass says which, and which states it has."""
+
+    _rule: ClassVar[Rule]
+    _loaded: ClassVar[Mapping[str, Any]] = {}
+    """Options that saved groups of older versions may lack."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for key, value in self._loaded.items():
+                group.setdefault(key, value)
+            for param in group["params"]:
+                its = self.state.get(param)
+                if its and "step" in its and not isinstance(its["step"], Tensor):
+                    its["step"] = scalar(its["step"], group)
+
+    @_use_grad_for_differentiable
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Change every parameter that has a gradient.
+
+        `closure` computes the loss and its gradients again; its result is returned.
+        """
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        states = self.state
+        for group, numbers in zip(self.param_groups, self._numbers()):
+            numbers.read()
+            options, names = self._options(group), self._states(group)
+            for param in group["params"]:
+                grad = param.grad
+                if grad is not None:
+                    state = states[param] if names else {}
+                    self._update(param, grad, state, options, names, numbers)
+        return loss
+
+    def _update(
+        self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
+    ) -> None:
+        """Apply the rule to one parameter."""
+        if not state and names:
+            self._start(param, state, numbers.group)
+        update(self._rule, options, (param, *[state[name] for name in names]), (grad,), numbers)
+
+    def _options(self, group: Group) -> Options:
+        """The values of the rule's options."""
+        raise NotImplementedError
+
+    def _states(self, group: Group) -> tuple[str, ...]:
+        """The names of the states that the rule takes, in its order."""
+        raise NotImplementedError
+
+    def _start(self, param: Tensor, state: State, group: Group) -> None:
+        """Make the states of a parameter before its first step: those of `_states`, of zeros."""
+        for name in self._states(group):
+            state[name] = scalar(0.0, group) if name == "step" else zeros_like(param)
+
+    def _numbers(self) -> list[Numbers]:
+        """The numbers of each group; kept as long as the groups are the same."""
+        known: list[Numbers] = self.__dict__.get("_group_numbers", [])
+        groups = self.param_groups
+        if len(known) != len(groups) or any(each.group is not group for each, group in zip(known, groups)):
+            known = [Numbers(group, self._rule.numbers) for group in groups]
+            self.__dict__["_group_numbers"] = known
+        return known
+
+
+def scalar(value: float, group: Group) -> Tensor:
+    """A state without dimensions, such as the count of steps."""
+    is_fused = bool(group.get("fused") or group.get("capturable"))
+    return wrap(np.array(float(value), _get_scalar_dtype(is_fused).numpy))
+
+
+def zeros_like(param: Tensor) -> Tensor:
+    """A state with an element for each of the parameter's, at the same strides."""
+    return wrap(np.zeros_like(param._array))

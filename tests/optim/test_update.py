@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -96,9 +96,7 @@ CASES: list[tuple[str, Callable[..., Update], dict[str, Any], dict[str, Any]]] =
 ]
 
 
-def named() -> Iterator[Any]:
-    for name, formula, options, also in CASES:
-        yield pytest.param(name, formula, options, also, id=f"{name}-{'-'.join(options) or 'plain'}")
+NAMED = [pytest.param(*case, id=f"{case[0]}-{'-'.join(case[2]) or 'plain'}") for case in CASES]
 
 
 def run(
@@ -113,7 +111,7 @@ def run(
     return [param.detach().numpy() for param in params]
 
 
-@pytest.mark.parametrize(("name", "formula", "options", "also"), named())
+@pytest.mark.parametrize(("name", "formula", "options", "also"), NAMED)
 @pytest.mark.parametrize("dtype", [graphc.float64, graphc.float32], ids=str)
 def test_the_steps_are_those_of_the_formula(
     name: str, formula: Callable[..., Update], options: dict[str, Any], also: dict[str, Any], dtype: Any
@@ -130,7 +128,7 @@ def test_the_steps_are_those_of_the_formula(
         np.testing.assert_allclose(found[index], x, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize(("name", "formula", "options", "also"), named())
+@pytest.mark.parametrize(("name", "formula", "options", "also"), NAMED)
 def test_maximizing_is_minimizing_with_the_opposite_gradient(
     name: str, formula: object, options: dict[str, Any], also: object
 ) -> None:

@@ -15,16 +15,19 @@ Hook: TypeAlias = "Callable[..., object]"
 class RemovableHandle:
     """What registering a hook gives: `remove()` takes the hook away; so does leaving a `with` block."""
 
-    _count = 0
+    next_id = 0
 
-    def __init__(self, hooks: OrderedDict[int, Any]) -> None:
-        self.id = RemovableHandle._count
-        RemovableHandle._count += 1
-        self._hooks = hooks
+    def __init__(self, hooks_dict: OrderedDict[int, Any], *, extra_dict: Any = None) -> None:
+        self.id = RemovableHandle.next_id
+        RemovableHandle.next_id += 1
+        self._hooks = hooks_dict
+        self._extra: tuple[dict[int, Any], ...] = (extra_dict,) if isinstance(extra_dict, dict) else extra_dict or ()
+        """Dictionaries that say more of the hook under the same number."""
 
     def remove(self) -> None:
         """Take the hook away, if it is still there."""
-        self._hooks.pop(self.id, None)
+        for each in (self._hooks, *self._extra):
+            each.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
         return self

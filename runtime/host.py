@@ -17,8 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.ir.dtype import DType
-from graphc.ir.host import run_host
-from graphc.ir.type import TensorType
+from graphc.ir.host import write_host
 from graphc.kernel.host import CALL, Description, read_description
 from graphc.runtime import engine
 from graphc.runtime.lock import LOCK
@@ -67,9 +66,7 @@ def _call(description: int, words: int) -> int:
         operands, targets = views[:count], views[count:]
         for operand in operands:
             operand.flags.writeable = False
-        types = [TensorType(target.shape, dtype) for target, (dtype, _) in zip(targets, known.results)]
-        for target, result in zip(targets, run_host(known.function, known.parameters, types, operands)):
-            target[...] = result
+        write_host(known.function, known.parameters, targets, operands)
         return 1
     except BaseException as error:  # whatever it is, it goes on in the code that called the program
         _state.error = error

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from graphc.frontend import loop as _loop  # noqa: F401  # enters what native code calls for loops
 from graphc.frontend.arguments import as_argument
 from graphc.frontend.concrete import has_tensors, run_on_tensors
 from graphc.frontend.scope import current_scope

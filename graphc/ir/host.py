@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.ir.attribute import Attribute
+from graphc.ir.dtype import dtype
 from graphc.ir.errors import ArgumentError, DTypeError, GraphcError, ShapeError
 from graphc.ir.type import TensorType
 
@@ -35,6 +36,8 @@ class HostFunction:
 
     `run(results, *arrays, **parameters)` gives an array for each of `results`, the types with their sizes as numbers;
     one array alone where there is one. It must give the same for the same arguments, and change none of the arrays.
+    With `writes` it is `run(targets, *arrays, **parameters)`, where the targets are arrays of those types to be written
+    to, and gives nothing: for results that are large and come bit by bit.
     `vjp(cotangents, outputs, *inputs, **parameters)` gives a cotangent or None for each input. It gets a cotangent or
     None for each of the outputs.
     """
@@ -42,6 +45,7 @@ class HostFunction:
     name: str
     run: Callable[..., object]
     vjp: Callable[..., tuple[Node | None, ...]] | None = None
+    writes: bool = False
 
 
 _FUNCTIONS: dict[str, HostFunction] = {}
@@ -71,11 +75,27 @@ def run_host(
     """Call a function; its results have exactly the dtypes and shapes of `results`, whose sizes are numbers."""
     function = find_host(name)
     with np.errstate(all="ignore"):
+        if function.writes:
+            targets = tuple(np.empty(sizes_of(each), each.dtype.numpy) for each in results)
+            function.run(targets, *arrays, **dict(parameters))
+            return targets
         given = function.run(tuple(results), *arrays, **dict(parameters))
         values = given if isinstance(given, tuple) else (given,)
         if len(values) != len(results):
             raise ArgumentError(f"{_shown(name)}: gave {len(values)} results, not {len(results)}")
         return tuple(_checked(name, number, *each) for number, each in enumerate(zip(values, results)))
+
+
+def write_host(name: str, parameters: Parameters, targets: Sequence[AnyArray], arrays: Sequence[AnyArray]) -> None:
+    """Call a function and put its results into arrays that are there already."""
+    function = find_host(name)
+    if function.writes:
+        with np.errstate(all="ignore"):
+            function.run(tuple(targets), *arrays, **dict(parameters))
+        return
+    types = tuple(TensorType(each.shape, dtype(each.dtype)) for each in targets)
+    for target, result in zip(targets, run_host(name, parameters, types, arrays)):
+        target[...] = result
 
 
 def _checked(name: str, number: int, value: object, type: TensorType) -> AnyArray:

@@ -203,6 +203,7 @@ def own_calls() -> Iterator[Call]:
     yield from _linalg_calls()
     yield from _transform_calls()
     yield from _network_calls()
+    yield from _recurrent_calls()
     yield from _made_calls()
     yield from _random_calls()
 
@@ -352,6 +353,19 @@ def _network_calls() -> Iterator[Call]:
     yield call("ctc_loss", np.log(shares).reshape(3, 1, 4), np.array([[1]]), [3], [1])
     yield call("stft", f32(20), 8, return_complex=True)
     yield call("istft", mixed(5, 4), 8)
+
+
+def _recurrent_calls() -> Iterator[Call]:
+    x, h, c = f32(2, 3), f32(2, 4), f32(2, 4)
+    for name, parts in (("rnn_tanh", 1), ("rnn_relu", 1), ("gru", 3), ("lstm", 4)):
+        weights = f32(4 * parts, 3), f32(4 * parts, 4), f32(4 * parts), f32(4 * parts)
+        yield call(f"{name}_cell", x, (h, c) if name == "lstm" else h, *weights)
+        if name == "lstm":
+            mask = np.array([[True, True], [True, False], [False, False]])
+            yield call("_recurrent_layer", name, f32(3, 2, 3), (h, c), *weights, None, mask, True, True)
+            projected = f32(2, 2), c
+            weights = weights[0], f32(16, 2), *weights[2:]
+            yield call("_recurrent_layer", name, f32(3, 2, 3), projected, *weights, f32(2, 4), None, False, False)
 
 
 def _made_calls() -> Iterator[Call]:

@@ -1,18 +1,18 @@
-"""Parts of networks: parameters, and modules that hold them.
+"""Parts of networks: parameters, modules that hold them, layers, losses, and values to start from.
 
 >>> import graphc
->>> class Scale(Module):
-...     def __init__(self):
-...         super().__init__()
-...         self.factor = Parameter(graphc.ones(2))
-...     def forward(self, x):
-...         return x * self.factor
->>> [name for name, _ in Scale().named_parameters()]
-['factor']
+>>> layer = Linear(2, 3)
+>>> layer
+Linear(in_features=2, out_features=3, bias=True)
+>>> layer(graphc.ones(5, 2)).shape
+torch.Size([5, 3])
+>>> [name for name, _ in layer.named_parameters()]
+['weight', 'bias']
 """
 
-from graphc.nn import functional
-from graphc.nn.module import Module
+from graphc.nn import functional, init, modules
+from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
 from graphc.nn.parameter import Buffer, Parameter
 
-__all__ = ["Buffer", "Module", "Parameter", "functional"]
+__all__ = ["Buffer", "Parameter", "functional", "init", "modules"]
+__all__ += modules.__all__

@@ -15,7 +15,7 @@ import functools
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphc.eager import inplace
 from graphc.eager.dependent import unique
@@ -43,6 +43,10 @@ _IN_PLACE = "celu elu hardtanh leaky_relu relu selu threshold".split()
 """Those that also have a form with a `_`."""
 _DROPOUTS = "alpha_dropout dropout feature_alpha_dropout rrelu".split()
 """Random ones with `inplace=`."""
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...  # most functions are put here by name
 
 
 def _root(name: str) -> Callable[..., Any]:

@@ -1,0 +1,55 @@
+"""The layers and losses of graphc.nn, one file per kind, under the names that PyTorch's files have.
+
+>>> Linear(2, 1)
+Linear(in_features=2, out_features=1, bias=True)
+"""
+# ruff: noqa: F403  # each file says what it has, in its `__all__`
+
+import sys as _sys
+
+from graphc.nn import module
+from graphc.nn.module import *
+from graphc.nn.modules import (
+    activation,
+    batchnorm,
+    conv,
+    distance,
+    dropout,
+    flatten,
+    instancenorm,
+    linear,
+    loss,
+    normalization,
+    pooling,
+    sparse,
+)
+from graphc.nn.modules.activation import *
+from graphc.nn.modules.batchnorm import *
+from graphc.nn.modules.conv import *
+from graphc.nn.modules.distance import *
+from graphc.nn.modules.dropout import *
+from graphc.nn.modules.flatten import *
+from graphc.nn.modules.instancenorm import *
+from graphc.nn.modules.linear import *
+from graphc.nn.modules.loss import *
+from graphc.nn.modules.normalization import *
+from graphc.nn.modules.pooling import *
+from graphc.nn.modules.sparse import *
+
+for _file in (module,):  # these stand beside this folder; PyTorch has them inside
+    _sys.modules[f"{__name__}.{_file.__name__.rpartition('.')[2]}"] = _file
+
+__all__: list[str] = []
+__all__ += module.__all__
+__all__ += activation.__all__
+__all__ += batchnorm.__all__
+__all__ += conv.__all__
+__all__ += distance.__all__
+__all__ += dropout.__all__
+__all__ += flatten.__all__
+__all__ += instancenorm.__all__
+__all__ += linear.__all__
+__all__ += loss.__all__
+__all__ += normalization.__all__
+__all__ += pooling.__all__
+__all__ += sparse.__all__

@@ -17,7 +17,9 @@ from graphc.eager.device import device_for
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import format_strides, new_array, preserved_strides, resize_to
 from graphc.eager.memory_format import preserve_format, strided
-from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.record import see
+from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
+from graphc.eager.watch import WATCHING, constant, overwritten
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, ShapeError, SignatureError, UnsupportedDType
@@ -206,7 +208,7 @@ def strides_for(
 
 def created(array: AnyArray, requires_grad: object = False) -> Tensor:
     """A new tensor over an array of its own."""
-    result = wrap(array)
+    result = wrap_constant(array)
     if requires_grad:
         if not result.dtype.is_differentiable:
             raise DTypeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -221,6 +223,10 @@ def deliver(array: AnyArray, out: object, requires_grad: object = False) -> Tens
     target = output(out)
     if target._array.shape != array.shape:
         resize_to(target, array.shape)
+    if WATCHING:
+        constant(array)
+        see((target,))
+        overwritten(target._array, array)
     with np.errstate(all="ignore"):
         np.copyto(target._array, array, casting="unsafe")
     target._storage.version += 1

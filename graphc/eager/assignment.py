@@ -14,16 +14,18 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.conversion import type_as
+from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import overlaps_itself
-from graphc.eager.indexing import Subscript, SubscriptError, is_mask, keys_of, parse, part_of, places_of
-from graphc.eager.inplace import check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
+from graphc.eager.indexing import Subscript, SubscriptError, is_by_tensors, is_mask, keys_of, parse, part_of, places_of
+from graphc.eager.inplace import assign, check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.memory import as_strided, clone
 from graphc.eager.mode import MODE
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
-from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
+from graphc.eager.tensor import AnyArray, Tensor, wrap_constant, wrap_shared
 from graphc.eager.view import view_function
+from graphc.eager.watch import WATCHING
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import TensorType
@@ -36,6 +38,9 @@ from graphc.ops.composite.subscript import merged
 def setitem(self: Tensor, index: object, value: object) -> None:
     """Write a value, repeated as needed, to the elements chosen."""
     source = value if isinstance(value, Tensor) else _number(self, value)
+    if WATCHING and is_by_tensors(index):
+        _replaced(self, index, source)
+        return
     found = parse(self, index)
     if not found.indices:
         target = part_of(self, found, is_recorded=False) if found.name else self
@@ -52,9 +57,17 @@ def setitem(self: Tensor, index: object, value: object) -> None:
     put(target, found.indices, without_lead(source, len(shape)), shape)
 
 
+def _replaced(self: Tensor, index: object, source: Tensor, accumulate: bool = False) -> Tensor:
+    """As an assignment, by a function of the table: what a graph can hold."""
+    check_writable(self, self.requires_grad or source.requires_grad, overlapping=True)
+    values = function_of("_with_item")(self, index, source, accumulate)
+    assert isinstance(values, Tensor)
+    return assign(self, values)
+
+
 def _number(self: Tensor, value: object) -> Tensor:
     if isinstance(value, bool | int | float | complex | np.integer):
-        return wrap(scalar_of(value, self.dtype))
+        return wrap_constant(scalar_of(value, self.dtype))
     raise SignatureError(f"can't assign a {_type_name(value)} to a torch.{self.dtype.scalar}Tensor")
 
 
@@ -209,6 +222,8 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     for position, each in enumerate(indices):
         if each is None:
             raise SignatureError(f"expected Tensor as element {position} in argument 0, but got NoneType")
+    if WATCHING and is_by_tensors(tuple(indices)):
+        return _replaced(self, tuple(indices), values, accumulate)
     found = places_of(self, indices)
     if not isinstance(values, Tensor):
         raise SignatureError(

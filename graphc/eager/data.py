@@ -17,6 +17,7 @@ import numpy as np
 
 from graphc.eager.arguments import type_name
 from graphc.eager.tensor import AnyArray, Tensor
+from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import (
     DType,
     Kind,
@@ -236,6 +237,14 @@ def _refuse_overflow(dtype: DType) -> None:
 
 def cast(array: AnyArray, dtype: DType, copy: bool = False) -> AnyArray:
     """The values in another dtype: floats are cut to integers and wrap; imaginary parts are dropped."""
+    if WATCHING and (copy or array.dtype != dtype.numpy):
+        result = _cast(array, dtype, copy)
+        copied(result, array)
+        return result
+    return _cast(array, dtype, copy)
+
+
+def _cast(array: AnyArray, dtype: DType, copy: bool) -> AnyArray:
     target = dtype.numpy
     if array.dtype == target:
         return array.copy(order="K") if copy else array

@@ -25,8 +25,9 @@ from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
-from graphc.eager.record import Source, record
-from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.record import Source, record, see
+from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant
+from graphc.eager.watch import WATCHING
 from graphc.frontend.entry import ALIASES, explain
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.frontend.tensor import call as call_symbolically
@@ -154,7 +155,7 @@ class EagerFunction:
 
     def __call__(self, *args: Any, **kwargs: object) -> object:
         """Compute, and record if a gradient may be asked for."""
-        if not kwargs:
+        if not (kwargs or WATCHING):
             count = len(args)
             found = self.of_two(*args) if count == 2 else self.of_one(*args) if count == 1 else None
             if found is not None:
@@ -266,10 +267,10 @@ class EagerFunction:
                 has_history = has_history or each._meta is not None
             else:
                 arrays.append(each)
-        outputs = plan.fast(*arrays)
+        outputs: object = see(sources) if WATCHING else plan.fast(*arrays)
         if type(outputs) is not tuple:
             outputs = run_in_layout(plan, arrays)
-        if not kwargs:
+        if not (kwargs or WATCHING):
             self._remember(args, sources, call)
         results = [wrap(outputs[0])] if len(outputs) == 1 else [wrap(each) for each in outputs]
         if has_history:
@@ -482,7 +483,7 @@ def _number(value: complex) -> AnyArray:
 
 def _from_numpy(value: np.ndarray[tuple[int, ...], np.dtype[np.generic]] | np.generic) -> object:
     """A numpy scalar as a Python number, an array as a tensor over the same memory."""
-    return value.item() if isinstance(value, np.generic) else wrap(value)
+    return value.item() if isinstance(value, np.generic) else wrap_constant(value)
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hook
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
+from graphc.eager.watch import WATCHING, copied, overwritten_by_sum, see_gradient
 
 _accumulating = threading.Lock()
 _passes = itertools.count(1)
@@ -46,7 +47,7 @@ def run_backward(
     MODE.pass_number, MODE.pass_nodes = next(_passes), order if needed is None else needed
     MODE.pass_has_inputs = inputs is not None
     try:
-        if create_graph or not _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
+        if create_graph or WATCHING or not _run_compiled(order, roots, wanted, captured, keep_graph, accumulate):
             _run_nodes(order, roots, wanted, captured, needed, keep_graph, create_graph, accumulate)
     finally:
         MODE.pass_number, MODE.pass_nodes, MODE.pass_has_inputs = before
@@ -260,6 +261,8 @@ def _leading_to(order: Sequence[GradNode], inputs: Sequence[Edge]) -> set[GradNo
 def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
     """Add to a leaf's `grad`, then call what waits for that."""
     meta = meta_of(leaf)
+    if WATCHING:
+        see_gradient(leaf)
     with _accumulating:
         present = meta.grad
         if present is None:
@@ -271,6 +274,8 @@ def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
         elif create_graph:
             meta.grad = add(present, gradient)
         else:
+            if WATCHING:
+                overwritten_by_sum(present._array, gradient._array)
             np.add(present._array, gradient._array, out=present._array, casting="unsafe")
             present._storage.version += 1
     if meta.post_hooks:
@@ -284,12 +289,19 @@ def _laid_out(gradient: Tensor, leaf: AnyArray) -> Tensor:
         return gradient
     array = np.empty_like(leaf, order="K") if is_dense(leaf) else np.empty(leaf.shape, leaf.dtype)
     np.copyto(array, gradient._array)
+    if WATCHING:
+        copied(array, gradient._array)
     return wrap(array)
 
 
 def _keep(gradient: Tensor) -> Tensor:
     """The gradient as what a `grad` may hold: memory that nobody else has."""
-    return gradient if gradient._storage.owner is None and gradient._meta is None else wrap(np.array(gradient._array))
+    if gradient._storage.owner is None and gradient._meta is None:
+        return gradient
+    array = np.array(gradient._array)
+    if WATCHING:
+        copied(array, gradient._array)
+    return wrap(array)
 
 
 def shared(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import numpy as np
 from graphc.eager.dispatch import function_of
 from graphc.eager.mode import set_grad_enabled
 from graphc.eager.node import FREED, AutogradError, Cotangents, Edge, GradNode, SavedValue
-from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.type import TensorType
 
@@ -115,7 +115,7 @@ class FunctionNode(GradNode, FunctionCtx):
         if self.materialize_grads:
             for index, template in enumerate(self.templates):
                 if given[index] is None and template is not None:
-                    given[index] = wrap(np.zeros(*template))
+                    given[index] = wrap_constant(np.zeros(*template))
         with set_grad_enabled(create_graph):
             returned = self._forward_cls._backward()(self, *given)
             return self._checked(returned if isinstance(returned, tuple) else (returned,))

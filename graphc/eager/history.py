@@ -15,8 +15,10 @@ from graphc.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enable
 from graphc.eager.handle import RemovableHandle, add_hook
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError, GradNode
+from graphc.eager.record import see
 from graphc.eager.tensor import Hooks, Storage, Tensor, meta_of, wrap_shared
 from graphc.eager.view import refresh
+from graphc.eager.watch import WATCHING, refuse, see_gradient
 from graphc.ir.errors import SignatureError
 
 
@@ -81,6 +83,8 @@ def requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
 
 def get_grad(self: Tensor) -> Tensor | None:
     """The gradient that `backward` has gathered; None before the first."""
+    if WATCHING:
+        see_gradient(self)
     meta = self._meta
     if meta is None:
         return None
@@ -97,6 +101,8 @@ def get_grad(self: Tensor) -> Tensor | None:
 
 def set_grad(self: Tensor, value: Tensor | None) -> None:
     """Replace the gradient by another of the same shape and dtype, or by None."""
+    if WATCHING:
+        see_gradient(self)
     if value is None:
         if self._meta is not None:
             self._meta.grad = None
@@ -138,6 +144,8 @@ def del_grad(self: Tensor) -> None:
 
 def detach(self: Tensor) -> Tensor:
     """The same memory without a history: it requires no gradient."""
+    if WATCHING:
+        see((self,))
     if self._storage.owner is None:
         self._storage.owner = self._array
     return wrap_shared(self._array, self._storage)
@@ -160,6 +168,8 @@ def detach_(self: Tensor) -> Tensor:
 
 def get_data(self: Tensor) -> Tensor:
     """The same memory without a history; writes to it are not noticed by autograd."""
+    if WATCHING:
+        see((self,))
     if self._storage.owner is None:
         self._storage.owner = self._array
     result = wrap_shared(self._array, Storage(self._storage.owner))
@@ -172,6 +182,8 @@ def set_data(self: Tensor, value: Tensor) -> None:
     """Let the tensor use the memory of another; its history stays."""
     if not isinstance(value, Tensor):
         raise SignatureError(f"Variable data has to be a tensor, but got {type(value).__name__}")
+    if WATCHING:
+        refuse("replaces a tensor's memory (.data = ...)", "write to it in place, with copy_()")
     if self.requires_grad and not value.dtype.is_differentiable:
         raise AutogradError("data set to a tensor that requires gradients must be floating point or complex dtype")
     if value._storage.owner is None:

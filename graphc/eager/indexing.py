@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from graphc.eager import watch
+from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import row_major, shifted, strided
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
@@ -29,6 +31,7 @@ from graphc.eager.record import record
 from graphc.eager.slicing import record_slice
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.view import share
+from graphc.eager.watch import WATCHING
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, IndexOutOfRange, SignatureError
 from graphc.ir.graph import Graph, make_input
@@ -73,10 +76,22 @@ def getitem(self: Tensor, index: object) -> Tensor:
             starts = (index % len(array), *([0] * len(rest)))
             record_slice(self, result, starts, (1, *rest), (1,) * array.ndim, "SelectBackward0")
         return result
+    if WATCHING and is_by_tensors(index):
+        return function_of("__getitem__")(self, index)  # type: ignore[return-value]  # a tensor
     found = parse(self, index)
     if found.indices:
         return pick_elements(part_of(self, found), found.indices)
     return part_of(self, found, "Slice" if type(index) is slice else "Alias")
+
+
+def is_by_tensors(index: object) -> bool:
+    """Whether a subscript that is watched has index tensors, which a graph can read; masks are refused."""
+    items = index if isinstance(index, tuple) else (index,)
+    arrays = [each for each in items if isinstance(each, Tensor | np.ndarray | list)]
+    for each in arrays:
+        if np.asarray(each._array if isinstance(each, Tensor) else each).dtype in (np.bool_, np.uint8):
+            watch.refuse("chooses elements by a mask, whose values tell how many there are", "use torch.where")
+    return bool(arrays) and watch.watcher() is not None
 
 
 def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = True) -> Tensor:

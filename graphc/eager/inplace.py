@@ -19,9 +19,10 @@ from graphc.eager.mode import MODE
 from graphc.eager.names import backward_name
 from graphc.eager.node import AutogradError
 from graphc.eager.plan import Plan
-from graphc.eager.record import Source, record
+from graphc.eager.record import Source, record, see
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
 from graphc.eager.view import rebase, refresh, refuse_view
+from graphc.eager.watch import WATCHING, overwritten, refuse
 from graphc.ir.attribute import Array
 from graphc.ir.dtype import DType, f32, f64, i64
 from graphc.ir.dtype import dtype as to_dtype
@@ -102,7 +103,7 @@ def in_place(name: str) -> Callable[..., Tensor]:
 
 def _is_plain(target: Tensor, operands: Iterable[object]) -> bool:
     """Whether a write is of no concern to autograd, and to no other tensor among the operands."""
-    if type(target) not in PLAIN_TYPES:
+    if type(target) not in PLAIN_TYPES or WATCHING:
         return False
     storage = target._storage
     is_recorded = MODE.grad
@@ -142,6 +143,8 @@ def assign(target: Tensor, values: Tensor) -> Tensor:
 
 def write(target: Tensor, values: Tensor) -> None:
     """Copy the values to the tensor's memory, and enter that into its history."""
+    if WATCHING:
+        see((target, values))
     copy_to(target._array, values._array)
     entered(target, values)
 
@@ -155,6 +158,8 @@ def entered(target: Tensor, values: Tensor, is_kept: bool = True) -> None:
 
 def copy_to(target: AnyArray, values: AnyArray) -> None:
     """Copy with a change of dtype where it must be."""
+    if WATCHING:
+        overwritten(target, values)
     if target.dtype == values.dtype:
         np.copyto(target, values)
     else:
@@ -242,6 +247,8 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
         _check_repeats(target.shape, source.shape)
     if src._storage is self._storage:
         check_overlap(target, source)
+    if WATCHING:
+        see((self, src))
     if source.dtype.kind == "c" and target.dtype.kind != "c":
         if target.dtype != np.bool_:
             warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
@@ -323,6 +330,8 @@ def _mapped(self: Tensor, function: Callable[..., Any], *others: Tensor) -> Tens
     if self.requires_grad:
         name = ("apply_", "map_", "map2_")[len(others)]
         raise AutogradError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    if WATCHING:
+        refuse("calls a Python function for each element", "compute with functions of tensors")
     arrays = np.broadcast_arrays(self._array, *(each._array for each in others))
     values = [function(*(each.item() for each in items)) for items in zip(*(array.flat for array in arrays))]
     copy_to(self._array, np.array(values).reshape(self._array.shape))
@@ -355,6 +364,8 @@ def scalar_of(value: object, dtype: DType) -> AnyArray:
 
 
 def _filled(self: Tensor, value: Source, name: str) -> Tensor:
+    if WATCHING:
+        see((self, value))
     array = value._array if isinstance(value, Tensor) else value
     copy_to(self._array, array)
     _enter_copy(self, value, name)

@@ -15,6 +15,7 @@ from graphc.eager.geometry import in_order, is_dense, row_major
 from graphc.eager.plan import Plan
 from graphc.eager.result_layout import laid_out
 from graphc.eager.tensor import AnyArray
+from graphc.eager.watch import WATCHING, copied
 
 _KEEPING = frozenset(
     "flip fliplr flipud sort msort argsort put diagonal_scatter select_scatter slice_scatter as_strided_scatter".split()
@@ -63,6 +64,8 @@ def _laid_out(array: AnyArray, operands: Sequence[AnyArray]) -> AnyArray:
         return array
     result = as_strided(np.empty(array.size, array.dtype), array.shape, strides)
     np.copyto(result, array)
+    if WATCHING:
+        copied(result, array)
     return result
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager import watch
 from graphc.eager.device import device as Device
 from graphc.eager.geometry import address_of, extent_of, is_dense, positions, row_major, strided
 from graphc.eager.history import detach_
@@ -21,9 +22,10 @@ from graphc.eager.memory_format import channels_last, channels_last_3d, contiguo
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
 from graphc.eager.plan import Plan
-from graphc.eager.record import record
+from graphc.eager.record import record, see
 from graphc.eager.tensor import AnyArray, Storage, Tensor, wrap, wrap_shared
 from graphc.eager.view import gather_plan, rename, share, view_function
+from graphc.eager.watch import WATCHING
 from graphc.ir.dtype import DType
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, IndexOutOfRange, SignatureError
@@ -435,11 +437,15 @@ def copied(array: AnyArray, memory_format: object) -> AnyArray:
         strides = format_strides(array.shape, memory_format, array.itemsize)
     result = new_array(array.shape, array.dtype, strides)
     np.copyto(result, array)
+    if WATCHING:
+        watch.copied(result, array)
     return result
 
 
 def clone(input: Tensor, *, memory_format: object = preserve_format) -> Tensor:
     """A copy in new memory."""
+    if WATCHING:
+        see((input,))
     result = wrap(copied(input._array, memory_format))
     if MODE.grad and input.requires_grad:
         record(_copy_plan(type_of(input._array)), [input], [result])

@@ -44,6 +44,7 @@ from graphc.eager.out import with_out
 from graphc.eager.subclass import is_overridden
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
+from graphc.eager.watch import WATCHING
 from graphc.frontend.entry import show_as, signature_of
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
@@ -113,7 +114,7 @@ def free_function(entry: Function) -> Callable[..., object]:
     described = OVERRIDES.get(entry.name, entry.build)
 
     def call(*args: object, **kwargs: object) -> object:
-        if not kwargs and args and type(args[0]) is Tensor and not TRACING:  # what runs most
+        if not kwargs and args and type(args[0]) is Tensor and not (TRACING or WATCHING):  # what runs most
             try:
                 count = len(args)
                 found = of_two(*args) if count == 2 else of_one(*args) if count == 1 else None
@@ -217,7 +218,7 @@ def _method(
         if kind is not Tensor and is_overridden(kind):
             return kind.__torch_function__(method, (kind,), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
-            if has_short_ways and not kwargs:
+            if has_short_ways and not (kwargs or WATCHING):
                 count = len(args)
                 found = of_two(self, args[0]) if count == 1 else None if count else of_one(self)
                 if found is not None:
@@ -234,7 +235,7 @@ def _method(
         if kind is not Tensor and is_overridden(kind):
             return kind.__torch_function__(operator, (kind,), (self, other), {})  # type: ignore[attr-defined]
         try:
-            found = of_two(self, other)
+            found = None if WATCHING else of_two(self, other)
             return plain(self, other) if found is None else found
         except Exception as error:
             if not is_operand(other, name):

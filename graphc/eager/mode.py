@@ -42,8 +42,8 @@ MODE = _Mode()
 EVER: set[str] = set()
 """The fields that any thread has ever set. A thread's state costs more to ask for than this: hooks on saved tensors
 and the search for anomalies cost nothing where nobody uses them."""
-INFERRING: list[None] = []
-"""Has an item for each block of inference mode that any thread is in."""
+SPECIAL: list[None] = []
+"""Has an item for each block of inference mode that any thread is in, and for each watcher: new tensors look at it."""
 
 
 def _set(settings: Mapping[str, object]) -> None:
@@ -148,7 +148,7 @@ class _Decorator(_Context):
 def _ask(recorded: bool) -> None:
     """Record gradients or not, but for inference mode."""
     MODE.asked = recorded
-    MODE.grad = recorded and not (INFERRING and MODE.inference)
+    MODE.grad = recorded and not (SPECIAL and MODE.inference)
 
 
 class no_grad(_Decorator):
@@ -200,12 +200,12 @@ class inference_mode(_Context):
 
     def __enter__(self) -> None:
         super().__enter__()
-        INFERRING.append(None)
+        SPECIAL.append(None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        INFERRING.pop()
+        SPECIAL.pop()
         super().__exit__(kind, error, traceback)
 
     def clone(self) -> inference_mode:

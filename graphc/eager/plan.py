@@ -23,6 +23,7 @@ from graphc.eager.names import gradient_name
 from graphc.eager.node import node_type
 from graphc.eager.program import Recipe, executable_for
 from graphc.eager.result_layout import of_graph
+from graphc.eager.watch import WATCHING, watcher
 from graphc.frontend.executable import Executable
 from graphc.ir.dim import bounds
 from graphc.ir.errors import CodeMemoryFull
@@ -232,8 +233,14 @@ class Plan:
 
     def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The outputs for these inputs; new arrays."""
-        result = self.fast(*arrays)
-        return result if type(result) is tuple else self._run_slowly(arrays)
+        result: Any = self.fast(*arrays)
+        if type(result) is not tuple:
+            result = self._run_slowly(arrays)
+        if WATCHING:
+            found = watcher()
+            if found is not None:
+                found.computed(self.graph, arrays, result)
+        return result  # type: ignore[no-any-return]  # a tuple of arrays
 
     def _run_slowly(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         try:

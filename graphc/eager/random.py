@@ -30,6 +30,7 @@ from graphc.eager.memory import new_array
 from graphc.eager.memory_format import preserve_format
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
 from graphc.eager.tensor import AnyArray, Tensor
+from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import DType, Kind, bf16, bool_, f16, f32, f64, get_default_dtype, i64
 from graphc.ir.errors import ArgumentError, DTypeError, SignatureError, UnsupportedDType
 from graphc.ops.composite.operand import c_name
@@ -102,6 +103,8 @@ def _laid_out(values: AnyArray, dtype: DType, memory_format: object, like: Tenso
         return values
     result = new_array(values.shape, values.dtype, strides)
     np.copyto(result, values)
+    if WATCHING:
+        copied(result, values)
     return result
 
 

@@ -15,16 +15,28 @@ from graphc.eager.mode import MODE
 from graphc.eager.node import Edge, GradNode, PlanNode, SavedValue, accumulator_of, edge_of, node_type
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, wrap
+from graphc.eager.watch import WATCHING, copied, watcher
 
 Source: TypeAlias = "Tensor | AnyArray"
 
 
 def apply(plan: Plan, sources: Sequence[Source]) -> list[Tensor]:
     """The results of a plan on these inputs, recorded."""
+    if WATCHING:
+        see(sources)
     arrays = [each._array if isinstance(each, Tensor) else each for each in sources]
     results = [wrap(array) for array in plan.run(arrays)]
     record(plan, sources, results)
     return results
+
+
+def see(sources: Sequence[object]) -> None:
+    """Tell who watches which tensors are about to be read or written."""
+    found = watcher()
+    if found is not None:
+        for each in sources:
+            if isinstance(each, Tensor):
+                found.seen(each)
 
 
 def record(
@@ -76,7 +88,10 @@ def record(
             if not isinstance(source, Tensor):
                 _start_value(value, source, None, None, False)
             elif index == overwrites:
-                _start_value(value, np.array(source._array), None, edge, edge is not None)
+                kept = np.array(source._array)
+                if WATCHING:
+                    copied(kept, source._array)
+                _start_value(value, kept, None, edge, edge is not None)
             else:
                 _start_value(value, source._array, source._storage, edge, edge is not None)
         saved.append(value)

@@ -17,6 +17,7 @@ import numpy as np
 
 from graphc.eager.geometry import Unviewable, follow, in_order, row_major, strided
 from graphc.eager.tensor import AnyArray
+from graphc.eager.watch import WATCHING, copied
 from graphc.ir.graph import GET, INPUT, Graph, Node, make_input
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
@@ -210,4 +211,6 @@ def laid_out(array: AnyArray, strides: Strides | None) -> AnyArray:
     extent = sum((size - 1) * step for size, step in zip(array.shape, strides)) // array.itemsize + 1
     result = strided(np.empty(max(extent, math.prod(array.shape)), array.dtype), array.shape, strides)
     np.copyto(result, array)
+    if WATCHING:
+        copied(result, array)
     return result

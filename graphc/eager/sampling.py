@@ -15,7 +15,8 @@ from graphc.eager.arguments import check_sizes, type_name
 from graphc.eager.dispatch import function_of
 from graphc.eager.generator import Generator, default_generator
 from graphc.eager.mode import no_grad
-from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant
+from graphc.eager.watch import WATCHING, watcher
 from graphc.ir.dtype import DType, i64, real_of
 from graphc.ir.errors import SignatureError, UnsupportedDType
 
@@ -26,13 +27,21 @@ def key_of(function: str, generator: object, key: object = None) -> Tensor:
         if isinstance(key, Tensor):
             return key
         if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            return wrap(np.array(int(key) % 2**64, np.uint64))
+            return wrap_constant(np.array(int(key) % 2**64, np.uint64))
         raise SignatureError(f"{function}(): argument 'key' must be int, not {type_name(key)}")
     if generator is None:
-        return wrap(np.array(default_generator.next_key(), np.uint64))
+        return _drawn(default_generator)
     if not isinstance(generator, Generator):
         raise SignatureError(f"{function}(): argument 'generator' must be torch.Generator, not {type_name(generator)}")
-    return wrap(np.array(generator.next_key(), np.uint64))
+    return _drawn(generator)
+
+
+def _drawn(generator: Generator) -> Tensor:
+    array = np.array(generator.next_key(), np.uint64)
+    found = watcher() if WATCHING else None
+    if found is not None:
+        found.drawn(array, generator)
+    return wrap(array)
 
 
 def refuse(kernel: str, dtype: DType) -> None:
@@ -69,7 +78,7 @@ def _complex(
 def _sampled(name: str, shape: Sequence[int], dtype: DType, key: Tensor) -> Tensor:
     check_sizes(shape, dtype)
     # Sizes of a tensor, which nobody reads, may change without new code.
-    return call(f"{name}_like", wrap(np.empty(shape, dtype.numpy)), key=key)
+    return call(f"{name}_like", wrap_constant(np.empty(shape, dtype.numpy)), key=key)
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> Tensor:

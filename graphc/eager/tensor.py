@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from graphc.eager.mode import INFERRING, MODE
+from graphc.eager.mode import MODE, SPECIAL
 from graphc.eager.size import Size
+from graphc.eager.watch import WATCHING, constant, look, watcher
 from graphc.ir.dtype import DType, Kind
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DimensionError, SignatureError
@@ -48,7 +49,7 @@ class Storage:
 
     def __init__(self, owner: AnyArray | None = None) -> None:
         self.owner = owner
-        self.version = INFERENCE if INFERRING and MODE.inference else 0
+        self.version = INFERENCE if SPECIAL and MODE.inference else 0
 
 
 class ViewInfo:
@@ -214,11 +215,15 @@ class Tensor:
                 f"a Tensor with {self._array.size} elements cannot be converted to Scalar",
                 hint="pick an element first, or use tolist()",
             )
+        if WATCHING:
+            look(self, "item()")
         found = self._array.item()
         return found if isinstance(found, bool | int | float | complex) else float(found)
 
     def tolist(self) -> Any:
         """The elements as Python numbers in nested lists; of a 0-d tensor the number."""
+        if WATCHING:
+            look(self, "tolist()")
         array = self._array
         return (array.astype(np.float32) if array.dtype.kind == "V" else array).tolist()
 
@@ -232,6 +237,8 @@ class Tensor:
         if size != 1:
             what = "no values" if size == 0 else "more than one value"
             raise ArgumentError(f"Boolean value of Tensor with {what} is ambiguous", hint="use .any() or .all()")
+        if WATCHING:
+            look(self, "bool()")
         return bool(self._array.item())
 
     def __int__(self) -> int:
@@ -246,6 +253,8 @@ class Tensor:
     def __index__(self) -> int:
         if self._array.size != 1 or self._array.dtype.kind not in "biu":
             raise SignatureError("only integer tensors of a single element can be converted to an index")
+        if WATCHING:
+            look(self, "int()")
         return int(self._array.item())
 
 
@@ -276,8 +285,22 @@ def wrap(array: AnyArray) -> Tensor:
     tensor._meta = None
     storage = tensor._storage = _new(Storage)
     storage.owner = None
-    storage.version = INFERENCE if INFERRING and MODE.inference else 0
+    storage.version = _first_version(tensor) if SPECIAL else 0
     return tensor
+
+
+def _first_version(tensor: Tensor) -> int:
+    found = watcher()
+    if found is not None:
+        found.made(tensor)
+    return INFERENCE if MODE.inference else 0
+
+
+def wrap_constant(array: AnyArray) -> Tensor:
+    """As `wrap`, of numbers that depend on no tensor: a program that is recorded may hold them."""
+    if WATCHING:
+        constant(array)
+    return wrap(array)
 
 
 def wrap_shared(array: AnyArray, storage: Storage) -> Tensor:

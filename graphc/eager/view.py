@@ -18,13 +18,14 @@ import numpy as np
 
 from graphc.eager.dispatch import PLAIN_TYPES, _filled, function_of
 from graphc.eager.geometry import Unviewable, address_of, diagonal_of, follow, positions, strided
-from graphc.eager.mode import INFERRING, MODE, enable_grad
+from graphc.eager.mode import MODE, SPECIAL, enable_grad
 from graphc.eager.node import AutogradError, GradNode, PlanNode, node_type, operation_name
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
-from graphc.eager.record import record
+from graphc.eager.record import record, see
 from graphc.eager.slicing import record_slice
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, ViewInfo, meta_of, wrap_shared
+from graphc.eager.watch import WATCHING
 from graphc.ir.dtype import complex_of, i64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, ShapeError
@@ -236,13 +237,15 @@ def _record_parts(
 
 def share(base: Tensor, array: AnyArray, multiple: str = "", index: int = 0) -> Tensor:
     """A view of a tensor with this array, not recorded yet. `multiple` names a call that gave several at once."""
+    if WATCHING:
+        see((base,))
     storage = base._storage
     if storage.owner is None:
         storage.owner = base._array
     result = wrap_shared(array, storage)
     meta = result._meta = AutogradMeta()
     below = None if base._meta is None else base._meta.view
-    if INFERRING and MODE.inference:
+    if SPECIAL and MODE.inference:
         origin = "inference"
     else:
         origin = "no_grad" if not MODE.grad else "multiple" if multiple else ""

@@ -31,9 +31,10 @@ from graphc.eager.inplace import assign, check_writable
 from graphc.eager.mode import MODE
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
-from graphc.eager.record import Source, apply
+from graphc.eager.record import Source, apply, see
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.view import view_as_real
+from graphc.eager.watch import WATCHING, overwritten, watcher
 from graphc.frontend.executable import Executable
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.dim import Size, symbol
@@ -100,6 +101,16 @@ class Numbers:
                 is_new = True
         if is_new:
             self.kinds = tuple([array.dtype for array in self.arrays])
+
+    def tell(self) -> None:
+        """Tell who watches where the numbers come from."""
+        found = watcher()
+        if found is not None:
+            for value, array, place in zip(self._values, self.arrays, self.places):
+                if isinstance(value, Tensor):
+                    found.seen(value)
+                else:
+                    found.number(array, self.group, place)
 
     @property
     def sources(self) -> list[Source]:
@@ -177,12 +188,17 @@ def update(
 
 def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor], numbers: Numbers) -> None:
     """Run the plan on the tensors and the numbers, and write the results to the targets."""
+    if WATCHING:
+        see((*targets, *sources))
+        numbers.tell()
     arrays = [each._array for each in targets]
     arrays += [each._array for each in sources]
     if plan.flattens:
         arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]
     for target, array, output in zip(targets, arrays, plan.run(arrays + numbers.arrays)):
         whole = target._array
+        if WATCHING:
+            overwritten(whole, output.reshape(whole.shape))
         if array is whole or whole.flags.c_contiguous:
             array[...] = output
         else:  # the row is a copy

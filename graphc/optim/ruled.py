@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphc.eager.mode import enable_grad
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.tensor import Tensor, wrap_constant
+from graphc.eager.watch import WATCHING, depends
 from graphc.optim.optimizer import Optimizer, _get_scalar_dtype, _use_grad_for_differentiable
 from graphc.optim.rule import Group, Numbers, Options, Rule, update
 
@@ -49,6 +50,8 @@ class RuledOptimizer(Optimizer):
             with enable_grad():
                 loss = closure()
         states = self.state
+        if WATCHING:
+            depends(self._kinds)
         for group, numbers in zip(self.param_groups, self._numbers()):
             numbers.read()
             options, names = self._options(group), self._states(group)
@@ -58,6 +61,13 @@ class RuledOptimizer(Optimizer):
                     state = states[param] if names else {}
                     self._update(param, grad, state, options, names, numbers)
         return loss
+
+    def _kinds(self) -> object:
+        """All that a step depends on besides tensors and numbers."""
+        return [
+            (self._options(group), self._states(group), len(group["params"]), numbers.kinds)
+            for group, numbers in zip(self.param_groups, self._numbers())
+        ]
 
     def _update(
         self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
@@ -93,9 +103,9 @@ class RuledOptimizer(Optimizer):
 def scalar(value: float, group: Group) -> Tensor:
     """A state without dimensions, such as the count of steps."""
     is_fused = bool(group.get("fused") or group.get("capturable"))
-    return wrap(np.array(float(value), _get_scalar_dtype(is_fused).numpy))
+    return wrap_constant(np.array(float(value), _get_scalar_dtype(is_fused).numpy))
 
 
 def zeros_like(param: Tensor) -> Tensor:
     """A state with an element for each of the parameter's, at the same strides."""
-    return wrap(np.zeros_like(param._array))
+    return wrap_constant(np.zeros_like(param._array))

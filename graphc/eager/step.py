@@ -1,0 +1,409 @@
+"""`graphc.compile` of code on tensors: forward, backward and update of a step as one program.
+
+Level: over the recorder. In: a function of tensors and the arguments of a call. Out: what it returns, with the same
+effects on parameters, buffers, gradients and random numbers. The first call of each kind runs eagerly and is recorded;
+the next ones run the recorded graph as one native call and put the results where the code would have put them.
+
+What a call's Python decided is checked before its program runs again: types and values of arguments, gradient mode,
+`training` of modules and whatever else of them was set, which gradients were there, what requires gradients.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from graphc.eager.mode import MODE
+from graphc.eager.recorder import (
+    Argument,
+    Captured,
+    Gradient,
+    Key,
+    Number,
+    Recorder,
+    RecordingError,
+    Source,
+)
+from graphc.eager.result_layout import laid_out
+from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
+from graphc.eager.watch import watcher
+from graphc.frontend.executable import Executable
+from graphc.frontend.signature import short_text
+from graphc.frontend.tree import Structure, flatten
+from graphc.ir.dtype import get_default_dtype
+from graphc.ir.errors import ArgumentError, describe
+from graphc.ir.fingerprint import fingerprint
+from graphc.ir.graph import Graph, Node
+
+log = logging.getLogger("graphc.compile")
+
+MOST_ESCAPES = 3
+"""Calls whose new tensors were kept somewhere, before that is taken for what the function always does."""
+MANY = 32
+"""So many recordings of one function are worth a warning."""
+
+Fallback: TypeAlias = "str | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A result that is a tensor: which output of the graph it is, and the strides that it has."""
+
+    output: int
+    strides: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Same:
+    """A result that is a tensor which the function was given or found."""
+
+    tensor: Tensor | None
+    argument: int
+
+
+@dataclass(slots=True, eq=False)
+class Recording:
+    """What one kind of call does, as a program."""
+
+    reason: str
+    graph: Graph
+    sources: tuple[Source, ...]
+    """Where the graph's inputs come from."""
+    results: Structure
+    leaves: tuple[object, ...]
+    """Of the results: `Returned`, `Same`, or a plain value."""
+    writes: tuple[tuple[Source, int], ...]
+    """What gets an output's values in place."""
+    gradients: tuple[tuple[Tensor, int | None, tuple[int, ...] | None], ...]
+    """Tensors whose `grad` becomes an output, or None."""
+    had_gradient: tuple[tuple[Tensor, bool], ...]
+    required: tuple[tuple[Tensor, bool], ...]
+    modules: tuple[tuple[Any, bool], ...]
+    """Modules that were called, and their `training`."""
+    checks: tuple[tuple[Callable[[], object], object], ...]
+    stale: str | None = None
+    """What has changed about a module since, so that this serves no call any more."""
+    executable: Executable | None = None
+
+    def fits(self) -> bool:
+        """Whether the things that the code looked at are as they were."""
+        if self.stale is not None:
+            return False
+        for module, training in self.modules:
+            if module.training is not training:
+                return False
+        for tensor, had in self.had_gradient:
+            meta = tensor._meta
+            if (meta is not None and meta.grad is not None) is not had:
+                return False
+        for ask, answer in self.checks:
+            if ask() != answer:
+                return False
+        for tensor, required in self.required:
+            meta = tensor._meta
+            if (meta is not None and meta.requires_grad) is not required:
+                return False
+        return True
+
+    def run(self, arguments: Sequence[Tensor]) -> object:
+        """One native call, and its results put where they belong."""
+        executable = self.executable
+        if executable is None:
+            executable = self.executable = executable_of(self.graph)
+        arrays: list[AnyArray] = []
+        for source in self.sources:
+            kind = type(source)
+            if kind is Captured:
+                arrays.append(source.tensor._array)
+            elif kind is Argument:
+                arrays.append(arguments[source.index]._array)
+            elif kind is Gradient:
+                arrays.append(source.tensor._meta.grad._array)
+            elif kind is Key:
+                arrays.append(np.array(source.generator.next_key(), np.uint64))
+            else:
+                assert isinstance(source, Number)
+                place = source.place
+                value = source.group[place] if type(place) is str else source.group[place[0]][place[1]]
+                arrays.append(np.array(value, np.float64))
+        outputs: Any = executable.fast(*arrays)
+        if type(outputs) is not tuple:
+            outputs = executable.outputs(arrays)
+        for source, index in self.writes:
+            target = _tensor_of(source, arguments)
+            np.copyto(target._array, outputs[index])
+            target._storage.version += 1
+        for tensor, output, strides in self.gradients:
+            meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[output], strides))
+        leaves: list[object] = []
+        for leaf in self.leaves:
+            if type(leaf) is Returned:
+                leaves.append(wrap(laid_out(outputs[leaf.output], leaf.strides)))
+            elif type(leaf) is Same:
+                leaves.append(arguments[leaf.argument] if leaf.tensor is None else leaf.tensor)
+            else:
+                leaves.append(leaf)
+        return self.results.fill(leaves)
+
+
+def _tensor_of(source: Source, arguments: Sequence[Tensor]) -> Tensor:
+    if isinstance(source, Argument):
+        return arguments[source.index]
+    if isinstance(source, Gradient):
+        found = meta_of(source.tensor).grad
+        assert found is not None, "whether it is there has been looked at"
+        return found
+    assert isinstance(source, Captured)
+    return source.tensor
+
+
+_executables: dict[str, Executable] = {}
+_lock = threading.RLock()
+
+
+def executable_of(graph: Graph) -> Executable:
+    """Native code for a graph; graphs of the same structure share it."""
+    key = fingerprint(graph)
+    with _lock:
+        found = _executables.get(key)
+        if found is None:
+            found = _executables[key] = Executable.build(graph)
+    return found
+
+
+class Step:
+    """A function of tensors, recorded once for each kind of call."""
+
+    def __init__(self, function: Callable[..., Any], name: str, fallback: Fallback = None) -> None:
+        self.function = function
+        self.name = name
+        self.fallback = fallback
+        self.recordings: list[Recording] = []
+        self._known: dict[Hashable, list[Recording]] = {}
+        self._eager: set[Hashable] = set()
+        """Kinds of calls that can't be programs."""
+        self._escapes = 0
+        self._lock = threading.RLock()
+
+    def __call__(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        """Run the program of this kind of call, or run and record it."""
+        if watcher() is not None:  # a part of another recording
+            return self.function(*args, **kwargs)
+        leaves, structure = flatten((args, kwargs))
+        key, tensors = _key_of(leaves, structure)
+        for recording in self._known.get(key, ()):
+            if recording.fits():
+                return recording.run(tensors)
+        if key in self._eager:
+            return self.function(*args, **kwargs)
+        with self._lock:
+            return self._record(key, tensors, args, kwargs)
+
+    def _record(
+        self, key: Hashable, tensors: Sequence[Tensor], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
+        recorder = Recorder(self.name, is_lenient=self.fallback is not None)
+        required = [(tensor, tensor.requires_grad) for tensor in tensors]
+        with recorder:
+            for index, tensor in enumerate(tensors):
+                recorder.argument(index, tensor, f"x{index}")
+            result = self.function(*args, **kwargs)
+            made = None if recorder.failure is not None else self._finish(recorder, tensors, result)
+        del required
+        if recorder.failure is not None:
+            self._eager.add(key)
+            log.warning("%s runs eagerly: %s", self.name, recorder.failure)
+            return result
+        if made is not None:
+            self.recordings.append(made)
+            known = self._known.setdefault(key, [])
+            known.insert(0, made)
+            for module, _ in made.modules:
+                _watch(module, made)
+            self._report(made)
+        return result
+
+    def _report(self, made: Recording) -> None:
+        count = len(self.recordings)
+        if count % MANY == 0:
+            log.warning("%s has been recorded %d times, now because %s", self.name, count, made.reason)
+        elif count > 1:
+            log.info("%s is recorded again: %s", self.name, made.reason)
+
+    def _finish(self, recorder: Recorder, tensors: Sequence[Tensor], result: object) -> Recording | None:
+        """The recording of a call; None where it would not do the same again."""
+        outputs: list[Node] = []
+
+        def output(array: AnyArray) -> int | None:
+            node = recorder.read(array)
+            if node is None:
+                return None
+            outputs.append(node)
+            return len(outputs) - 1
+
+        leaves, structure = flatten(result)
+        kept: list[object] = []
+        for leaf in leaves:
+            if isinstance(leaf, Tensor):
+                position = next((i for i, each in enumerate(tensors) if each is leaf), None)
+                if position is not None:
+                    kept.append(Same(None, position))
+                elif not recorder.is_own(leaf) and _is_captured(recorder, leaf):
+                    kept.append(Same(leaf, 0))
+                else:
+                    recorder.seen(leaf)
+                    place = output(leaf._array)
+                    if place is None:
+                        return None
+                    kept.append(Returned(place, _strides(leaf._array)))
+            elif leaf is None or isinstance(leaf, bool | int | float | complex | str):
+                kept.append(leaf)
+            else:
+                recorder.refuse(f"returns {describe(leaf)}", "return tensors, numbers and strings in plain containers")
+                return None
+        gradients: list[tuple[Tensor, int | None, tuple[int, ...] | None]] = []
+        for tensor, before in recorder.gradients.values():
+            now = None if tensor._meta is None else tensor._meta.grad
+            if now is None:
+                if before is not None:
+                    gradients.append((tensor, None, None))
+            elif now is not before:
+                place = output(now._array)
+                if place is None:
+                    return None
+                gradients.append((tensor, place, _strides(now._array)))
+        writes: list[tuple[Source, int]] = []
+        replaced = {id(tensor) for tensor, _, _ in gradients}
+        for cell in recorder.cells:
+            if cell.source is not None and cell.is_written:
+                if isinstance(cell.source, Gradient) and id(cell.source.tensor) in replaced:
+                    continue
+                outputs.append(cell.node)
+                writes.append((cell.source, len(outputs) - 1))
+        if not self._is_closed(recorder, leaves, [tensor for tensor, _, _ in gradients]):
+            return None
+        used = _used(outputs)
+        inputs = [(node, source) for node, source in recorder.inputs if node in used or isinstance(source, Key)]
+        graph = Graph(self.name, tuple(node for node, _ in inputs), tuple(outputs))
+        sources = tuple(source for _, source in inputs)
+        captured = [source.tensor for _, source in recorder.inputs if isinstance(source, Captured)]
+        return Recording(
+            self._reason(recorder, tensors),
+            graph,
+            sources,
+            structure,
+            tuple(kept),
+            tuple(writes),
+            tuple(gradients),
+            tuple((tensor, before is not None) for tensor, before in recorder.gradients.values()),
+            tuple((tensor, tensor.requires_grad) for tensor in captured),
+            tuple((module, module.training) for module in recorder.modules.values()),
+            tuple(recorder.checks),
+        )
+
+    def _is_closed(self, recorder: Recorder, leaves: Sequence[object], gradients: Sequence[Tensor]) -> bool:
+        """Whether all tensors made by the call are gone, returned, or gradients: a program couldn't renew others."""
+        held = {id(leaf) for leaf in leaves} | {id(meta_of(each).grad) for each in gradients}
+
+        def escaped() -> list[Any]:
+            return [each for each in recorder.tensors if (found := each.tensor()) is not None and id(found) not in held]
+
+        if escaped():
+            gc.collect()
+        left = escaped()
+        if not left:
+            self._escapes = 0
+            return True
+        self._escapes += 1
+        if self._escapes >= MOST_ESCAPES:
+            where = left[0].location
+            recorder.refuse(
+                "keeps a tensor that it makes" + ("" if where is None else f" (made at {where.describe()})"),
+                "return it, or copy it to a tensor made before, with copy_()",
+            )
+        return False
+
+    def _reason(self, recorder: Recorder, tensors: Sequence[Tensor]) -> str:
+        if not self.recordings:
+            return "first call"
+        stale = next((each.stale for each in reversed(self.recordings) if each.stale is not None), None)
+        return stale or "a call of another kind"
+
+
+def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:
+    tensors: list[Tensor] = []
+    key: list[Hashable] = [structure, MODE.grad, MODE.inference, get_default_dtype()]
+    places: dict[int, int] = {}
+    for leaf in leaves:
+        if isinstance(leaf, Tensor):
+            array = leaf._array
+            place = places.setdefault(id(leaf._storage), len(tensors))
+            tensors.append(leaf)
+            meta = leaf._meta
+            is_required = meta is not None and leaf.requires_grad
+            key += (type(leaf), array.dtype, array.shape, place, is_required)
+            if not array.flags.c_contiguous:
+                key.append(array.strides)
+        else:
+            try:
+                hash(leaf)
+            except TypeError:
+                raise ArgumentError(
+                    f"compile: an argument is {describe(leaf)}, which can't be told from another one",
+                    hint="pass tensors, numbers, strings and plain containers of them",
+                ) from None
+            key += (type(leaf), leaf)
+    return tuple(key), tensors
+
+
+def _strides(array: AnyArray) -> tuple[int, ...] | None:
+    return None if array.flags.c_contiguous else array.strides
+
+
+def _is_captured(recorder: Recorder, tensor: Tensor) -> bool:
+    cell = recorder.cell_of(tensor._array)
+    return cell is not None and isinstance(cell.source, Captured) and cell.source.tensor is tensor
+
+
+def _used(outputs: Sequence[Node]) -> set[Node]:
+    found: set[Node] = set()
+    pending = list(outputs)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending += node.inputs
+    return found
+
+
+def _watch(module: Any, recording: Recording) -> None:
+    """Let changes of a module's attributes make the recording stale."""
+    watched = module.__dict__.get("_watch")
+    if watched is None:
+        watched = _Changes()
+        module.__dict__["_watch"] = watched
+    watched.recordings.append(recording)
+
+
+class _Changes:
+    """Hears of every attribute of a module that is set."""
+
+    def __init__(self) -> None:
+        self.recordings: list[Recording] = []
+
+    def __call__(self, module: Any, name: str) -> None:
+        if name == "training":
+            return  # that is looked at before each run
+        for each in self.recordings:
+            if each.stale is None:
+                each.stale = f"{type(module).__name__}.{name} was set"
+        self.recordings.clear()
+
+
+__all__ = ["RecordingError", "Step", "short_text"]

@@ -8,10 +8,36 @@ Level: over eager tensors. In: parameters with gradients. Out: parameters change
     optimizer.step()
 """
 
+from graphc.optim.adadelta import Adadelta
+from graphc.optim.adafactor import Adafactor
+from graphc.optim.adagrad import Adagrad
 from graphc.optim.adam import Adam
+from graphc.optim.adamax import Adamax
 from graphc.optim.adamw import AdamW
+from graphc.optim.asgd import ASGD
+from graphc.optim.muon import Muon
+from graphc.optim.nadam import NAdam
 from graphc.optim.optimizer import Optimizer
+from graphc.optim.radam import RAdam
 from graphc.optim.rmsprop import RMSprop
+from graphc.optim.rprop import Rprop
 from graphc.optim.sgd import SGD
+from graphc.optim.sparse_adam import SparseAdam
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "RMSprop"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SparseAdam",
+]

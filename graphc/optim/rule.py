@@ -36,7 +36,7 @@ from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.view import view_as_real
 from graphc.eager.watch import WATCHING, overwritten, watcher
 from graphc.frontend.executable import Executable
-from graphc.frontend.tensor import SymbolicTensor
+from graphc.frontend.tensor import SymbolicTensor, call
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import DType, bf16, f16, f32, f64
 from graphc.ir.dtype import dtype as to_dtype
@@ -44,6 +44,7 @@ from graphc.ir.graph import Graph, make_input
 from graphc.ir.location import using
 from graphc.ir.sizes import fix_sizes
 from graphc.ir.type import TensorType
+from graphc.ops.function import functions
 
 Value: TypeAlias = Any
 """A symbolic tensor while a rule is traced."""
@@ -127,7 +128,7 @@ _ZERO = np.zeros(())
 def _number(value: object) -> AnyArray:
     if isinstance(value, Tensor):
         return value._array.reshape(())
-    return np.array(float(value))  # type: ignore[arg-type]  # it is a number
+    return np.array(0.0 if value is None else float(value))  # type: ignore[arg-type]  # it is a number
 
 
 class SharedProgram:
@@ -221,6 +222,11 @@ def _record_rule(
         if 0 < index <= rule.scalars:  # a count of steps has no gradient
             result = result.detach()  # type: ignore[attr-defined]  # a method of the table
         assign(target, reshape(result, target._array.shape))  # type: ignore[arg-type]  # one tensor
+
+
+def where(condition: Value, chosen: Value, other: Value) -> Value:
+    """Of each element one of two, while a rule is traced."""
+    return call(functions()["where"], (condition, chosen, other), {})
 
 
 def _real(tensors: Sequence[Tensor]) -> list[Tensor]:

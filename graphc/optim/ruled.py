@@ -26,6 +26,8 @@ class RuledOptimizer(Optimizer):
     """The base of optimizers that apply a rule; a subclass says which, and which states it has."""
 
     _rule: ClassVar[Rule]
+    _scalars: ClassVar[tuple[str, ...]] = ("step",)
+    """States without dimensions, which older versions saved as numbers."""
     _loaded: ClassVar[Mapping[str, Any]] = {}
     """Options that saved groups of older versions may lack."""
 
@@ -35,9 +37,10 @@ class RuledOptimizer(Optimizer):
             for key, value in self._loaded.items():
                 group.setdefault(key, value)
             for param in group["params"]:
-                its = self.state.get(param)
-                if its and "step" in its and not isinstance(its["step"], Tensor):
-                    its["step"] = scalar(its["step"], group)
+                its = self.state.get(param) or {}
+                for name in self._scalars:
+                    if name in its and not isinstance(its[name], Tensor):
+                        its[name] = scalar(its[name], group)
 
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -88,7 +91,7 @@ class RuledOptimizer(Optimizer):
     def _start(self, param: Tensor, state: State, group: Group) -> None:
         """Make the states of a parameter before its first step: those of `_states`, of zeros."""
         for name in self._states(group):
-            state[name] = scalar(0.0, group) if name == "step" else zeros_like(param)
+            state[name] = scalar(0.0, group) if name in self._scalars else zeros_like(param)
 
     def _numbers(self) -> list[Numbers]:
         """The numbers of each group; kept as long as the groups are the same."""

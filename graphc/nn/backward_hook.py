@@ -71,13 +71,12 @@ class BackwardHook:
             returned = hook(self.module, seen, self.grad_outputs)
             if returned is None:
                 continue
-            replaced = returned if isinstance(returned, tuple) else (returned,)
-            if len(replaced) != len(seen):
+            if len(returned) != len(seen):
                 raise RuntimeError(
-                    f"Backward hook returned an invalid number of grad_input, got {len(replaced)}, but expected "
+                    f"Backward hook returned an invalid number of grad_input, got {len(returned)}, but expected "
                     f"{len(seen)}"
                 )
-            seen = replaced
+            seen = returned
         self.grad_outputs = None
         return tuple(seen[each] for each in self.input_positions)
 
@@ -89,14 +88,20 @@ class BackwardHook:
             returned = hook(self.module, seen)
             if returned is None:
                 continue
-            replaced = returned if isinstance(returned, tuple) else (returned,)
-            if len(replaced) != len(seen):
+            if len(returned) != len(seen):
                 raise RuntimeError(
-                    f"Backward pre hook returned an invalid number of grad_output, got {len(replaced)}, but expected "
+                    f"Backward pre hook returned an invalid number of grad_output, got {len(returned)}, but expected "
                     f"{len(seen)}"
                 )
-            self.grad_outputs = seen = replaced
+            self.grad_outputs = seen = returned
         if self.input_positions is None:
+            warnings.warn(
+                "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                "inputs require gradients. See "
+                "https://docs.pytorch.org/docs/main/generated/torch.nn.Module.html#torch.nn.Module.register_full_backward_hook "  # noqa: E501  # an address
+                "for more details.",
+                stacklevel=5,
+            )
             nothing = (None,) * self.input_count
             for hook in self.user_hooks:
                 returned = hook(self.module, nothing, seen)

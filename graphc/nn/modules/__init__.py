@@ -12,6 +12,7 @@ from graphc.nn.module import *
 from graphc.nn.modules import (
     activation,
     batchnorm,
+    container,
     conv,
     distance,
     dropout,
@@ -25,6 +26,7 @@ from graphc.nn.modules import (
 )
 from graphc.nn.modules.activation import *
 from graphc.nn.modules.batchnorm import *
+from graphc.nn.modules.container import *
 from graphc.nn.modules.conv import *
 from graphc.nn.modules.distance import *
 from graphc.nn.modules.dropout import *
@@ -43,6 +45,7 @@ __all__: list[str] = []
 __all__ += module.__all__
 __all__ += activation.__all__
 __all__ += batchnorm.__all__
+__all__ += container.__all__
 __all__ += conv.__all__
 __all__ += distance.__all__
 __all__ += dropout.__all__

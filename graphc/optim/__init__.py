@@ -15,6 +15,7 @@ from graphc.optim.adam import Adam
 from graphc.optim.adamax import Adamax
 from graphc.optim.adamw import AdamW
 from graphc.optim.asgd import ASGD
+from graphc.optim.lbfgs import LBFGS
 from graphc.optim.muon import Muon
 from graphc.optim.nadam import NAdam
 from graphc.optim.optimizer import Optimizer
@@ -26,6 +27,7 @@ from graphc.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adafactor",

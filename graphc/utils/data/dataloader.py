@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import multiprocessing
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
@@ -22,6 +22,8 @@ from graphc.eager.generator import Generator
 from graphc.runtime.cpu import available_cpus
 from graphc.utils.data._utils.collate import default_collate, default_convert
 from graphc.utils.data._utils.iterator import LoaderIterator, SingleProcessIterator
+from graphc.utils.data._utils.parallel import ParallelIterator
+from graphc.utils.data._utils.progress import Checkpoint, Moment, Progress
 from graphc.utils.data._utils.worker_info import get_worker_info
 from graphc.utils.data.dataset import IterableDataset
 from graphc.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
@@ -140,6 +142,8 @@ class DataLoader(Generic[T_co]):
         self.collate_fn = collate_fn
         self.persistent_workers = persistent_workers
         self._reported_length: int | None = None
+        self._progress: Progress | None = None
+        self._checkpoint: Checkpoint | None = None
         self._iterator: LoaderIterator | None = None
         self._is_complete = True
         self.check_worker_number_rationality()
@@ -187,19 +191,40 @@ class DataLoader(Generic[T_co]):
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def _get_iterator(self) -> LoaderIterator:
+        checkpoint, self._checkpoint = self._checkpoint, None
         if self.num_workers == 0:
-            return SingleProcessIterator(self)
+            return SingleProcessIterator(self, checkpoint)
         self.check_worker_number_rationality()
-        raise NotImplementedError
+        return ParallelIterator(self, checkpoint)
 
     def __iter__(self) -> LoaderIterator:
         if not self.persistent_workers:
             return self._get_iterator()
         if self._iterator is None:
             self._iterator = self._get_iterator()
-        else:
+        elif isinstance(self._iterator, ParallelIterator):
             self._iterator._reset(self)
         return self._iterator
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the last iterator stands: after the batch that it gave last, whatever workers have fetched since.
+
+        Holds plain values and tensors: the random numbers of now and of the epoch's start, how many batches there were,
+        and what workers need. Datasets, samplers and iterators of datasets that have a `state_dict` and a
+        `load_state_dict` are asked for theirs.
+        """
+        checkpoint = self._checkpoint or Checkpoint(Moment.now(self), self._progress)
+        return checkpoint.to_plain(self)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Let the next iterator give the rest of the epoch that `state_dict` was taken in, or the epoch after it.
+
+        It gives the batches that would have come, with the same random choices: random numbers of the process are put
+        back as it is made. A stream that doesn't tell its state is read again from its start.
+        Raises ValueError where the state is of a loader with other workers.
+        """
+        self._checkpoint = Checkpoint.from_plain(state_dict, self)
+        self._iterator = None
 
     def __len__(self) -> int:
         if not self._is_stream:

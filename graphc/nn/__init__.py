@@ -12,7 +12,7 @@ torch.Size([5, 3])
 
 from graphc.nn import functional, init, modules
 from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
-from graphc.nn.parameter import Buffer, Parameter
+from graphc.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules"]
+__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "functional", "init", "modules"]
 __all__ += modules.__all__

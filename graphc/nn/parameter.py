@@ -131,7 +131,7 @@ _ALLOWED = frozenset(
     (
         "__hash__", "__deepcopy__", "__reduce_ex__", "__repr__", "size", "copy_", "is_complex", "is_floating_point",
         "half", "float", "double", "bfloat16", "char", "short", "int", "long", "cuda", "cpu", "to", "get_device",
-        "requires_grad_", "share_memory_", "detach", "type",
+        "share_memory_", "type",
     )
 )  # fmt: skip
 """What can be done with a tensor that has no shape yet."""
@@ -153,7 +153,7 @@ class UninitializedTensorMixin:
         """There is none."""
         raise RuntimeError(
             "Can't access the shape of an uninitialized parameter or buffer. This error usually happens in "
-            "`load_state_dict` when trying to load an uninitialized parameter into an initialized module. Call "
+            "`load_state_dict` when trying to load an uninitialized parameter into an initialized one. Call "
             "`forward` to initialize the parameters before accessing their attributes."
         )
 
@@ -175,13 +175,27 @@ class UninitializedTensorMixin:
         args: Sequence[object] = (),
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
-        if getattr(func, "__name__", "") in _ALLOWED:
+        name = getattr(func, "__name__", str(func))
+        if name in _ALLOWED or isinstance(getattr(Tensor, name, None), property):
             return disabled_torch_function(func, types, args, kwargs)
-        raise ValueError(
-            f"Attempted to use an uninitialized parameter in {func}. This error happens when you are using a "
-            "`LazyModule` or explicitly manipulating `torch.nn.parameter.UninitializedParameter` objects. When using "
-            "LazyModules Call `forward` with a dummy batch to initialize the parameters before calling torch functions"
-        )
+        raise _refused(name)
+
+    def dim(self) -> int:
+        """There are none."""
+        raise _refused("dim")
+
+    def numel(self) -> int:
+        """There are none."""
+        raise _refused("numel")
+
+
+def _refused(name: str) -> ValueError:
+    return ValueError(
+        f"Attempted to use an uninitialized parameter in <method '{name}' of 'torch._C.TensorBase' objects>. This "
+        "error happens when you are using a `LazyModule` or explicitly manipulating "
+        "`torch.nn.parameter.UninitializedParameter` objects. When using LazyModules Call `forward` with a dummy batch "
+        "to initialize the parameters before calling torch functions"
+    )
 
 
 def is_lazy(param: object) -> bool:

@@ -18,6 +18,7 @@ from graphc.nn.modules import (
     dropout,
     flatten,
     instancenorm,
+    lazy_layer,
     linear,
     loss,
     normalization,
@@ -32,6 +33,7 @@ from graphc.nn.modules.distance import *
 from graphc.nn.modules.dropout import *
 from graphc.nn.modules.flatten import *
 from graphc.nn.modules.instancenorm import *
+from graphc.nn.modules.lazy_layer import *
 from graphc.nn.modules.linear import *
 from graphc.nn.modules.loss import *
 from graphc.nn.modules.normalization import *
@@ -51,6 +53,7 @@ __all__ += distance.__all__
 __all__ += dropout.__all__
 __all__ += flatten.__all__
 __all__ += instancenorm.__all__
+__all__ += lazy_layer.__all__
 __all__ += linear.__all__
 __all__ += loss.__all__
 __all__ += normalization.__all__

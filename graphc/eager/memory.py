@@ -138,7 +138,8 @@ class TypedStorage(UntypedStorage):
 
 def bytes_of(owner: AnyArray) -> AnyArray:
     """All bytes from the first element on to the last, in a row."""
-    flat = np.lib.stride_tricks.as_strided(owner, (extent_of(owner) // owner.itemsize,), (owner.itemsize,))
+    raw = owner.view(np.uint8) if owner.itemsize == 1 else owner  # numpy has no text for the floats of eight bits
+    flat = np.lib.stride_tricks.as_strided(raw, (extent_of(owner) // owner.itemsize,), (owner.itemsize,))
     return flat.view(np.uint8)
 
 

@@ -1,0 +1,66 @@
+"""Where the memory of a loaded tensor goes: `map_location`.
+
+In: the location a file names for a storage ("cpu", "cuda:0"), and what the caller says: a device, a dict from location
+to location, or a function of storage and location. Out: the storage, in main memory; CheckpointError for other places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from graphc.eager.device import device, require_usable
+from graphc.eager.memory import UntypedStorage
+from graphc.eager.tensor import Storage
+from graphc.ir.errors import ArgumentError, GraphcError
+from graphc.serialization.errors import CheckpointError
+
+MapLocation: TypeAlias = "Callable[[Any, str], Any] | device | str | bytes | dict[str, Any] | None"
+Restore: TypeAlias = "Callable[[Storage, str], Storage]"
+
+
+def restorer(map_location: Any) -> Restore:
+    """What gives each storage its memory; raises CheckpointError at once for a place that has none."""
+    if map_location is None:
+        return _restore
+    if isinstance(map_location, bytes):
+        map_location = map_location.decode("ascii")
+    if isinstance(map_location, str | device):
+        place = str(map_location)
+        return lambda storage, location: _restore(storage, place)
+    if isinstance(map_location, dict):
+        return lambda storage, location: _restore(storage, str(map_location.get(location, location)))
+    if not callable(map_location):
+        raise TypeError(f"'{type(map_location).__name__}' object is not callable")
+
+    def restore(storage: Storage, location: str) -> Storage:
+        found = map_location(UntypedStorage(storage), location)
+        if found is None:
+            return _restore(storage, location)
+        if not isinstance(found, UntypedStorage):
+            raise ArgumentError(
+                f"map_location gave {type(found).__name__}",
+                hint="it takes a storage and its location, and returns a storage, or None for the usual place",
+            )
+        return found._storage
+
+    return restore
+
+
+def _restore(storage: Storage, location: str) -> Storage:
+    kind = location.partition(":")[0]
+    if kind == "cpu":
+        return storage
+    if kind in ("cuda", "xpu", "hpu"):
+        raise CheckpointError(
+            f"Attempting to deserialize object on a {kind.upper()} device but torch.{kind}.is_available() is False. If "
+            "you are running on a CPU-only machine, please use torch.load with map_location=torch.device('cpu') to "
+            "map your storages to the CPU."
+        )
+    try:
+        require_usable(device(location))
+    except GraphcError:
+        raise CheckpointError(
+            "don't know how to restore data location of torch.storage.UntypedStorage (tagged with " + location + ")"
+        ) from None
+    raise CheckpointError("tensors without memory are not there", hint='map_location="cpu" loads their values')

@@ -13,6 +13,7 @@ Look inside with `graphc.symbolic_trace` and the command `graphc dump`; differen
 """
 
 import importlib as _importlib
+import math as _math
 import sys as _sys
 import typing as _typing
 
@@ -61,8 +62,10 @@ from graphc.ir import dtype as _dtype
 from graphc.ir.dtype import DType as dtype
 from graphc.ir.dtype import get_default_dtype, set_default_dtype
 from graphc.ir.errors import GraphcError
+from graphc.ir.errors import MemoryExceeded as OutOfMemoryError
 from graphc.ir.graph import Graph
 from graphc.runtime.pool import get_num_threads, set_num_threads
+from graphc.version import __version__
 
 bool, bfloat16, float16, float32, float64 = _dtype.bool_, _dtype.bf16, _dtype.f16, _dtype.f32, _dtype.f64
 int8, int16, int32, int64 = _dtype.i8, _dtype.i16, _dtype.i32, _dtype.i64
@@ -73,14 +76,35 @@ float8_e5m2, float8_e5m2fnuz = _dtype.f8e5m2, _dtype.f8e5m2fnuz
 short, int, long, half = int16, int32, int64, float16
 float, double, cfloat, cdouble = float32, float64, complex64, complex128
 
+pi, e, inf, nan, newaxis = _math.pi, _math.e, _math.inf, _math.nan, None
+
 _methods.install()
 _fork.install()
 _table = _methods.free_functions()
 globals().update(_table)
 globals().update(_legacy.TYPES)
 
-_ON_DEMAND = frozenset(("fft", "linalg", "nn", "optim", "special", "utils"))
+_ON_DEMAND = frozenset(
+    (
+        "__config__ accelerator amp backends compiler cpu cuda distributed distributions fft functional hub jit linalg "
+        "mps multiprocessing nn optim overrides return_types serialization special storage testing torch_version "
+        "types utils xpu"
+    ).split()
+)
 """Namespaces that are imported when they are asked for, since many programs use none of them."""
+_LATE = {
+    "GradScaler": "amp",
+    "autocast": "amp",
+    "get_autocast_dtype": "amp.autocast_mode",
+    "get_device_module": "accelerator",
+    "is_autocast_cache_enabled": "amp.autocast_mode",
+    "is_autocast_enabled": "amp.autocast_mode",
+    "load": "serialization",
+    "save": "serialization",
+    "set_autocast_cache_enabled": "amp.autocast_mode",
+    "set_autocast_dtype": "amp.autocast_mode",
+}
+"""Names of the root that such a namespace holds."""
 
 if _typing.TYPE_CHECKING:
     from graphc import fft, linalg, nn, optim, special, utils
@@ -89,14 +113,24 @@ else:
     def __getattr__(name: str) -> object:
         if name in _ON_DEMAND:
             return _importlib.import_module(f"graphc.{name}")
+        if name in _LATE:
+            return getattr(_importlib.import_module(f"graphc.{_LATE[name]}"), name)
         raise AttributeError(f"module 'graphc' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*globals(), *_ON_DEMAND, *_LATE})
 
 
 __all__ = [
+    "OutOfMemoryError",
+    "__version__",
+    "e",
+    "inf",
+    "nan",
+    "newaxis",
+    "pi",
+    *_LATE,
     "random",
     "default_generator",
     "Generator",

@@ -29,8 +29,16 @@ BELOW: dict[str, set[str]] = {
     "cli": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend", "eager"},
 }
 # What users import beside graphc itself: names, with little code, over everything below.
-for _namespace in ("autograd", "fft", "linalg", "nn", "optim", "random", "special", "testing", "utils"):
+_NAMESPACES = (
+    "__config__ accelerator amp autograd backends compiler cpu cuda distributed distributions fft "
+    "functional hub jit linalg mps multiprocessing nn optim overrides random return_types special storage "
+    "testing types utils xpu"
+).split()
+for _namespace in _NAMESPACES:
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}
+BELOW["cuda"] |= {"amp"}
+BELOW["__config__"] |= {"version"}
+BELOW["version"], BELOW["torch_version"] = {"torch_version"}, set()
 
 
 def modules() -> Iterator[tuple[str, Path]]:

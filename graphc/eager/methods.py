@@ -27,6 +27,7 @@ from graphc.eager import (
     interop,
     legacy,
     memory,
+    process,
     python_value,
     random,
     ranges,
@@ -77,6 +78,7 @@ MODULES = (
     legacy,
     shapes,
     determinism,
+    process,
 )
 """What has functions, methods and attributes of eager tensors beside those of the table."""
 

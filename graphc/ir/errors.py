@@ -56,6 +56,10 @@ class MissingGradient(GraphcError, NotImplementedError):
     """A derivative that nobody has a formula for."""
 
 
+class MissingFeature(GraphcError, NotImplementedError):
+    """A part of PyTorch that graphc doesn't have, or has in another form."""
+
+
 class ArgumentError(GraphcError, RuntimeError, ValueError):
     """An argument outside what the operation takes."""
 

@@ -1,0 +1,73 @@
+"""cuDNN, which graphc doesn't use: its switches keep what they are set to.
+
+>>> is_available(), benchmark
+(False, False)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from graphc.eager.tensor import Tensor
+
+enabled = True
+benchmark = False
+benchmark_limit: int | None = None
+deterministic = False
+allow_tf32 = True
+fp32_precision = "none"
+
+
+def is_available() -> bool:
+    """Whether the library is there: False."""
+    return False
+
+
+def version() -> int | None:
+    """The library's version: None."""
+    return None
+
+
+def is_acceptable(tensor: Tensor) -> bool:
+    """Whether the library would take the tensor: False."""
+    return False
+
+
+def set_flags(
+    _enabled: bool | None = None,
+    _benchmark: bool | None = None,
+    _benchmark_limit: int | None = None,
+    _deterministic: bool | None = None,
+    _allow_tf32: bool | None = None,
+    _fp32_precision: str | None = None,
+) -> tuple[object, ...]:
+    """Set the switches that are given, and return what all were."""
+    module = sys.modules[__name__]
+    names = ("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32", "fp32_precision")
+    before = tuple(getattr(module, name) for name in names)
+    given = (_enabled, _benchmark, _benchmark_limit, _deterministic, _allow_tf32, _fp32_precision)
+    for name, value in zip(names, given, strict=True):
+        if value is not None:
+            setattr(module, name, value)
+    return before
+
+
+@contextlib.contextmanager
+def flags(
+    enabled: bool = False,
+    benchmark: bool = False,
+    benchmark_limit: int = 10,
+    deterministic: bool = False,
+    allow_tf32: bool = True,
+    fp32_precision: str = "none",
+) -> Iterator[None]:
+    """A context with these switches."""
+    before = set_flags(enabled, benchmark, benchmark_limit, deterministic, allow_tf32, fp32_precision)
+    try:
+        yield
+    finally:
+        sys.modules[__name__].__dict__.update(
+            zip(("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32", "fp32_precision"), before)
+        )

@@ -1,0 +1,10 @@
+"""Intel's MKL, which graphc doesn't use.
+
+>>> is_available()
+False
+"""
+
+
+def is_available() -> bool:
+    """Whether the library is used: False."""
+    return False

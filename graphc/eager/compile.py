@@ -14,6 +14,7 @@ import numpy as np
 
 from graphc.eager.plan import Plan
 from graphc.eager.record import Source, apply
+from graphc.eager.step import Step
 from graphc.eager.tensor import Tensor
 from graphc.frontend.concrete import Eager, set_eager
 from graphc.frontend.executable import Executable
@@ -37,4 +38,4 @@ def run(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
 
 def install() -> None:
     """Let compiled functions take eager tensors."""
-    set_eager(Eager(Tensor, lambda tensor: tensor._array, lambda tensor: tensor.requires_grad, run))
+    set_eager(Eager(Tensor, lambda tensor: tensor._array, lambda tensor: tensor.requires_grad, run, Step))

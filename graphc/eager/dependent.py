@@ -16,6 +16,7 @@ from graphc.eager.indexing import normal_axis, pick_elements
 from graphc.eager.out import with_out
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.view import rename, view_function
+from graphc.eager.watch import WATCHING, look, looking
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError, UnsupportedDType
 
@@ -92,6 +93,8 @@ def repeat_interleave(
     input: Tensor, repeats: Tensor | int | None = None, dim: int | None = None, *, output_size: int | None = None
 ) -> Tensor:
     """Each part along `dim` so many times; of counts alone, the number of each as many times as it says."""
+    if WATCHING and (repeats is None or isinstance(repeats, Tensor)):
+        look(input if repeats is None else repeats, "repeat_interleave()")  # type: ignore[arg-type]  # a tensor
     if repeats is None:
         if input._array.ndim != 1:
             raise ArgumentError("repeat_interleave only accept 1D vector as repeat")
@@ -276,6 +279,10 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """For each number a row of 0 with a 1 at its place; without the number of classes, as many as are needed."""
+    if WATCHING and num_classes > 0:
+        return function_of("one_hot")(tensor, num_classes)  # type: ignore[return-value]  # a tensor
+    if WATCHING:
+        look(tensor, "one_hot() without num_classes")
     array = tensor._array
     if array.dtype != np.int64:
         raise DTypeError("one_hot is only applicable to index tensor of type LongTensor.")
@@ -295,18 +302,18 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
-    "allclose": allclose,
-    "argwhere": argwhere,
-    "bincount": bincount,
-    "equal": equal,
-    "masked_select": with_out(masked_select, "masked_select"),
-    "nonzero": with_out(nonzero, "nonzero"),
-    "nonzero_static": with_out(nonzero_static, "nonzero_static"),
+    "allclose": looking(allclose),
+    "argwhere": looking(argwhere),
+    "bincount": looking(bincount),
+    "equal": looking(equal),
+    "masked_select": with_out(looking(masked_select), "masked_select"),
+    "nonzero": with_out(looking(nonzero), "nonzero"),
+    "nonzero_static": with_out(looking(nonzero_static), "nonzero_static"),
     "one_hot": one_hot,
     "repeat_interleave": repeat_interleave,
     "tensor_split": tensor_split,
-    "unique": unique,
-    "unique_consecutive": unique_consecutive,
+    "unique": looking(unique),
+    "unique_consecutive": looking(unique_consecutive),
     "where": where,
 }
 METHODS: dict[str, Callable[..., object]] = {

@@ -37,6 +37,7 @@ from graphc.eager.mode import MODE, enable_grad, no_grad
 from graphc.eager.node import AutogradError, SavedValue, edge_of
 from graphc.eager.tensor import AutogradMeta, Tensor, meta_of, wrap_shared
 from graphc.eager.view import rebase, share
+from graphc.eager.watch import WATCHING, own_gradient
 
 __all__ = ["Function", "FunctionCtx", "InplaceFunction", "once_differentiable", "undefined_grad"]
 
@@ -103,6 +104,8 @@ class Function:
         tensors = tuple([each if isinstance(each, Tensor) else None for each in args])
         needs = tuple([each is not None and each.requires_grad for each in tensors])
         is_recorded = MODE.grad and True in needs
+        if WATCHING and is_recorded:
+            own_gradient()
         edges = tuple([edge_of(each) if needed else None for each, needed in zip(tensors, needs)])  # type: ignore[arg-type]  # what needs is a tensor
         node = cls._backward_cls(edges if is_recorded else (None,) * len(edges), 1)
         node.needs_input_grad = needs

@@ -20,6 +20,7 @@ from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import clone
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import AnyArray, Tensor
+from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import DType, bf16, get_default_dtype
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
 
@@ -203,6 +204,8 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
 
 def numpy(self: Tensor, *, force: bool = False) -> AnyArray:
     """The array over the same memory. Raises where a gradient would be lost, unless `force` is set."""
+    if WATCHING:
+        look(self, "numpy()")
     if self.requires_grad and not force:
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     _refuse_foreign(self)
@@ -247,6 +250,8 @@ def __dlpack__(
     copy: bool | None = None,
 ) -> object:
     """A capsule over the tensor's memory, which one consumer may take."""
+    if WATCHING:
+        look(self, "__dlpack__()")
     if self.requires_grad:
         raise _BufferRefused("Can't export tensors that require gradient, use tensor.detach()")
     if stream is not None:

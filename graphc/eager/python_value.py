@@ -12,12 +12,15 @@ import numpy as np
 
 from graphc.eager.dispatch import function_of
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import f32
 from graphc.ir.errors import ArgumentError, DTypeError, SignatureError
 
 
 def item(self: Tensor) -> Any:
     """The one element as a Python number."""
+    if WATCHING:
+        look(self, "item()")
     array = self._array
     if array.size != 1:
         raise ArgumentError(
@@ -30,6 +33,8 @@ def item(self: Tensor) -> Any:
 
 def tolist(self: Tensor) -> Any:
     """The elements as Python numbers in nested lists; of a 0-d tensor the number."""
+    if WATCHING:
+        look(self, "tolist()")
     dtype = self.dtype
     wide = dtype.is_floating_point and dtype.bits < f32.bits
     return (self._array.astype(np.float32) if wide else self._array).tolist()
@@ -67,6 +72,8 @@ def __complex__(self: Tensor) -> complex:
 
 def __bool__(self: Tensor) -> bool:
     """Whether the one element is not zero."""
+    if WATCHING:
+        look(self, "bool()")
     array = self._array
     if array.size != 1:
         what = "no values" if array.size == 0 else "more than one value"
@@ -76,6 +83,8 @@ def __bool__(self: Tensor) -> bool:
 
 def __index__(self: Tensor) -> int:
     """The one element of an integer tensor."""
+    if WATCHING:
+        look(self, "int()")
     if self._array.size != 1 or self._array.dtype.kind not in "biu":
         raise SignatureError("only integer tensors of a single element can be converted to an index")
     return int(self._array.item())
@@ -83,6 +92,8 @@ def __index__(self: Tensor) -> int:
 
 def __bytes__(self: Tensor) -> bytes:
     """The elements as numbers from 0 to 255."""
+    if WATCHING:
+        look(self, "bytes()")
     return bytes(self._array.reshape(-1).tolist())
 
 
@@ -112,6 +123,8 @@ def reversed_(self: Tensor) -> Tensor:
 
 def __contains__(self: Tensor, element: object) -> bool:
     """Whether any element equals the number, or an element of the tensor."""
+    if WATCHING:
+        look(self, "in")
     if not isinstance(element, Tensor | int | float | complex | np.generic):
         raise ArgumentError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
     return bool((self._array == (element._array if isinstance(element, Tensor) else element)).any())

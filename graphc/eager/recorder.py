@@ -27,17 +27,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphc.eager.geometry import address_of, extent_of
-from graphc.eager.mode import SPECIAL
+from graphc.eager.mode import MODE, SPECIAL
 from graphc.eager.part import part_of, with_part
-from graphc.eager.tensor import AnyArray, Tensor, meta_of
+from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING
 from graphc.ir.attribute import Array
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import TraceError
-from graphc.ir.graph import INPUT, Graph, Node, make_input
+from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.location import Location, current_location, using
 from graphc.ir.type import TensorType
-from graphc.ops import build, creation
+from graphc.ops import build, creation, elementwise
 
 
 class RecordingError(TraceError):
@@ -139,6 +139,12 @@ class Recorder:
         self._own_storages: dict[int, object] = {}
         self._kept: list[object] = []
         self._names: dict[int, str] = {}
+        self._live: set[Node] = set()
+        """Nodes through which gradients flow to an input."""
+        self._required: dict[tuple[object, ...], bool] = {}
+        """Whether gradients flow through the tensors that are about to be read."""
+        self.has_own_gradient = False
+        """Whether a function defines its gradient itself, which nodes don't know of."""
         self._is_active = False
 
     def __enter__(self) -> Recorder:
@@ -163,7 +169,9 @@ class Recorder:
     def argument(self, index: int, tensor: Tensor, name: str) -> None:
         """A tensor that the call is given."""
         if tensor._array.size and self._find(tensor._array) is None:
-            self._enter(tensor._array, Argument(index), name)
+            cell = self._enter(tensor._array, Argument(index), name)
+            if tensor.requires_grad:
+                self._live.add(cell.node)
 
     def cotangent(self, index: int, array: AnyArray) -> None:
         """An array that stands for the gradient of a result."""
@@ -187,7 +195,10 @@ class Recorder:
     def seen(self, tensor: Tensor) -> None:
         """A tensor is about to be read or written: if it came from outside it is an input."""
         array = tensor._array
-        if not array.size or self._find(array) is not None or id(tensor._storage) in self._own_storages:
+        if not array.size:
+            return
+        self._required[_place_of(array)] = MODE.grad and tensor.requires_grad
+        if self._find(array) is not None or id(tensor._storage) in self._own_storages:
             return
         meta = tensor._meta
         whole = tensor if meta is None or meta.view is None else meta.view.base
@@ -201,7 +212,9 @@ class Recorder:
                     "pass the whole tensor, or clones of its parts",
                 )
                 return
-        self._enter(whole._array, Captured(whole), name)
+        cell = self._enter(whole._array, Captured(whole), name)
+        if whole.requires_grad:
+            self._live.add(cell.node)
 
     def seen_gradient(self, tensor: Tensor) -> None:
         """A tensor's `grad` is about to be looked at or replaced."""
@@ -257,14 +270,28 @@ class Recorder:
         if any(each is None for each in nodes):
             return
         location = current_location()
-        values: dict[Node, Node] = dict(zip(graph.inputs, nodes))  # type: ignore[arg-type]  # none is None
+        operands = self._flowing(arrays, nodes)  # type: ignore[arg-type]  # none is None
+        values: dict[Node, Node] = dict(zip(graph.inputs, operands))
+        is_live = any(node in self._live for node in operands)
         with using(location):
             for node in graph.nodes:
                 if node not in values:
-                    operands = tuple([values[each] for each in node.inputs])
-                    values[node] = Node(node.op, operands, node.attributes, node.type, location)
+                    inputs = tuple([values[each] for each in node.inputs])
+                    values[node] = Node(node.op, inputs, node.attributes, node.type, location)
         for node, array in zip(graph.outputs, outputs):
             self._define(array, values[node])
+            if is_live:
+                self._live.add(values[node])
+
+    def _flowing(self, arrays: Sequence[AnyArray], nodes: Sequence[Node]) -> list[Node]:
+        """The nodes of operands, cut off where the tape has no gradient through them."""
+        found: list[Node] = []
+        for array, node in zip(arrays, nodes):
+            if node in self._live and not (MODE.grad and self._required.get(_place_of(array), True)):
+                node = elementwise.detach(node)
+            found.append(node)
+        self._required.clear()
+        return found
 
     def derived(self, result: AnyArray, operands: Sequence[AnyArray], build: Callable[..., Node]) -> None:
         """A new array holds what nodes built on those of other arrays stand for."""
@@ -273,8 +300,12 @@ class Recorder:
                 return  # numbers that numpy made of no tensor: whoever makes a tensor of them says what they are
         nodes = [self.read(each) for each in operands]
         if all(each is not None for each in nodes):
+            flowing = self._flowing(operands, nodes)  # type: ignore[arg-type]  # none is None
             with using(current_location()):
-                self._define(result, build(*nodes))
+                node = build(*flowing)
+            self._define(result, node)
+            if any(each in self._live for each in flowing):
+                self._live.add(node)
 
     def written(self, target: AnyArray, operands: Sequence[AnyArray], build: Callable[..., Node]) -> None:
         """An array is about to be overwritten."""
@@ -289,9 +320,13 @@ class Recorder:
             return
         if any(each is None for each in nodes):
             return
+        flowing = self._flowing(operands, nodes)  # type: ignore[arg-type]  # none is None
         with using(current_location()):
-            value = build(*nodes)
+            value = build(*flowing)
+            is_live = any(each in self._live for each in (*flowing, cell.node))
             cell.node = value if _is_whole(cell, target) else with_part(cell.array, cell.node, target, value)
+            if is_live:
+                self._live.add(cell.node)
         cell.version += 1
         cell.is_written = True
         cell.parts.clear()
@@ -343,6 +378,8 @@ class Recorder:
         if found is None:
             with using(current_location()):
                 found = cell.parts[key] = part_of(cell.array, cell.node, array)
+            if cell.node in self._live:
+                self._live.add(found)
         return found
 
     def cell_of(self, array: AnyArray) -> Cell | None:
@@ -376,6 +413,10 @@ def _is_whole(cell: Cell, array: AnyArray) -> bool:
     )
 
 
+def _place_of(array: AnyArray) -> tuple[object, ...]:
+    return address_of(array), array.shape, array.strides
+
+
 def _is_constant(node: Node) -> bool:
     while node.op.name in ("broadcast", "reshape", "permute", "slice", "cast") and node.inputs:
         node = node.inputs[0]
@@ -388,12 +429,3 @@ def constant_node(array: AnyArray) -> Node:
     if array.size > 1 and array.dtype.kind in "biufc" and flat[0].tobytes() * flat.size == flat.tobytes():
         return build.constant(flat[0], to_dtype(array.dtype), array.shape)
     return creation.constant(value=Array(np.asarray(array)))
-
-
-def leaves_of(tensor: Tensor) -> bool:
-    """Whether a tensor is a leaf that gathers gradients."""
-    meta = meta_of(tensor)
-    return meta.requires_grad and meta.node is None
-
-
-__all__ = ["INPUT", "Recorder", "RecordingError"]

@@ -13,33 +13,36 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from graphc.eager.mode import MODE
+from graphc.eager.node import Edge, edge_of
 from graphc.eager.recorder import (
     Argument,
     Captured,
+    Cotangent,
     Gradient,
     Key,
     Number,
     Recorder,
-    RecordingError,
     Source,
 )
 from graphc.eager.result_layout import laid_out
+from graphc.eager.step_gradient import Joint, attach, flat_plan, record_backward, split
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
 from graphc.eager.watch import watcher
-from graphc.frontend.executable import Executable
-from graphc.frontend.signature import short_text
+from graphc.frontend.executable import Executable, Numerics
 from graphc.frontend.tree import Structure, flatten
 from graphc.ir.dtype import get_default_dtype
 from graphc.ir.errors import ArgumentError, describe
 from graphc.ir.fingerprint import fingerprint
 from graphc.ir.graph import Graph, Node
+from graphc.ir.replace import with_inputs, with_outputs
+from graphc.ops import elementwise
 
 log = logging.getLogger("graphc.compile")
 
@@ -87,9 +90,13 @@ class Recording:
     modules: tuple[tuple[Any, bool], ...]
     """Modules that were called, and their `training`."""
     checks: tuple[tuple[Callable[[], object], object], ...]
+    joint: Joint | None = None
+    """The backward pass of results that require gradients."""
     stale: str | None = None
     """What has changed about a module since, so that this serves no call any more."""
     executable: Executable | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """How its code is made."""
 
     def fits(self) -> bool:
         """Whether the things that the code looked at are as they were."""
@@ -115,7 +122,9 @@ class Recording:
         """One native call, and its results put where they belong."""
         executable = self.executable
         if executable is None:
-            executable = self.executable = executable_of(self.graph)
+            executable = self.executable = executable_of(
+                self.graph if self.joint is None else self.joint.forward, **self.options
+            )
         arrays: list[AnyArray] = []
         for source in self.sources:
             kind = type(source)
@@ -135,12 +144,6 @@ class Recording:
         outputs: Any = executable.fast(*arrays)
         if type(outputs) is not tuple:
             outputs = executable.outputs(arrays)
-        for source, index in self.writes:
-            target = _tensor_of(source, arguments)
-            np.copyto(target._array, outputs[index])
-            target._storage.version += 1
-        for tensor, output, strides in self.gradients:
-            meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[output], strides))
         leaves: list[object] = []
         for leaf in self.leaves:
             if type(leaf) is Returned:
@@ -149,7 +152,37 @@ class Recording:
                 leaves.append(arguments[leaf.argument] if leaf.tensor is None else leaf.tensor)
             else:
                 leaves.append(leaf)
+        if self.joint is not None:
+            self._attach(self.joint, arguments, arrays, outputs, leaves)
+        for source, index in self.writes:
+            target = _tensor_of(source, arguments)
+            np.copyto(target._array, outputs[index])
+            target._storage.version += 1
+        for tensor, output, strides in self.gradients:
+            meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[output], strides))
         return self.results.fill(leaves)
+
+    def _attach(
+        self,
+        joint: Joint,
+        arguments: Sequence[Tensor],
+        arrays: Sequence[AnyArray],
+        outputs: Sequence[AnyArray],
+        leaves: Sequence[object],
+    ) -> None:
+        """Enter the results into the tape. What is about to be overwritten is copied if the gradient reads it."""
+        written = {source for source, _ in self.writes}
+        read = {index for is_argument, index in joint.reads if is_argument}
+        sources: list[Tensor | AnyArray] = []
+        for index, (source, array) in enumerate(zip(self.sources, arrays)):
+            if isinstance(source, Key | Number):
+                sources.append(array)
+            elif source in written and index in read:
+                sources.append(np.array(array))
+            else:
+                sources.append(_tensor_of(source, arguments))
+        places = {leaf.output: each for leaf, each in zip(self.leaves, leaves) if isinstance(leaf, Returned)}
+        attach(joint, sources, outputs, [places[index] for index in joint.outputs])  # type: ignore[misc]  # tensors
 
 
 def _tensor_of(source: Source, arguments: Sequence[Tensor]) -> Tensor:
@@ -163,25 +196,27 @@ def _tensor_of(source: Source, arguments: Sequence[Tensor]) -> Tensor:
     return source.tensor
 
 
-_executables: dict[str, Executable] = {}
+_executables: dict[Hashable, Executable] = {}
 _lock = threading.RLock()
 
 
-def executable_of(graph: Graph) -> Executable:
+def executable_of(graph: Graph, numerics: Numerics = "strict", passes: str | None = None) -> Executable:
     """Native code for a graph; graphs of the same structure share it."""
-    key = fingerprint(graph)
+    graph = strip_detach(graph)
+    key = (fingerprint(graph), numerics, passes)
     with _lock:
         found = _executables.get(key)
         if found is None:
-            found = _executables[key] = Executable.build(graph)
+            found = _executables[key] = Executable.build(graph, numerics=numerics, passes=passes)
     return found
 
 
 class Step:
     """A function of tensors, recorded once for each kind of call."""
 
-    def __init__(self, function: Callable[..., Any], name: str, fallback: Fallback = None) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, fallback: Fallback = None, **options: Any) -> None:
         self.function = function
+        self.options = options
         self.name = name
         self.fallback = fallback
         self.recordings: list[Recording] = []
@@ -190,6 +225,11 @@ class Step:
         """Kinds of calls that can't be programs."""
         self._escapes = 0
         self._lock = threading.RLock()
+
+    @property
+    def compilations(self) -> Sequence[tuple[str, Graph, Executable | None]]:
+        """For each program why it was made, its graph, and its code once it has run."""
+        return [(each.reason, each.graph, each.executable) for each in self.recordings]
 
     def __call__(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         """Run the program of this kind of call, or run and record it."""
@@ -209,13 +249,11 @@ class Step:
         self, key: Hashable, tensors: Sequence[Tensor], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         recorder = Recorder(self.name, is_lenient=self.fallback is not None)
-        required = [(tensor, tensor.requires_grad) for tensor in tensors]
         with recorder:
             for index, tensor in enumerate(tensors):
                 recorder.argument(index, tensor, f"x{index}")
             result = self.function(*args, **kwargs)
             made = None if recorder.failure is not None else self._finish(recorder, tensors, result)
-        del required
         if recorder.failure is not None:
             self._eager.add(key)
             log.warning("%s runs eagerly: %s", self.name, recorder.failure)
@@ -288,10 +326,26 @@ class Step:
                 writes.append((cell.source, len(outputs) - 1))
         if not self._is_closed(recorder, leaves, [tensor for tensor, _, _ in gradients]):
             return None
-        used = _used(outputs)
-        inputs = [(node, source) for node, source in recorder.inputs if node in used or isinstance(source, Key)]
-        graph = Graph(self.name, tuple(node for node, _ in inputs), tuple(outputs))
+        returned = {
+            leaf.output: each
+            for leaf, each in zip(kept, leaves)
+            if isinstance(leaf, Returned) and isinstance(each, Tensor) and each.requires_grad
+        }
+        backward = record_backward(recorder, list(returned.values()), tensors) if returned else None
+        if recorder.failure is not None:
+            return None
+        used = _used([*outputs, *(backward[0] if backward is not None else ())])
+        is_input = [
+            isinstance(source, Key) or (node in used and not isinstance(source, Cotangent))
+            for node, source in recorder.inputs
+        ]
+        inputs = [each for each, is_kept in zip(recorder.inputs, is_input) if is_kept]
+        nodes = tuple(node for node, _ in inputs)
+        graph = Graph(self.name, nodes, tuple(outputs))
         sources = tuple(source for _, source in inputs)
+        joint = None
+        if backward is not None:
+            joint = _joint(recorder, graph, sources, tuple(returned), *backward, tensors)
         captured = [source.tensor for _, source in recorder.inputs if isinstance(source, Captured)]
         return Recording(
             self._reason(recorder, tensors),
@@ -305,6 +359,8 @@ class Step:
             tuple((tensor, tensor.requires_grad) for tensor in captured),
             tuple((module, module.training) for module in recorder.modules.values()),
             tuple(recorder.checks),
+            joint,
+            options=self.options,
         )
 
     def _is_closed(self, recorder: Recorder, leaves: Sequence[object], gradients: Sequence[Tensor]) -> bool:
@@ -334,6 +390,48 @@ class Step:
             return "first call"
         stale = next((each.stale for each in reversed(self.recordings) if each.stale is not None), None)
         return stale or "a call of another kind"
+
+
+def _joint(
+    recorder: Recorder,
+    graph: Graph,
+    sources: Sequence[Source],
+    returned: tuple[int, ...],
+    gradients: Sequence[Node],
+    edges: Sequence[Edge],
+    arguments: Sequence[Tensor],
+) -> Joint | None:
+    """The two programs of results that require gradients, whose gradients leave at these edges."""
+    places: dict[Edge, int] = {}
+    for index, source in enumerate(sources):
+        if not isinstance(source, Key | Number) and (tensor := _tensor_of(source, arguments)).requires_grad:
+            edge = edge_of(tensor)
+            if edge is not None:
+                places.setdefault(edge, index)
+    known = [(places[edge], node) for edge, node in zip(edges, gradients) if edge in places]
+    if not known:
+        return None
+    seeds = [node for node, source in recorder.inputs if isinstance(source, Cotangent)]
+    whole = Graph(graph.name, (*graph.inputs, *seeds), (*graph.outputs, *(node for _, node in known)))
+    joint = split(
+        strip_detach(whole), len(graph.inputs), len(graph.outputs), returned, tuple(index for index, _ in known)
+    )
+    if not recorder.has_own_gradient:
+        joint.flat = flat_plan(graph.inputs, [graph.outputs[index] for index in returned])
+    return joint
+
+
+def strip_detach(graph: Graph) -> Graph:
+    """The graph without what only says that no gradient flows: its gradients are there already."""
+    if not any(node.op is elementwise.detach for node in graph.nodes):
+        return graph
+    new: dict[Node, Node] = {}
+    for node in graph.nodes:
+        if node.op is elementwise.detach:
+            new[node] = new[node.inputs[0]]
+        else:
+            new[node] = with_inputs(node, tuple([new[each] for each in node.inputs]))
+    return with_outputs(graph, tuple([new[node] for node in graph.outputs]))
 
 
 def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:
@@ -404,6 +502,3 @@ class _Changes:
             if each.stale is None:
                 each.stale = f"{type(module).__name__}.{name} was set"
         self.recordings.clear()
-
-
-__all__ = ["RecordingError", "Step", "short_text"]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from graphc.eager.mode import MODE, SPECIAL
 from graphc.eager.size import Size
-from graphc.eager.watch import WATCHING, constant, look, watcher
+from graphc.eager.watch import WATCHING, constant, watcher
 from graphc.ir.dtype import DType, Kind
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, DimensionError, SignatureError
@@ -215,15 +215,11 @@ class Tensor:
                 f"a Tensor with {self._array.size} elements cannot be converted to Scalar",
                 hint="pick an element first, or use tolist()",
             )
-        if WATCHING:
-            look(self, "item()")
         found = self._array.item()
         return found if isinstance(found, bool | int | float | complex) else float(found)
 
     def tolist(self) -> Any:
         """The elements as Python numbers in nested lists; of a 0-d tensor the number."""
-        if WATCHING:
-            look(self, "tolist()")
         array = self._array
         return (array.astype(np.float32) if array.dtype.kind == "V" else array).tolist()
 
@@ -237,8 +233,6 @@ class Tensor:
         if size != 1:
             what = "no values" if size == 0 else "more than one value"
             raise ArgumentError(f"Boolean value of Tensor with {what} is ambiguous", hint="use .any() or .all()")
-        if WATCHING:
-            look(self, "bool()")
         return bool(self._array.item())
 
     def __int__(self) -> int:
@@ -253,8 +247,6 @@ class Tensor:
     def __index__(self) -> int:
         if self._array.size != 1 or self._array.dtype.kind not in "biu":
             raise SignatureError("only integer tensors of a single element can be converted to an index")
-        if WATCHING:
-            look(self, "int()")
         return int(self._array.item())
 
 

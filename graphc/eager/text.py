@@ -11,6 +11,7 @@ from graphc.eager.history import grad_fn
 from graphc.eager.node import AutogradError
 from graphc.eager.printing import tensor_text
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import WATCHING, look
 
 
 def show(self: Tensor, *, tensor_contents: str | None = None) -> str:
@@ -22,6 +23,8 @@ def show(self: Tensor, *, tensor_contents: str | None = None) -> str:
         name = "Invalid"
     kind = type(self)
     is_parameter = bool(getattr(kind, "_is_param", False))
+    if WATCHING:
+        look(self, "repr()")
     return tensor_text(
         self._array,
         self.dtype,

@@ -6,9 +6,10 @@ the watcher of this thread makes of them. Where nobody watches, each place costs
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy.typing as npt
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from graphc.ir.graph import Graph, Node
 
 AnyArray = npt.NDArray[Any]
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Watcher(Protocol):
@@ -24,6 +26,8 @@ class Watcher(Protocol):
 
     thread: int
     """The thread that it watches."""
+    has_own_gradient: bool
+    """Whether a function that defines its gradient itself was called."""
 
     def made(self, tensor: Tensor) -> None:
         """A new tensor has memory of its own."""
@@ -140,6 +144,34 @@ def depends(ask: Callable[[], object]) -> None:
     found = watcher()
     if found is not None:
         found.depends(ask)
+
+
+def call(module: object) -> None:
+    """Tell that a module is called."""
+    found = watcher()
+    if found is not None:
+        found.called(module)
+
+
+def own_gradient() -> None:
+    """Tell that a function defines its gradient itself."""
+    found = watcher()
+    if found is not None:
+        found.has_own_gradient = True
+
+
+def looking(function: F) -> F:
+    """A function that looks at the values of tensors, and tells so."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if WATCHING:
+            for each in (*args, *kwargs.values()):
+                if hasattr(each, "_array"):
+                    look(each, f"{function.__name__}()")
+        return function(*args, **kwargs)
+
+    return call  # type: ignore[return-value]  # it has the signature of what it wraps
 
 
 def refuse(what: str, hint: str) -> None:

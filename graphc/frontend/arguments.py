@@ -177,6 +177,11 @@ class Sizes:
         else:
             self.marks = {}
 
+    @property
+    def is_given(self) -> bool:
+        """Whether any size may be a symbol."""
+        return self.dynamic is not None and self.dynamic is not False
+
     def check(self, parameters: Sequence[str], names: Sequence[str]) -> None:
         """Raise ArgumentError if a name that is marked is none of the arguments."""
         known = {*parameters, *names}

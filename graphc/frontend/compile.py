@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
-from graphc.frontend.concrete import has_tensors, without_tensors
+from graphc.frontend.concrete import Recorded, has_tensors, is_wrapped, recorded, without_tensors, wrapped
 from graphc.frontend.executable import Executable, Numerics, check_options
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.signature import Call, Signature, name_of
@@ -30,8 +30,11 @@ from graphc.frontend.tree import Structure, flatten
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dtype import c128, f64, when_default_changes
 from graphc.ir.errors import ArgumentError, describe
+from graphc.ir.graph import Graph
 from graphc.ir.type import TensorType
 
+Fallback: TypeAlias = "str | None"
+"""What to do with code that can't be a program: raise an error, or run it ("eager")."""
 Quick: TypeAlias = "tuple[Callable[..., object], Callable[[tuple[object, ...]], object] | None]"
 
 
@@ -40,18 +43,33 @@ class Compilation:
     """One program of a compiled function: why it was made, its graph, and its code."""
 
     reason: str
-    graph: TracedGraph
-    executable: Executable
+    graph: Graph
+    executable: Executable | None
+    """None for a recorded call that hasn't come again."""
 
 
 @overload
 def compile(
-    function: Callable[..., object], *, dynamic: Dynamic = ..., numerics: Numerics = ..., passes: str | None = ...
-) -> CompiledFunction: ...
+    function: Callable[..., object],
+    *,
+    dynamic: Dynamic = ...,
+    numerics: Numerics = ...,
+    passes: str | None = ...,
+    fallback: Fallback = ...,
+    disable: bool = ...,
+    **ignored: object,
+) -> Any: ...
 @overload
 def compile(
-    function: None = ..., *, dynamic: Dynamic = ..., numerics: Numerics = ..., passes: str | None = ...
-) -> Callable[[Callable[..., object]], CompiledFunction]: ...
+    function: None = ...,
+    *,
+    dynamic: Dynamic = ...,
+    numerics: Numerics = ...,
+    passes: str | None = ...,
+    fallback: Fallback = ...,
+    disable: bool = ...,
+    **ignored: object,
+) -> Callable[[Callable[..., object]], Any]: ...
 @hide_internal_frames
 def compile(
     function: Callable[..., object] | None = None,
@@ -59,7 +77,10 @@ def compile(
     dynamic: Dynamic = None,
     numerics: Numerics = "strict",
     passes: str | None = None,
-) -> CompiledFunction | Callable[[Callable[..., object]], CompiledFunction]:
+    fallback: Fallback = None,
+    disable: bool = False,
+    **ignored: object,
+) -> Any:
     """The function as native code; also a decorator, with or without options, of functions and methods.
 
     The result takes numpy arrays of any strides, numbers, and lists, tuples and dicts of them, and gives new numpy
@@ -77,25 +98,47 @@ def compile(
     Arrays that the function finds elsewhere, in globals or attributes, are constants of the program: it keeps the
     values that they had when it was traced.
 
+    On eager tensors (or without arguments) a call of a new kind runs eagerly and is recorded; the next ones of that
+    kind are one native call with the same bits and effects: a function, a module, or a whole training step with
+    `backward()`, `optimizer.step()` and `zero_grad()`. Parameters, buffers and gradients are read and written where
+    they are, hyperparameters such as the learning rate are looked up, random numbers go on in their stream. What only
+    Python can do inside (print, `.item()`, branches on values) raises an error that names the line; with
+    `fallback="eager"` such calls run eagerly, which is said once. Python's own effects, such as counting calls, happen
+    only when a call is recorded.
+
+    `disable=True` gives the function back. PyTorch's `backend`, `mode`, `options` and `fullgraph` are taken and mean
+    nothing here. Raises ArgumentError for other options.
+
     >>> import numpy as np, graphc
     >>> f = graphc.compile(lambda x: graphc.softmax(x, dim=1))
     >>> f(np.zeros((1, 4), np.float32))
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
     check_options(numerics, passes)
+    unknown = sorted(ignored.keys() - _OF_PYTORCH)
+    if unknown:
+        raise ArgumentError(f"compile() got an unexpected keyword argument '{unknown[0]}'", hint="see help(compile)")
+    if fallback not in (None, "eager"):
+        raise ArgumentError(f"compile: fallback is {fallback!r}", hint="give 'eager', or leave it out")
     sizes = Sizes(dynamic)
 
-    def make(function: Callable[..., object]) -> CompiledFunction:
-        return CompiledFunction(function, sizes, numerics, passes)
+    def make(function: Callable[..., object]) -> Any:
+        if disable:
+            return function
+        return wrapped(function, CompiledFunction(function, sizes, numerics, passes, fallback))
 
     if function is not None:
         return make(function)
 
     @hide_internal_frames
-    def decorate(function: Callable[..., object]) -> CompiledFunction:
+    def decorate(function: Callable[..., object]) -> Any:
         return make(function)
 
     return decorate
+
+
+_OF_PYTORCH = frozenset(("backend", "fullgraph", "mode", "options"))
+"""Options of `torch.compile` that choose among compilers of PyTorch."""
 
 
 _COMPILED: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
@@ -113,7 +156,13 @@ class CompiledFunction:
     """What `compile` returns: programs by kind of arguments."""
 
     def __init__(
-        self, function: Callable[..., object], sizes: Sizes, numerics: Numerics = "strict", passes: str | None = None
+        self,
+        function: Callable[..., object],
+        sizes: Sizes,
+        numerics: Numerics = "strict",
+        passes: str | None = None,
+        fallback: Fallback = None,
+        records: bool = True,
     ) -> None:
         if not callable(function):
             raise ArgumentError(
@@ -126,6 +175,11 @@ class CompiledFunction:
         self._sizes = sizes
         self._numerics: Numerics = numerics
         self._passes = passes
+        self._fallback = fallback
+        self._records = records
+        """Whether calls on eager tensors are recorded; else the function is traced for them too."""
+        self._recorded: Recorded | None = None
+        self._is_object = is_wrapped(function)
         self._signature = Signature(function)
         self._specializer = Specializer(function, self._signature, sizes, self._build)
         # How the last call on plain arrays was served, in one object: other threads see all of it or nothing.
@@ -144,7 +198,8 @@ class CompiledFunction:
     @property
     def compilations(self) -> tuple[Compilation, ...]:
         """The programs made so far, in order."""
-        return tuple(Compilation(each.reason, each.graph, each.made) for each in self._specializer.made)
+        traced = tuple(Compilation(each.reason, each.graph, each.made) for each in self._specializer.made)
+        return traced + tuple(Compilation(*each) for each in (self._recorded.compilations if self._recorded else ()))
 
     def __copy__(self) -> CompiledFunction:
         return self  # as functions are
@@ -171,10 +226,10 @@ class CompiledFunction:
                 location=self._signature.location,
                 hint="define it at the top level of a module, or compile it in that process",
             )
-        return CompiledFunction, (function, self._sizes, self._numerics, self._passes)
+        return CompiledFunction, (function, self._sizes, self._numerics, self._passes, self._fallback)
 
     def __repr__(self) -> str:
-        count = len(self._specializer.made)
+        count = len(self._specializer.made) + len(self._recorded.compilations if self._recorded else ())
         return f"<compiled {self._signature.name}: {count} program{'' if count == 1 else 's'}>"
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
@@ -199,7 +254,7 @@ class CompiledFunction:
 
         reference = weakref.ref(instance, forget)
         method = _WeakMethod(self.function, instance, reference)
-        compiled = CompiledFunction(method, self._sizes, self._numerics, self._passes)
+        compiled = CompiledFunction(method, self._sizes, self._numerics, self._passes, self._fallback)
         found = bound.setdefault(key, (reference, compiled))  # another thread may have been quicker
         assert found[0]() is instance, "the entry of an object goes with it"
         return found
@@ -223,6 +278,8 @@ class CompiledFunction:
         if executable is not None:
             self._quick = executable.fast, executable.fill
             return executable.call_flat(args)
+        if self._recorded is not None and not TRACING and self._is_recorded(args, kwargs):
+            return self._recorded(args, kwargs)
         call = self._signature.bind(args, kwargs)
         if key is None and self._last is not None and not TRACING:
             inputs = self._last.take(call)
@@ -234,6 +291,14 @@ class CompiledFunction:
         leaves, structure = flatten(call.values)
         if current_scope() is not None or any(isinstance(leaf, SymbolicTensor) for leaf in leaves):
             return self._inline(call, leaves, structure)
+        if self._is_object or (self._records and (not leaves or (has_tensors(leaves) and not self._sizes.is_given))):
+            self._signature.check(call)
+            if self._recorded is None:
+                name, numerics, passes = self._signature.name, self._numerics, self._passes
+                self._recorded = recorded(
+                    self.function, name, fallback=self._fallback, numerics=numerics, passes=passes
+                )
+            return self._recorded(args, kwargs)
         if has_tensors(leaves):
             found, _, _ = self._specializer.find(call, without_tensors(leaves), structure)
             return found.made.call_flat([x for x, kind in zip(leaves, found.kinds) if isinstance(kind, TensorType)])
@@ -246,6 +311,12 @@ class CompiledFunction:
             self._plain[key] = found.made
             self._quick = found.made.fast, found.made.fill
         return result
+
+    def _is_recorded(self, args: tuple[object, ...], kwargs: dict[str, object]) -> bool:
+        """Whether a call is plainly one on tensors."""
+        if self._is_object or not (args or kwargs):
+            return True
+        return not self._sizes.is_given and has_tensors((*args, *kwargs.values()))
 
     def _inline(self, call: Call, leaves: tuple[object, ...], structure: Structure) -> object:
         """The function as a part of the graph that is being built: what would be inputs are symbolic tensors."""

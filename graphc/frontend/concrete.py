@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
@@ -16,6 +16,18 @@ from graphc.ir.errors import TraceError
 
 if TYPE_CHECKING:
     from graphc.frontend.executable import Executable
+    from graphc.ir.graph import Graph
+
+
+class Recorded(Protocol):
+    """A function of tensors whose calls are recorded as programs."""
+
+    def __call__(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
+        """The results for these arguments."""
+
+    @property
+    def compilations(self) -> Sequence[tuple[str, Graph, Executable | None]]:
+        """For each program why it was made, its graph, and its code once it has run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +41,8 @@ class Eager:
     """Whether gradients are recorded for a tensor."""
     run: Callable[[Executable, Sequence[object]], tuple[object, ...]]
     """The outputs of an executable for inputs among which there are tensors."""
+    record: Callable[..., Recorded]
+    """What calls a function on tensors, and runs it as a program from the second call of each kind on."""
 
 
 _levels: list[Eager] = []
@@ -67,3 +81,29 @@ def constant_array(tensor: object) -> npt.NDArray[Any]:
 def run_on_tensors(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
     """The outputs of an executable as eager tensors."""
     return _levels[0].run(executable, inputs)
+
+
+def recorded(function: Callable[..., object], name: str, **options: object) -> Recorded:
+    """What runs a function of tensors as recorded programs."""
+    return _levels[0].record(function, name, **options)
+
+
+_wrappers: list[tuple[type, Callable[[Any, Any], object]]] = []
+
+
+def wrap_compiled(kind: type, wrapper: Callable[[Any, Any], object]) -> None:
+    """Let objects of a class be compiled as `wrapper(object, compiled)`, which is such an object too."""
+    _wrappers.append((kind, wrapper))
+
+
+def wrapped(function: object, compiled: Any) -> Any:
+    """What compiling an object gives: for one of those classes another one of its kind."""
+    for kind, wrapper in _wrappers:
+        if isinstance(function, kind):
+            return wrapper(function, compiled)
+    return compiled
+
+
+def is_wrapped(function: object) -> bool:
+    """Whether compiling gives another object of its kind."""
+    return any(isinstance(function, kind) for kind, _ in _wrappers)

@@ -47,7 +47,7 @@ class CustomFunction:
         self._fixed = tuple(nondiff_argnums)
         self._forward: Callable[..., object] | None = None
         self._backward: Callable[..., object] | None = None
-        self._compiled = CompiledFunction(self, Sizes(None))
+        self._compiled = CompiledFunction(self, Sizes(None), records=False)
         self._own = threading.local()
         """Whether this thread is in the forward rule, whose calls of the function are plain ones."""
 

@@ -159,7 +159,7 @@ def _lift(symbolic: Callable[..., object], prefix: str, function: Callable[..., 
     symbolic.__name__ = symbolic.__qualname__ = f"{prefix}_{Signature(function).name}"
     with contextlib.suppress(TypeError, ValueError):  # what has no signature gets its arguments by number
         symbolic.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]  # read by inspect
-    return CompiledFunction(symbolic, Sizes(None))
+    return CompiledFunction(symbolic, Sizes(None), records=False)
 
 
 def _check(what: str, function: object, argnums: object) -> None:

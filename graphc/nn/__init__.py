@@ -11,8 +11,18 @@ torch.Size([5, 3])
 """
 
 from graphc.nn import functional, init, modules
+from graphc.nn.compiled import OptimizedModule
 from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
 from graphc.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
-__all__ = ["Buffer", "Parameter", "UninitializedBuffer", "UninitializedParameter", "functional", "init", "modules"]
+__all__ = [
+    "Buffer",
+    "OptimizedModule",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "modules",
+]
 __all__ += modules.__all__

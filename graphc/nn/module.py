@@ -4,10 +4,9 @@ In: attributes that are parameters, buffers and modules. Out: their names and va
 loaded together. What a module is made of is in `parts.py`, what is called around `forward` in `module_hooks.py`, saving
 and loading in `state.py`.
 
-Two small facilities serve what compiles whole steps: while `observer` is not None, every call of a module tells it the
-module first; and a callable that a module has as `_watch` is called with the module and a name whenever an attribute, a
-part or the `training` flag of that module was set or deleted. `_watch` belongs to the module alone: neither copies nor
-pickles have it.
+What records whole steps is told of every module that is called (`graphc/eager/watch.py`), and a callable that a module
+has as `_watch` is called with the module and a name whenever an attribute, a part or the `training` flag of that module
+was set or deleted. `_watch` belongs to the module alone: neither copies nor pickles have it.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from graphc.eager.creation import empty_like
 from graphc.eager.device import device as to_device
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import WATCHING, call
 from graphc.ir.dtype import DType
 from graphc.nn.module_hooks import (
     Hooks,
@@ -57,9 +57,6 @@ __all__ = [
 
 M = TypeVar("M", bound="Module")
 
-observer: Callable[[Module], object] | None = None
-"""Called with each module that is called, before its `forward`."""
-
 
 class Module(Hooks, State):
     """The base of all parts of networks: subclass it, set parts as attributes in `__init__`, define `forward`."""
@@ -85,8 +82,8 @@ class Module(Hooks, State):
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if observer is not None:
-            observer(self)
+        if WATCHING:
+            call(self)
         if self._has_hooks:
             return (self._compiled_call_impl or self._call_impl)(*args, **kwargs)
         return self.forward(*args, **kwargs)

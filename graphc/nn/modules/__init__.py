@@ -8,54 +8,74 @@ Linear(in_features=2, out_features=1, bias=True)
 import sys as _sys
 
 from graphc.nn import module
-from graphc.nn.module import *
+from graphc.nn.module import Module
 from graphc.nn.modules import (
     activation,
+    adaptive,
     batchnorm,
+    channelshuffle,
     container,
     conv,
     distance,
     dropout,
     flatten,
+    fold,
     instancenorm,
     lazy_layer,
     linear,
+    linear_cross_entropy_options,
     loss,
     normalization,
+    padding,
+    pixelshuffle,
     pooling,
     sparse,
+    upsampling,
 )
 from graphc.nn.modules.activation import *
+from graphc.nn.modules.adaptive import *
 from graphc.nn.modules.batchnorm import *
+from graphc.nn.modules.channelshuffle import *
 from graphc.nn.modules.container import *
 from graphc.nn.modules.conv import *
 from graphc.nn.modules.distance import *
 from graphc.nn.modules.dropout import *
 from graphc.nn.modules.flatten import *
+from graphc.nn.modules.fold import *
 from graphc.nn.modules.instancenorm import *
 from graphc.nn.modules.lazy_layer import *
 from graphc.nn.modules.linear import *
+from graphc.nn.modules.linear_cross_entropy_options import *
 from graphc.nn.modules.loss import *
 from graphc.nn.modules.normalization import *
+from graphc.nn.modules.padding import *
+from graphc.nn.modules.pixelshuffle import *
 from graphc.nn.modules.pooling import *
 from graphc.nn.modules.sparse import *
+from graphc.nn.modules.upsampling import *
 
 for _file in (module,):  # these stand beside this folder; PyTorch has them inside
     _sys.modules[f"{__name__}.{_file.__name__.rpartition('.')[2]}"] = _file
 
-__all__: list[str] = []
-__all__ += module.__all__
+__all__ = ["Module"]
 __all__ += activation.__all__
+__all__ += adaptive.__all__
 __all__ += batchnorm.__all__
+__all__ += channelshuffle.__all__
 __all__ += container.__all__
 __all__ += conv.__all__
 __all__ += distance.__all__
 __all__ += dropout.__all__
 __all__ += flatten.__all__
+__all__ += fold.__all__
 __all__ += instancenorm.__all__
 __all__ += lazy_layer.__all__
 __all__ += linear.__all__
+__all__ += linear_cross_entropy_options.__all__
 __all__ += loss.__all__
 __all__ += normalization.__all__
+__all__ += padding.__all__
+__all__ += pixelshuffle.__all__
 __all__ += pooling.__all__
 __all__ += sparse.__all__
+__all__ += upsampling.__all__

@@ -72,7 +72,7 @@ class _Table(Module):
         """The sizes, and those settings that are not as usual."""
         shown = [f"{self.num_embeddings}, {self.embedding_dim}"]
         return ", ".join(
-            shown + [f"{name}={getattr(self, name)}" for name, usual in names if getattr(self, name) != usual]
+            shown + [f"{name}={getattr(self, name)!r}" for name, usual in names if getattr(self, name) != usual]
         )
 
 

@@ -28,7 +28,7 @@ empty, ones, zeros = (of_table(name) for name in ("empty", "ones", "zeros"))
 
 def uninitialised(*shape: int, device: Any, dtype: Any) -> Parameter:
     """A parameter of this shape, for an initialisation to fill."""
-    return Parameter(empty(shape, device=device, dtype=dtype))
+    return Parameter(empty(*shape, device=device, dtype=dtype))
 
 
 def _ntuple(n: int, name: str = "parse") -> Callable[[Any], tuple[Any, ...]]:

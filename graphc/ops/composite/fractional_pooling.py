@@ -11,7 +11,6 @@ from graphc.ir.graph import Node
 from graphc.ops import along, build, creation, reduction
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.arithmetic import add, mul
-from graphc.ops.composite.contraction import sizes_text
 from graphc.ops.composite.convolution import batched, unbatched
 from graphc.ops.composite.operand import refuse_kinds
 from graphc.ops.composite.random import Key, uniform_bits
@@ -80,11 +79,8 @@ def _fractional(rank: int) -> Callable[..., object]:
         samples = _random_samples
         if samples is None:
             samples = uniform_bits(name, (*x.shape[:2], rank), x.tensor.dtype, key)
-        elif samples.shape != (*x.shape[:2], rank):
-            raise ShapeError(
-                f"{name}: _random_samples has the shape {sizes_text(samples.shape)}",
-                hint=f"it is [n, channels, {rank}]",
-            )
+        else:
+            samples = _checked(name, samples, x, rank)
         flat = _positions(x, samples, window, counts)
         values = along.take_along(build.reshape_to(x, (*x.shape[:2], product(x.shape[2:]))), flat, axis=2)
         shape = (*x.shape[:2], product(counts), product(window))
@@ -100,6 +96,22 @@ def _fractional(rank: int) -> Callable[..., object]:
     build_node.__name__ = build_node.__qualname__ = name
     build_node.__doc__ = "The greatest element of each window; windows of random distances, by a key or samples."
     return function(namespace="nn.functional")(build_node)
+
+
+def _checked(name: str, samples: Node, x: Node, rank: int) -> Node:
+    """Samples of one's own, `[n or more, channels, rank]`: those of the input's n."""
+    hint = f"{name}: they are [n, channels, {rank}]"
+    count, channels = x.shape[:2]
+    if len(samples.shape) != 3:
+        raise ShapeError(f"Expect _random_samples to have 3 dimensions, got {len(samples.shape)}", hint=hint)
+    first, second, third = samples.shape
+    if isinstance(first, int) and isinstance(count, int) and first < count:
+        raise ShapeError("Expect _random_samples.size(0) no less then input batch size.", hint=hint)
+    if second != channels:
+        raise ShapeError("Expect _random_samples.size(1) equals to input channel size.", hint=hint)
+    if third != rank:
+        raise ShapeError(f"Expect _random_samples.size(2) equals to {rank}; got {third}.", hint=hint)
+    return samples if first == count else cut(samples, 0, 0, count)
 
 
 def _positions(x: Node, samples: Node, window: tuple[int, ...], counts: tuple[int, ...]) -> Node:

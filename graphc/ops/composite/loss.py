@@ -226,13 +226,15 @@ def gaussian_nll_loss(
         raise ArgumentError(f"{reduction} is not valid", hint='gaussian_nll_loss: use "none", "mean" or "sum"')
     x, y = _pair("gaussian_nll_loss", input, target, "gaussian_nll_loss")
     v = in_dtype("gaussian_nll_loss", var, x.tensor.dtype)
-    if v.shape != input.shape and v.shape and v.shape != (*input.shape[:-1], 1):
-        if v.shape != input.shape[:-1]:
+    if v.shape == input.shape[:-1] != input.shape:
+        v = build.insert_axes(v, (len(v.shape),))
+    elif isinstance(var, Node) and v.shape != input.shape:
+        others = [own for own, size in zip(v.shape, input.shape) if own != size]
+        if len(v.shape) != len(input.shape) or others != [1]:
             raise ShapeError(
                 "var is of incorrect size",
-                hint="it has the input's shape, or that without the last dimension, or a last dimension of 1",
+                hint="it has the input's shape, or that without the last dimension, or one dimension of 1",
             )
-        v = build.insert_axes(v, (len(v.shape),))
     # Values are moved up to eps while the gradient is that of the variance itself.
     v = add(v, _lift(v, eps))
     difference = ew.sub(x, y)

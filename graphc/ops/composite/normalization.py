@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from graphc.ir.dim import Size
-from graphc.ir.dtype import Kind, real_of
+from graphc.ir.dtype import Kind, f64, real_of
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
@@ -19,7 +19,7 @@ from graphc.ops import elementwise as ew
 from graphc.ops.check import shape_text
 from graphc.ops.composite.arithmetic import add, div, mul, pow, sub
 from graphc.ops.composite.contraction import agree, sizes_text
-from graphc.ops.composite.operand import Operand, detached, floating, refuse_kinds, widened
+from graphc.ops.composite.operand import Operand, detached, floating, in_dtype, refuse_kinds, widened
 from graphc.ops.composite.reductions import mean, var_mean
 from graphc.ops.function import function
 
@@ -226,12 +226,13 @@ def instance_norm(
 
 
 def _moved(running: Node | None, found: Node, share: Operand) -> Node | None:
-    """The running statistic moved toward the one that was found, by a share of the way."""
+    """The running statistic moved toward the one that was found, by a share of the way; computed in f64."""
     if running is None:
         return None
-    own = widened(running)
-    value = build.cast_to(detached(found), own.tensor.dtype)
-    return build.cast_to(add(mul(own, sub(1.0, share)), mul(value, share)), running.tensor.dtype)
+    own, value = (build.cast_to(each, f64) for each in (running, detached(found)))
+    part = in_dtype("batch_norm", share, f64)
+    rest = ew.sub(build.constant(1.0, f64), part)  # f64 also where the share is a number, which is weak
+    return build.cast_to(add(mul(own, rest), mul(value, part)), running.tensor.dtype)
 
 
 @function(namespace="nn.functional")
@@ -246,6 +247,8 @@ def _batch_norm_moving(
 ) -> tuple[Node, Node | None, Node | None]:
     """`batch_norm` in training, and what the running mean and variance become."""
     result = batch_norm(input, running_mean, running_var, weight, bias, True, 0.0, eps)
+    if 0 in input.shape:
+        return result, running_mean, running_var
     spread, center = var_mean(widened(input), (0, *range(2, len(input.shape))))
     return result, _moved(running_mean, center, momentum), _moved(running_var, spread, momentum)
 

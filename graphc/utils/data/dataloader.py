@@ -236,9 +236,9 @@ class DataLoader(Generic[T_co]):
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def check_worker_number_rationality(self) -> None:
-        """Warn if there are more workers than CPUs."""
+        """Warn if there are more worker processes than CPUs."""
         available = available_cpus()
-        if self.num_workers > available:
+        if self.num_workers > available and self.workers == "process":
             warnings.warn(
                 f"This DataLoader will create {self.num_workers} worker processes in total. Our suggested max number "
                 f"of worker in current system is {available}, which is smaller than what this DataLoader is going to "

@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from graphc.eager.generator import Generator, default_generator
-from graphc.eager.random import randperm
+from graphc.eager.guard import guarded
+from graphc.eager.random import randperm as _randperm
 from graphc.eager.tensor import Tensor
 
-T = TypeVar("T")
+randperm = guarded(_randperm)
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -212,11 +213,8 @@ def random_split(
         lengths = _counts(size, lengths)
     if sum(lengths) != size:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
-    order: list[int] = randperm(size, generator=generator).tolist()
-    return [
-        Subset(dataset, order[int(end - length) : int(end)])
-        for end, length in zip(itertools.accumulate(lengths), lengths)
-    ]
+    order: list[int] = randperm(sum(lengths), generator=generator).tolist()
+    return [Subset(dataset, order[end - length : end]) for end, length in zip(itertools.accumulate(lengths), lengths)]
 
 
 def _counts(size: int, fractions: Sequence[int | float]) -> list[int]:

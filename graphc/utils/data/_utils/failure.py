@@ -28,16 +28,21 @@ class ExceptionWrapper:
 
     def reraise(self) -> None:
         """Raise the error, or a RuntimeError where its type can't be made from a text."""
-        message = f"Caught {self._name} {self.where}.\nOriginal {self.exc_msg}"
-        if not issubclass(self.exc_type, Exception):
-            raise RuntimeError(message)
-        if issubclass(self.exc_type, KeyError):
-            raise self.exc_type(_Verbatim(message))
+        error = self._error(f"Caught {self._name} {self.where}.\nOriginal {self.exc_msg}")
         try:
-            error = self.exc_type(message)
+            raise error
+        finally:
+            del error  # else its traceback's frame would keep it, and with it the loader's iterator and workers
+
+    def _error(self, message: str) -> Exception:
+        if not issubclass(self.exc_type, Exception):
+            return RuntimeError(message)
+        if issubclass(self.exc_type, KeyError):
+            return self.exc_type(_Verbatim(message))
+        try:
+            return self.exc_type(message)
         except Exception:
-            raise RuntimeError(message) from None
-        raise error
+            return RuntimeError(message)
 
 
 class _Verbatim(str):

@@ -37,6 +37,7 @@ _NAMESPACES = (
 for _namespace in _NAMESPACES:
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}
 BELOW["cuda"] |= {"amp"}
+BELOW["optim"] |= {"nn"}
 BELOW["__config__"] |= {"version"}
 BELOW["version"], BELOW["torch_version"] = {"torch_version"}, set()
 

@@ -8,6 +8,7 @@ Level: over eager tensors. In: parameters with gradients. Out: parameters change
     optimizer.step()
 """
 
+from graphc.optim import lr_scheduler, swa_utils
 from graphc.optim.adadelta import Adadelta
 from graphc.optim.adafactor import Adafactor
 from graphc.optim.adagrad import Adagrad
@@ -42,4 +43,6 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SparseAdam",
+    "lr_scheduler",
+    "swa_utils",
 ]

@@ -6,6 +6,7 @@ D. C. Liu, J. Nocedal: On the limited memory BFGS method for large scale optimiz
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from graphc.eager.dispatch import function_of
@@ -71,7 +72,7 @@ class LBFGS(Optimizer):
             param.add_(part.view(param.shape), alpha=float(step_size))
             start += param.numel()
 
-    def _evaluate(self, closure: Callable[[], Any], start: list[Any], step: Any, direction: Any) -> tuple[float, Any]:
+    def _evaluate(self, closure: Callable[[], Any], start: list[Any], direction: Any, step: Any) -> tuple[float, Any]:
         """The loss and its gradient after a step from `start`, where the parameters are left."""
         self._add_grad(step, direction)
         loss, gradient = float(closure()), self._gather_flat_grad()
@@ -80,7 +81,7 @@ class LBFGS(Optimizer):
         return loss, gradient
 
     @_use_grad_for_differentiable
-    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]  # it can't do without
+    def step(self, closure: Callable[[], Any]) -> Any:
         """Take up to `max_iter` steps; `closure` computes the loss and its gradients, and returns the loss.
 
         Returns the loss before the first step. Raises RuntimeError for an unknown line search.
@@ -121,9 +122,9 @@ class LBFGS(Optimizer):
             if group["line_search_fn"] is not None:
                 if group["line_search_fn"] != "strong_wolfe":
                     raise RuntimeError("only 'strong_wolfe' is supported")
-                start, direction = [param.clone() for param in self._params], d
+                start = [param.clone() for param in self._params]
                 found, count = strong_wolfe(
-                    lambda step, x=start, d=direction: self._evaluate(compute, x, step, d),
+                    partial(self._evaluate, compute, start, d),
                     t,
                     d,
                     Point(0, loss, gradient, slope),

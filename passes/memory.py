@@ -3,13 +3,15 @@
 In: lowered and scheduled kernels. Out: a `Program`. A temporary takes a piece of the arena from the launch that writes
 it to the last that reads it. Pieces are reused, and a result may take the place of an operand that dies in the same
 launch where the kernel reads each element no later than it writes it there (in place). With symbolic sizes pieces are
-reused where the sizes are provably enough.
+reused where the sizes are provably enough. An output may take the memory of an input that the caller gives away for it,
+if nothing reads the input after the output is written.
 """
 
 from __future__ import annotations
 
 import bisect
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
@@ -21,6 +23,7 @@ from graphc.kernel.ir import Buffer, Contract, HostCall, Load, Loop, Reduce, Sta
 from graphc.kernel.program import ConstantData, Input, Launch, Memory, Output, Program, Temporary
 from graphc.passes.lower import KernelCall, Lowered, Source
 
+NO_DONATIONS: Mapping[int, int] = {}
 ALIGNMENT = 64
 """Bytes: a cache line, and the widest vector."""
 
@@ -35,14 +38,17 @@ class Place:
     offset: Size = 0
 
 
-def plan_memory(lowered: Lowered) -> Program:
-    """Give every buffer its memory."""
+def plan_memory(lowered: Lowered, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
+    """Give every buffer its memory. `donated` maps outputs to inputs whose memory they may take."""
     graph = lowered.graph
+    in_place = _donations(lowered, donated)
     memories: dict[Source, Memory] = {}
     inputs = tuple(Input(i, node.tensor) for i, node in enumerate(graph.inputs))
     memories.update(zip(graph.inputs, inputs, strict=True))
-    outputs = tuple(Output(i, node.tensor) for i, node in enumerate(graph.outputs))
-    memories.update(zip(lowered.outputs, outputs, strict=True))
+    kept = [i for i in range(len(graph.outputs)) if i not in in_place]
+    outputs = tuple(Output(position, graph.outputs[i].tensor) for position, i in enumerate(kept))
+    memories.update(zip((lowered.outputs[i] for i in kept), outputs, strict=True))
+    memories.update((lowered.outputs[i], inputs[place]) for i, place in in_place.items())
     constants: dict[Array, ConstantData] = {}
     for call in lowered.calls:
         for source in call.sources:
@@ -67,7 +73,39 @@ def plan_memory(lowered: Lowered) -> Program:
         tuple(launches),
         arena_bytes,
         lowered.checks,
+        tuple(in_place.items()),
     )
+
+
+def _donations(lowered: Lowered, wanted: Mapping[int, int]) -> dict[int, int]:
+    """The outputs that can take the memory of the input given away for them."""
+    found: dict[int, int] = {}
+    if not wanted:
+        return found
+    last_read = {source: time for time, call in enumerate(lowered.calls) for source in call.sources}
+    times_given = Counter(lowered.outputs)
+    for output, place in wanted.items():
+        source, given = lowered.outputs[output], lowered.graph.inputs[place]
+        if times_given[source] > 1 or given in lowered.outputs or isinstance(source, Node):
+            continue
+        if given.type != lowered.graph.outputs[output].type or place in found.values():
+            continue
+        written = next(
+            (
+                (time, call, buffer)
+                for time, call in enumerate(lowered.calls)
+                for buffer, each in zip(call.kernel.buffers, call.sources, strict=True)
+                if each == source
+            ),
+            None,
+        )
+        if written is None:
+            continue
+        time, call, buffer = written
+        last = last_read.get(given, -1)
+        if last < time or (last == time and _can_run_in_place(call, given, buffer)):
+            found[output] = place
+    return found
 
 
 def _places(lowered: Lowered, memories: Mapping[Source, Memory]) -> dict[Source, Place]:

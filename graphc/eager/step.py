@@ -95,6 +95,10 @@ class Recording:
     stale: str | None = None
     """What has changed about a module since, so that this serves no call any more."""
     executable: Executable | None = None
+    places: dict[int, int] = field(default_factory=dict)
+    """Where the graph's outputs are among the program's: those written in place aren't."""
+    placed: tuple[tuple[Source, int | None], ...] = ()
+    """What changes, and which of the program's outputs must be copied there."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """How its code is made."""
 
@@ -122,9 +126,7 @@ class Recording:
         """One native call, and its results put where they belong."""
         executable = self.executable
         if executable is None:
-            executable = self.executable = executable_of(
-                self.graph if self.joint is None else self.joint.forward, **self.options
-            )
+            executable = self._compile()
         arrays: list[AnyArray] = []
         for source in self.sources:
             kind = type(source)
@@ -142,25 +144,53 @@ class Recording:
                 value = source.group[place] if type(place) is str else source.group[place[0]][place[1]]
                 arrays.append(np.array(value, np.float64))
         outputs: Any = executable.fast(*arrays)
-        if type(outputs) is not tuple:
-            outputs = executable.outputs(arrays)
+        if outputs is None:
+            outputs = self._run_slowly(executable, arrays)
+        elif type(outputs) is not tuple:
+            executable.refuse(outputs, arrays)
         leaves: list[object] = []
         for leaf in self.leaves:
             if type(leaf) is Returned:
-                leaves.append(wrap(laid_out(outputs[leaf.output], leaf.strides)))
+                leaves.append(wrap(laid_out(outputs[self.places[leaf.output]], leaf.strides)))
             elif type(leaf) is Same:
                 leaves.append(arguments[leaf.argument] if leaf.tensor is None else leaf.tensor)
             else:
                 leaves.append(leaf)
         if self.joint is not None:
             self._attach(self.joint, arguments, arrays, outputs, leaves)
-        for source, index in self.writes:
+        for source, place in self.placed:
             target = _tensor_of(source, arguments)
-            np.copyto(target._array, outputs[index])
+            if place is not None:
+                np.copyto(target._array, outputs[place])
             target._storage.version += 1
         for tensor, output, strides in self.gradients:
-            meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[output], strides))
+            meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[self.places[output]], strides))
         return self.results.fill(leaves)
+
+    def _compile(self) -> Executable:
+        """The code; what is written in place is no result of it, so that the others have other numbers."""
+        graph = self.graph if self.joint is None else self.joint.forward
+        inputs = {source: place for place, source in enumerate(self.sources)}
+        donated = {output: inputs[source] for source, output in self.writes if source in inputs}
+        read = () if self.joint is None else {index for is_argument, index in self.joint.reads if is_argument}
+        executable = executable_of(
+            graph, {output: place for output, place in donated.items() if place not in read}, **self.options
+        )
+        in_place = dict(executable.program.in_place)
+        kept = [output for output in range(len(graph.outputs)) if output not in in_place]
+        self.places = {output: place for place, output in enumerate(kept)}
+        self.placed = tuple((source, self.places.get(output)) for source, output in self.writes)
+        self.executable = executable
+        return executable
+
+    def _run_slowly(self, executable: Executable, arrays: list[AnyArray]) -> tuple[AnyArray, ...]:
+        """As `fast`, for arrays of any layout: what is written in place is copied back."""
+        ready = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
+        outputs = executable.outputs(ready)
+        for _, place in executable.program.in_place:
+            if ready[place] is not arrays[place]:
+                np.copyto(arrays[place], ready[place].reshape(arrays[place].shape))
+        return outputs
 
     def _attach(
         self,
@@ -182,7 +212,8 @@ class Recording:
             else:
                 sources.append(_tensor_of(source, arguments))
         places = {leaf.output: each for leaf, each in zip(self.leaves, leaves) if isinstance(leaf, Returned)}
-        attach(joint, sources, outputs, [places[index] for index in joint.outputs])  # type: ignore[misc]  # tensors
+        whole = {output: outputs[place] for output, place in self.places.items()}
+        attach(joint, sources, whole, [places[index] for index in joint.outputs])  # type: ignore[misc]  # tensors
 
 
 def _tensor_of(source: Source, arguments: Sequence[Tensor]) -> Tensor:
@@ -200,14 +231,16 @@ _executables: dict[Hashable, Executable] = {}
 _lock = threading.RLock()
 
 
-def executable_of(graph: Graph, numerics: Numerics = "strict", passes: str | None = None) -> Executable:
+def executable_of(
+    graph: Graph, donated: Mapping[int, int] | None = None, numerics: Numerics = "strict", passes: str | None = None
+) -> Executable:
     """Native code for a graph; graphs of the same structure share it."""
     graph = strip_detach(graph)
-    key = (fingerprint(graph), numerics, passes)
+    key = (fingerprint(graph), tuple((donated or {}).items()), numerics, passes)
     with _lock:
         found = _executables.get(key)
         if found is None:
-            found = _executables[key] = Executable.build(graph, numerics=numerics, passes=passes)
+            found = _executables[key] = Executable.build(graph, numerics=numerics, passes=passes, donated=donated)
     return found
 
 
@@ -335,8 +368,11 @@ class Step:
         if recorder.failure is not None:
             return None
         used = _used([*outputs, *(backward[0] if backward is not None else ())])
+        edges = set(backward[1] if backward is not None else ())
         is_input = [
-            isinstance(source, Key) or (node in used and not isinstance(source, Cotangent))
+            isinstance(source, Key)
+            or (node in used and not isinstance(source, Cotangent))
+            or _edge(source, tensors) in edges
             for node, source in recorder.inputs
         ]
         inputs = [each for each, is_kept in zip(recorder.inputs, is_input) if is_kept]
@@ -404,10 +440,9 @@ def _joint(
     """The two programs of results that require gradients, whose gradients leave at these edges."""
     places: dict[Edge, int] = {}
     for index, source in enumerate(sources):
-        if not isinstance(source, Key | Number) and (tensor := _tensor_of(source, arguments)).requires_grad:
-            edge = edge_of(tensor)
-            if edge is not None:
-                places.setdefault(edge, index)
+        edge = _edge(source, arguments)
+        if edge is not None:
+            places.setdefault(edge, index)
     known = [(places[edge], node) for edge, node in zip(edges, gradients) if edge in places]
     if not known:
         return None
@@ -419,6 +454,14 @@ def _joint(
     if not recorder.has_own_gradient:
         joint.flat = flat_plan(graph.inputs, [graph.outputs[index] for index in returned])
     return joint
+
+
+def _edge(source: Source, arguments: Sequence[Tensor]) -> Edge | None:
+    """Where the gradient of an input goes on the tape."""
+    if isinstance(source, Key | Number | Cotangent):
+        return None
+    tensor = _tensor_of(source, arguments)
+    return edge_of(tensor) if tensor.requires_grad else None
 
 
 def strip_detach(graph: Graph) -> Graph:

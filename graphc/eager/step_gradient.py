@@ -8,7 +8,7 @@ where least must be kept. Gradients have the bits of the tape, since they are it
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -210,7 +210,7 @@ class CompiledFunctionBackward(GradNode):
 
 
 def attach(
-    joint: Joint, sources: Sequence[Tensor | AnyArray], outputs: Sequence[AnyArray], returned: Sequence[Tensor]
+    joint: Joint, sources: Sequence[Tensor | AnyArray], outputs: Mapping[int, AnyArray], returned: Sequence[Tensor]
 ) -> None:
     """Make the tensors returned results of the call on the tape."""
     if not MODE.grad:

@@ -118,12 +118,19 @@ class Executable:
         numerics: Numerics = "strict",
         passes: str | None = None,
         instruments: Sequence[Instrument] = (),
+        donated: Mapping[int, int] | None = None,
     ) -> Executable:
-        """Run the passes, generate code and load it."""
+        """Run the passes, generate code and load it.
+
+        `donated` maps outputs to inputs whose memory they may take. Those that could (`program.in_place`) are written
+        there by `fast` and `outputs`, and are not among the results.
+        """
         from graphc.frontend import stages  # late, as in pipeline_of
 
         _check_sizes(graph)
-        fused, program = stages.build(graph, numerics=numerics, passes=passes, instruments=instruments)
+        fused, program = stages.build(
+            graph, numerics=numerics, passes=passes, instruments=instruments, donated=donated or {}
+        )
         return cls(graph, fused, program)
 
     def bound(self) -> Executable:
@@ -188,14 +195,14 @@ class Executable:
                 return tensors[0] if self.fill is None else self.fill(tensors)
             result = self.outputs(inputs)
         elif not isinstance(result, tuple):
-            self._raise(result, inputs)
+            self.refuse(result, inputs)
         return result[0] if self.fill is None else self.fill(result)
 
     def outputs(self, inputs: Sequence[object]) -> tuple[AnyArray, ...]:
         """The graph's outputs in order, for inputs of any layout."""
         result = self._run_slowly(inputs)
         if not isinstance(result, tuple):
-            self._raise(result, inputs)
+            self.refuse(result, inputs)
         return result
 
     def _inputs(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> list[object]:
@@ -261,8 +268,8 @@ class Executable:
             nodes.append(given)
         return self._results.fill([SymbolicTensor(node) for node in inline(self.graph, nodes)])
 
-    def _raise(self, code: object, inputs: Sequence[object]) -> NoReturn:
-        """Turn the code of a failed check into its error."""
+    def refuse(self, code: object, inputs: Sequence[object]) -> NoReturn:
+        """Turn the status of a run that failed a check into its error."""
         for site in self.program.checks:
             if site.code == code:
                 if site.is_host:

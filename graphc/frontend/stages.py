@@ -7,7 +7,7 @@ it is imported at the first compilation.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
@@ -21,7 +21,7 @@ from graphc.kernel.verify import verify_kernel
 from graphc.passes.default import default_pipeline, with_fusion
 from graphc.passes.instrument import Dump, instruments_from_settings
 from graphc.passes.lower import lower
-from graphc.passes.memory import plan_memory
+from graphc.passes.memory import NO_DONATIONS, plan_memory
 from graphc.passes.pipeline import Instrument, Pipeline, parse_pipeline
 from graphc.passes.schedule import schedule
 
@@ -32,13 +32,18 @@ def pipeline_of(numerics: Literal["strict", "fast"], passes: str | None) -> Pipe
 
 
 def build(
-    graph: Graph, *, numerics: Literal["strict", "fast"], passes: str | None, instruments: Sequence[Instrument]
+    graph: Graph,
+    *,
+    numerics: Literal["strict", "fast"],
+    passes: str | None,
+    instruments: Sequence[Instrument],
+    donated: Mapping[int, int] = NO_DONATIONS,
 ) -> tuple[Graph, Program]:
     """The graph after its passes, and its program, both as `GRAPHC_DUMP` and `GRAPHC_VERIFY` ask for."""
     chosen = (*instruments_from_settings(), *instruments)
     with paused_collector():
         fused = pipeline_of(numerics, passes).run(graph, instruments=chosen)
-        program = make_program(fused)
+        program = make_program(fused, donated)
     for instrument in chosen:
         if isinstance(instrument, Dump):
             instrument.write("kernel.txt", graph.name, "\n".join(map(print_kernel, program.kernels)))
@@ -66,7 +71,7 @@ def optimize(
     return pipeline_of(numerics, passes).run(graph, instruments=(*instruments_from_settings(), *instruments))
 
 
-def make_program(fused: Graph) -> Program:
+def make_program(fused: Graph, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
     """The program of a fused graph: kernels lowered, scheduled, and given their memory."""
     lowered = lower(fused)
     scheduled: dict[Kernel, Kernel] = {call.kernel: schedule(call.kernel) for call in lowered.calls}
@@ -74,4 +79,4 @@ def make_program(fused: Graph) -> Program:
         for kernel in scheduled.values():
             verify_kernel(kernel, is_scheduled=True)
     calls = tuple(replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls)
-    return plan_memory(replace(lowered, calls=calls))
+    return plan_memory(replace(lowered, calls=calls), donated)

@@ -86,6 +86,8 @@ class Program:
     arena_bytes: Size
     """Bytes of the arena; with the outputs, the peak of what a run takes."""
     checks: tuple[CheckSite, ...] = ()
+    in_place: tuple[tuple[int, int], ...] = ()
+    """Outputs of the graph that are written to the memory of an input, and so are not among `outputs`."""
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:

@@ -101,7 +101,7 @@ def check_shapes(query: Any, key: Any, value: Any, key_padding_mask: Any, attn_m
     return bool(rank == 3)
 
 
-def additive_mask(mask: Any, name: str, like: Any, other: Any = None) -> Any:
+def additive_mask(mask: Any, name: str, like: Any, other: Any = None, other_name: str = "attn_mask") -> Any:
     """A mask that is added to scores: bools that are true where a key doesn't count become minus infinity."""
     if mask is None:
         return None
@@ -110,7 +110,8 @@ def additive_mask(mask: Any, name: str, like: Any, other: Any = None) -> Any:
     )
     if other is not None and other.dtype is not mask.dtype:
         warnings.warn(
-            f"Support for mismatched {name} and attn_mask is deprecated. Use same type for both instead.", stacklevel=2
+            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
+            stacklevel=2,
         )
     if mask.dtype is not bool_:
         return mask

@@ -29,7 +29,9 @@ from graphc.nn.modules import (
     padding,
     pixelshuffle,
     pooling,
+    rnn,
     sparse,
+    transformer,
     upsampling,
 )
 from graphc.nn.modules.activation import *
@@ -51,7 +53,9 @@ from graphc.nn.modules.normalization import *
 from graphc.nn.modules.padding import *
 from graphc.nn.modules.pixelshuffle import *
 from graphc.nn.modules.pooling import *
+from graphc.nn.modules.rnn import *
 from graphc.nn.modules.sparse import *
+from graphc.nn.modules.transformer import *
 from graphc.nn.modules.upsampling import *
 
 for _file in (module,):  # these stand beside this folder; PyTorch has them inside
@@ -77,5 +81,7 @@ __all__ += normalization.__all__
 __all__ += padding.__all__
 __all__ += pixelshuffle.__all__
 __all__ += pooling.__all__
+__all__ += rnn.__all__
 __all__ += sparse.__all__
+__all__ += transformer.__all__
 __all__ += upsampling.__all__

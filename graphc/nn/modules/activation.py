@@ -12,6 +12,7 @@ from typing import Any
 from graphc.nn import functional as F
 from graphc.nn.init import constant_
 from graphc.nn.module import Module
+from graphc.nn.modules.multihead import MultiheadAttention
 from graphc.nn.modules.utils import uninitialised
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LogSigmoid",
     "LogSoftmax",
     "Mish",
+    "MultiheadAttention",
     "PReLU",
     "RReLU",
     "ReLU",

@@ -57,11 +57,12 @@ def scaled_dot_product_attention(
             scores = where(attn_mask, scores, -math.inf)
         else:
             scores = add(scores, build.cast_to(attn_mask, scores.tensor.dtype))
-    weights = softmax(scores, -1)
-    if attn_mask is not None or is_causal:
-        # Where no key counts the result is 0.
+    if attn_mask is None and not is_causal:
+        weights = softmax(scores, -1)
+    else:
+        # Where no key counts the result is 0, and so is its gradient: softmax gets harmless scores there.
         is_nothing = all_(ew.eq(scores, build.full_like(scores, -math.inf)), -1, True)
-        weights = where(is_nothing, 0.0, weights)
+        weights = where(is_nothing, 0.0, softmax(where(is_nothing, 0.0, scores), -1))
     if dropout_p:
         weights = dropout(weights, dropout_p, True, key=dropout_key)
     return build.cast_to(matmul(weights, v), dtype)

@@ -10,7 +10,7 @@ torch.Size([5, 3])
 ['weight', 'bias']
 """
 
-from graphc.nn import functional, init, modules
+from graphc.nn import functional, init, modules, utils
 from graphc.nn.compiled import OptimizedModule
 from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
 from graphc.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -24,5 +24,6 @@ __all__ = [
     "functional",
     "init",
     "modules",
+    "utils",
 ]
 __all__ += modules.__all__

@@ -100,7 +100,7 @@ class Module(Hooks, State):
     def __reduce_ex__(self, protocol: Any) -> Any:
         reduced = super().__reduce_ex__(protocol)
         if isinstance(reduced, tuple) and len(reduced) > 2 and isinstance(reduced[2], dict):
-            state = {name: value for name, value in reduced[2].items() if name not in _OWN}
+            state = {name: value for name, value in reduced[2].items() if name not in OWN}
             reduced = (*reduced[:2], state, *reduced[3:])
         return reduced
 
@@ -254,7 +254,7 @@ class Module(Hooks, State):
         return f"{self._get_name()}(\n  " + "\n  ".join([*extra, *inside]) + "\n)"
 
 
-_OWN = frozenset(("_watch", "_compiled_call_impl"))
+OWN = frozenset(("_watch", "_compiled_call_impl"))
 """Attributes that belong to the one object: copies don't have them."""
 
 _FORMS = (

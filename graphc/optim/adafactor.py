@@ -5,7 +5,6 @@ N. Shazeer, M. Stern: Adafactor: Adaptive Learning Rates with Sublinear Memory C
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from graphc.eager.tensor import Tensor, wrap
 from graphc.eager.type_info import finfo
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element, has_decay
-from graphc.optim.rule import Group, Numbers, Options, Rule, Value, update, where
+from graphc.optim.rule import Group, Numbers, Options, Rule, Value, number, update, where
 from graphc.optim.ruled import RuledOptimizer, State, scalar, zeros_like
 
 __all__ = ["Adafactor"]
@@ -39,11 +38,10 @@ def adafactor(
     step = step + 1
     count = step.double()
     grad = -grad if maximize else grad
-    floor = eps1 if default_eps is None else eps1 * 0 + default_eps
+    floor = eps1 if default_eps is None else number(default_eps)
     share = count**beta2_decay
     largest = count.rsqrt()
-    root = math.sqrt(math.prod(param.shape))
-    scale = (param.norm() / root).double().maximum(eps2) * lr.minimum(largest)
+    scale = (param * param).mean().sqrt().double().maximum(eps2) * lr.minimum(largest)
     if decays:
         param = param * (1 - lr * weight_decay)
     squares = grad * grad
@@ -57,7 +55,7 @@ def adafactor(
         estimate = _moved(variances[0], squares, share)
         variances = (estimate,)
     change = estimate.maximum((floor * floor).to(estimate.dtype)).rsqrt() * grad
-    excess = (change.norm() / root).double() / d
+    excess = (change * change).mean().sqrt().double() / d
     return (param - (scale / where(excess > 1, excess, 1.0)) * change, step, *variances)
 
 

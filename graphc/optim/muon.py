@@ -6,13 +6,11 @@ Muon is Scalable for LLM Training (2025).
 
 from __future__ import annotations
 
-import math
-
 from graphc.eager.tensor import Tensor
 from graphc.ir.dtype import bf16
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element
-from graphc.optim.rule import Group, Numbers, Options, Rule, Value
+from graphc.optim.rule import Group, Numbers, Options, Rule, Value, number
 from graphc.optim.ruled import RuledOptimizer, State
 
 __all__ = ["Muon"]
@@ -35,33 +33,33 @@ def muon(
     ns_coefficients: tuple[float, float, float],
     ns_steps: int,
     adjust_lr_fn: str | None,
+    is_tall: bool,
 ) -> tuple[Value, ...]:
     """One step."""
     buffer = momentum_buffer + (1 - momentum) * (grad - momentum_buffer)
     direction = grad + momentum * (buffer - grad) if nesterov else buffer
-    change = orthogonal(direction, ns_coefficients, ns_steps, eps)
-    rows, columns = param.shape
+    wide = orthogonal(direction.T if is_tall else direction, ns_coefficients, ns_steps, eps)
+    change = wide.T if is_tall else wide
+    rows, columns = map(number, param.shape)
     if adjust_lr_fn is None or adjust_lr_fn == "original":
-        ratio = math.sqrt(max(1, rows / columns))
+        ratio = (rows / columns).maximum(number(1.0)).sqrt()
     else:
-        ratio = 0.2 * math.sqrt(max(rows, columns))
+        ratio = 0.2 * rows.maximum(columns).sqrt()
     return param * (1 - lr * weight_decay) - (lr * ratio) * change.to(param.dtype), buffer
 
 
 def orthogonal(matrix: Value, coefficients: tuple[float, float, float], steps: int, eps: Value) -> Value:
-    """About the nearest matrix with orthonormal rows or columns, in bfloat16: singular values from 0.5 to 1.5.
+    """About the nearest matrix with orthonormal rows, in bfloat16: its singular values are from 0.5 to 1.5.
 
     A Newton-Schulz iteration by a polynomial of degree 5, whose slope at zero is as steep as can be.
     """
     a, b, c = coefficients
-    is_tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.to(bf16)
-    x = x.T if is_tall else x
     x = x / x.norm().maximum(eps.to(bf16))  # no singular value is above 1 then
     for _ in range(steps):
         gram = x @ x.T
         x = x.addmm(gram.addmm(gram, gram, beta=b, alpha=c), x, beta=a)
-    return x.T if is_tall else x
+    return x
 
 
 class Muon(RuledOptimizer):
@@ -73,7 +71,7 @@ class Muon(RuledOptimizer):
     _rule = Rule(
         muon,
         {"lr": "lr", "weight_decay": "weight_decay", "momentum": "momentum", "eps": "eps"},
-        ("nesterov", "ns_coefficients", "ns_steps", "adjust_lr_fn"),
+        ("nesterov", "ns_coefficients", "ns_steps", "adjust_lr_fn", "is_tall"),
         is_elementwise=False,
     )
 
@@ -121,7 +119,7 @@ class Muon(RuledOptimizer):
             raise ValueError("Number of steps must be less than 100 for computational efficiency")
         if len(group["ns_coefficients"]) != 3:
             raise ValueError("Coefficients must be a tuple of exactly 3 values")
-        return (group["nesterov"], tuple(group["ns_coefficients"]), group["ns_steps"], group["adjust_lr_fn"])
+        return (group["nesterov"], tuple(group["ns_coefficients"]), group["ns_steps"], group["adjust_lr_fn"], False)
 
     def _states(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",)
@@ -131,4 +129,5 @@ class Muon(RuledOptimizer):
     ) -> None:
         if param.is_complex():
             raise RuntimeError("Muon does not support complex parameters")
-        super()._update(param, grad, state, options, names, numbers)
+        rows, columns = param._array.shape
+        super()._update(param, grad, state, (*options[:-1], rows > columns), names, numbers)

@@ -36,7 +36,8 @@ from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.view import view_as_real
 from graphc.eager.watch import WATCHING, overwritten, watcher
 from graphc.frontend.executable import Executable
-from graphc.frontend.tensor import SymbolicTensor, call
+from graphc.frontend.size import SymbolicSize
+from graphc.frontend.tensor import SymbolicTensor, call, constant, to_node
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import DType, bf16, f16, f32, f64
 from graphc.ir.dtype import dtype as to_dtype
@@ -227,6 +228,14 @@ def _record_rule(
 def where(condition: Value, chosen: Value, other: Value) -> Value:
     """Of each element one of two, while a rule is traced."""
     return call(functions()["where"], (condition, chosen, other), {})
+
+
+def number(value: float | SymbolicSize) -> Value:
+    """A number, or a size that need not be known, as float64 while a rule is traced."""
+    if isinstance(value, SymbolicSize):
+        size: Value = SymbolicTensor(to_node(value))
+        return size.double()
+    return SymbolicTensor(constant(value, f64))
 
 
 def _real(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -20,6 +20,7 @@ import numpy as np
 from graphc.eager.device import CPU, device, device_for
 from graphc.eager.guard import guarded
 from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.watch import WATCHING, refuse
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
 
 DEFAULT_SEED = 67280421310721
@@ -62,6 +63,8 @@ class Generator:
         """Start the stream of this seed; returns the generator."""
         if not isinstance(seed, int | np.integer):
             raise ArgumentError(f"manual_seed expected a long, but got {type(seed).__name__}")
+        if WATCHING:
+            refuse("seeds a generator", "seed it outside")
         seed = int(seed)
         if not -(1 << 63) <= seed <= _WORD:
             raise _SeedTooLarge("Overflow when unpacking long long")

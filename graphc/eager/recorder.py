@@ -83,6 +83,28 @@ class Number:
     place: str | tuple[str, int]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Attribute:
+    """A tensor that a module has under a name, which calls replace: a buffer, or a state of its own."""
+
+    module: Any
+    name: str
+
+    @property
+    def tensor(self) -> Any:
+        """What is there now."""
+        return self._held.get(self.name)
+
+    def put(self, tensor: Tensor) -> None:
+        """Replace it."""
+        self._held[self.name] = tensor
+
+    @property
+    def _held(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.module._buffers if self.name in self.module._buffers else self.module.__dict__
+        return found
+
+
 @dataclass(frozen=True, slots=True)
 class Cotangent:
     """The gradient of a result, which comes when a backward pass does."""
@@ -90,7 +112,7 @@ class Cotangent:
     index: int
 
 
-Source: TypeAlias = "Argument | Captured | Gradient | Key | Number | Cotangent"
+Source: TypeAlias = "Argument | Captured | Gradient | Attribute | Key | Number | Cotangent"
 
 
 @dataclass(slots=True, eq=False)
@@ -128,7 +150,8 @@ class Recorder:
         self.inputs: list[tuple[Node, Source]] = []
         self.gradients: dict[int, tuple[Tensor, Tensor | None]] = {}
         """Tensors whose `grad` was looked at or replaced, with what it was at the start."""
-        self.modules: dict[int, Any] = {}
+        self.modules: dict[int, tuple[Any, dict[str, Any]]] = {}
+        """Modules that were called, with the attributes and buffers that they had before."""
         self.checks: list[tuple[Callable[[], object], object]] = []
         """What the code depends on besides tensors, as it was."""
         self.tensors: list[Made] = []
@@ -143,6 +166,7 @@ class Recorder:
         """Nodes through which gradients flow to an input."""
         self._required: dict[tuple[object, ...], bool] = {}
         """Whether gradients flow through the tensors that are about to be read."""
+        self._keys: dict[tuple[int, int], Node] = {}
         self.has_own_gradient = False
         """Whether a function defines its gradient itself, which nodes don't know of."""
         self._is_active = False
@@ -228,8 +252,13 @@ class Recorder:
             self._enter(gradient._array, Gradient(tensor), f"{name}_grad")
 
     def drawn(self, array: AnyArray, generator: Any) -> None:
-        """A new array holds the next key of a generator."""
-        self._enter(array, Key(generator), f"key_{len(self.inputs)}")
+        """A new array holds the next key of a generator; one that was drawn before, of a state that was restored."""
+        known = (id(generator), int(array))
+        node = self._keys.get(known)
+        if node is not None:
+            self._add(Cell(array, node))
+        else:
+            self._keys[known] = self._enter(array, Key(generator), f"key_{len(self.inputs)}").node
 
     def number(self, array: AnyArray, group: dict[str, Any], place: str | tuple[str, int]) -> None:
         """An array holds a number of a group, which is looked up at each call."""
@@ -249,7 +278,7 @@ class Recorder:
     def called(self, module: Any) -> None:
         """A module is called: what it holds has names."""
         if id(module) not in self.modules:
-            self.modules[id(module)] = module
+            self.modules[id(module)] = (module, {**module.__dict__, **module._buffers})
             for found in (module.named_parameters(), module.named_buffers()):
                 for name, tensor in found:
                     self._names.setdefault(id(tensor), name.replace(".", "_"))

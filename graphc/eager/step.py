@@ -23,10 +23,12 @@ from graphc.eager.mode import MODE
 from graphc.eager.node import Edge, edge_of
 from graphc.eager.recorder import (
     Argument,
+    Attribute,
     Captured,
     Cotangent,
     Gradient,
     Key,
+    Made,
     Number,
     Recorder,
     Source,
@@ -46,11 +48,13 @@ from graphc.ops import elementwise
 
 log = logging.getLogger("graphc.compile")
 
-MOST_ESCAPES = 3
-"""Calls whose new tensors were kept somewhere, before that is taken for what the function always does."""
+MOST_UNSETTLED = 3
+"""Calls that change what programs can't change, before that is taken for what the function always does."""
 MANY = 32
 """So many recordings of one function are worth a warning."""
 
+UNFIT = object()
+"""Stands for the results of a program that tensors found on the way don't fit."""
 Fallback: TypeAlias = "str | None"
 
 
@@ -90,6 +94,8 @@ class Recording:
     modules: tuple[tuple[Any, bool], ...]
     """Modules that were called, and their `training`."""
     checks: tuple[tuple[Callable[[], object], object], ...]
+    attributes: tuple[tuple[Attribute, int, tuple[int, ...] | None], ...]
+    """Attributes of modules that become an output."""
     joint: Joint | None = None
     """The backward pass of results that require gradients."""
     stale: str | None = None
@@ -108,6 +114,9 @@ class Recording:
             return False
         for module, training in self.modules:
             if module.training is not training:
+                return False
+        for attribute, _, _ in self.attributes:
+            if not isinstance(attribute.tensor, Tensor):
                 return False
         for tensor, had in self.had_gradient:
             meta = tensor._meta
@@ -130,7 +139,7 @@ class Recording:
         arrays: list[AnyArray] = []
         for source in self.sources:
             kind = type(source)
-            if kind is Captured:
+            if kind is Captured or kind is Attribute:
                 arrays.append(source.tensor._array)
             elif kind is Argument:
                 arrays.append(arguments[source.index]._array)
@@ -145,6 +154,8 @@ class Recording:
                 arrays.append(np.array(value, np.float64))
         outputs: Any = executable.fast(*arrays)
         if outputs is None:
+            if not self._takes(arrays):
+                return UNFIT
             outputs = self._run_slowly(executable, arrays)
         elif type(outputs) is not tuple:
             executable.refuse(outputs, arrays)
@@ -165,6 +176,8 @@ class Recording:
             target._storage.version += 1
         for tensor, output, strides in self.gradients:
             meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[self.places[output]], strides))
+        for attribute, output, strides in self.attributes:
+            attribute.put(wrap(laid_out(outputs[self.places[output]], strides)))
         return self.results.fill(leaves)
 
     def _compile(self) -> Executable:
@@ -182,6 +195,13 @@ class Recording:
         self.placed = tuple((source, self.places.get(output)) for source, output in self.writes)
         self.executable = executable
         return executable
+
+    def _takes(self, arrays: Sequence[AnyArray]) -> bool:
+        """Whether the tensors that were found have the types that they had."""
+        return all(
+            array.shape == node.shape and array.dtype == node.tensor.dtype.numpy
+            for array, node in zip(arrays, self.graph.inputs)
+        )
 
     def _run_slowly(self, executable: Executable, arrays: list[AnyArray]) -> tuple[AnyArray, ...]:
         """As `fast`, for arrays of any layout: what is written in place is copied back."""
@@ -223,8 +243,10 @@ def _tensor_of(source: Source, arguments: Sequence[Tensor]) -> Tensor:
         found = meta_of(source.tensor).grad
         assert found is not None, "whether it is there has been looked at"
         return found
-    assert isinstance(source, Captured)
-    return source.tensor
+    assert isinstance(source, Captured | Attribute)
+    found = source.tensor
+    assert isinstance(found, Tensor)
+    return found
 
 
 _executables: dict[Hashable, Executable] = {}
@@ -256,7 +278,7 @@ class Step:
         self._known: dict[Hashable, list[Recording]] = {}
         self._eager: set[Hashable] = set()
         """Kinds of calls that can't be programs."""
-        self._escapes = 0
+        self._unsettled = 0
         self._lock = threading.RLock()
 
     @property
@@ -272,7 +294,10 @@ class Step:
         key, tensors = _key_of(leaves, structure)
         for recording in self._known.get(key, ()):
             if recording.fits():
-                return recording.run(tensors)
+                result = recording.run(tensors)
+                if result is not UNFIT:
+                    return result
+                recording.stale = "a tensor that is used has another shape or dtype"
         if key in self._eager:
             return self.function(*args, **kwargs)
         with self._lock:
@@ -357,7 +382,16 @@ class Step:
                     continue
                 outputs.append(cell.node)
                 writes.append((cell.source, len(outputs) - 1))
-        if not self._is_closed(recorder, leaves, [tensor for tensor, _, _ in gradients]):
+        held = {id(leaf) for leaf in leaves} | {id(meta_of(tensor).grad) for tensor, _, _ in gradients}
+        attributes, changed = _changed(recorder)
+        replaced_by: list[tuple[Attribute, int, tuple[int, ...] | None]] = []
+        for attribute in attributes:
+            place = output(attribute.tensor._array)
+            if place is None:
+                return None
+            replaced_by.append((attribute, place, _strides(attribute.tensor._array)))
+            held.add(id(attribute.tensor))
+        if not self._is_settled(recorder, held, changed):
             return None
         returned = {
             leaf.output: each
@@ -378,7 +412,10 @@ class Step:
         inputs = [each for each, is_kept in zip(recorder.inputs, is_input) if is_kept]
         nodes = tuple(node for node, _ in inputs)
         graph = Graph(self.name, nodes, tuple(outputs))
-        sources = tuple(source for _, source in inputs)
+        before = {id(recorder.modules[id(each.module)][1].get(each.name)): each for each in attributes}
+        sources = tuple(
+            before.get(id(source.tensor), source) if isinstance(source, Captured) else source for _, source in inputs
+        )
         joint = None
         if backward is not None:
             joint = _joint(recorder, graph, sources, tuple(returned), *backward, tensors)
@@ -393,32 +430,35 @@ class Step:
             tuple(gradients),
             tuple((tensor, before is not None) for tensor, before in recorder.gradients.values()),
             tuple((tensor, tensor.requires_grad) for tensor in captured),
-            tuple((module, module.training) for module in recorder.modules.values()),
+            tuple((module, module.training) for module, _ in recorder.modules.values()),
             tuple(recorder.checks),
+            tuple(replaced_by),
             joint,
             options=self.options,
         )
 
-    def _is_closed(self, recorder: Recorder, leaves: Sequence[object], gradients: Sequence[Tensor]) -> bool:
-        """Whether all tensors made by the call are gone, returned, or gradients: a program couldn't renew others."""
-        held = {id(leaf) for leaf in leaves} | {id(meta_of(each).grad) for each in gradients}
+    def _is_settled(self, recorder: Recorder, held: set[int], changed: str | None) -> bool:
+        """Whether the call would do the same again: all that it made is gone or accounted for, and nothing was set."""
 
-        def escaped() -> list[Any]:
+        def left() -> list[Made]:
             return [each for each in recorder.tensors if (found := each.tensor()) is not None and id(found) not in held]
 
-        if escaped():
+        if changed is None and left():
             gc.collect()
-        left = escaped()
-        if not left:
-            self._escapes = 0
+        kept = [] if changed is not None else left()
+        if changed is None and not kept:
+            self._unsettled = 0
             return True
-        self._escapes += 1
-        if self._escapes >= MOST_ESCAPES:
-            where = left[0].location
-            recorder.refuse(
-                "keeps a tensor that it makes" + ("" if where is None else f" (made at {where.describe()})"),
-                "return it, or copy it to a tensor made before, with copy_()",
-            )
+        self._unsettled += 1
+        if self._unsettled >= MOST_UNSETTLED:
+            if changed is not None:
+                recorder.refuse(f"sets {changed} at each call", "set it outside, or make it a buffer")
+            else:
+                where = kept[0].location
+                recorder.refuse(
+                    "keeps a tensor that it makes" + ("" if where is None else f" (made at {where.describe()})"),
+                    "return it, or copy it to a tensor made before, with copy_()",
+                )
         return False
 
     def _reason(self, recorder: Recorder, tensors: Sequence[Tensor]) -> str:
@@ -475,6 +515,21 @@ def strip_detach(graph: Graph) -> Graph:
         else:
             new[node] = with_inputs(node, tuple([new[each] for each in node.inputs]))
     return with_outputs(graph, tuple([new[node] for node in graph.outputs]))
+
+
+def _changed(recorder: Recorder) -> tuple[list[Attribute], str | None]:
+    """Attributes of modules that are tensors made by the call, and the name of one that is anything else new."""
+    found: list[Attribute] = []
+    for module, before in recorder.modules.values():
+        for name, value in {**module.__dict__, **module._buffers}.items():
+            old = before.get(name)
+            if value is old or name in ("_watch", "training"):
+                continue
+            if isinstance(value, Tensor) and recorder.is_own(value) and not value.requires_grad:
+                found.append(Attribute(module, name))
+            elif isinstance(value, Tensor) or type(value) is not type(old) or value != old:
+                return found, f"{type(module).__name__}.{name}"
+    return found, None
 
 
 def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:

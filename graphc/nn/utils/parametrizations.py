@@ -98,11 +98,12 @@ class _Orthogonal(Module):
                     "It is not possible to assign to the matrix exponential or the Cayley parametrizations when "
                     "use_trivialization=False."
                 )
-            A, _ = _geqrf(Q)
-            # The diagonal holds the signs of the columns.
+            A, tau = _geqrf(Q)
+            # The diagonal holds the signs of the columns. A column that LAPACK leaves (tau is exactly 0 then) is
+            # reflected by forward, whose tau follows from the vectors alone.
             diagonal = A.diagonal(dim1=-2, dim2=-1)
             diagonal.sign_()
-            diagonal[diagonal == 0.0] = 1.0
+            diagonal[tau == 0.0] *= -1
             return A.mT if is_wide else A
         if n == k:
             Q = Q.clone() if _is_orthogonal(Q) else _make_orthogonal(Q)

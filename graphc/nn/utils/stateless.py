@@ -11,6 +11,7 @@ tensor([6.])
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -77,15 +78,12 @@ def _merged(given: Any) -> dict[str, Any]:
             f"Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got {type(given)}"
         )
     if not all(isinstance(each, dict) for each in given):
-        kinds = [type(each) for each in given]
-        raise ValueError(f"Expected all elements of parameter_and_buffer_dicts to be dictionaries, got: {kinds}")
-    merged: dict[str, Any] = {}
-    for each in given:
-        for name, value in each.items():
-            if name in merged:
-                raise ValueError(f"{name} appears in multiple dictionaries; behavior of functional call is ambiguous")
-            merged[name] = value
-    return merged
+        raise ValueError("Expected all elements of parameter_and_buffer_dicts to be dictionaries")
+    names = collections.Counter(name for each in given for name in each)
+    repeated = [name for name, count in names.items() if count > 1]
+    if repeated:
+        raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+    return {name: value for each in given for name, value in each.items()}
 
 
 @contextlib.contextmanager

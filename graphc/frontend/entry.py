@@ -138,6 +138,7 @@ class _Takes:
         self._many = "Nodes" in words
         self._none = "None" in words
         self._number = may_be_number or not {"Operand", "Number", "int", "float"}.isdisjoint(words)
+        self._numbers = "Sequence[int]" in words
 
     def label(self, name: str) -> str:
         """How to speak of the argument."""
@@ -146,6 +147,8 @@ class _Takes:
     def problem(self, label: str, value: object) -> tuple[str, str] | None:
         """What is wrong with the value, and the way out."""
         if not (self._one or self._many) or (value is None and self._none) or (self._one and self._is_tensor(value)):
+            return None
+        if self._numbers and isinstance(value, list | tuple) and all(isinstance(each, int | Dim) for each in value):
             return None
         if not self._many:
             return f"{label} is {_kind(value)}, no tensor", _way_to_tensor(value)

@@ -84,7 +84,7 @@ class UnknownAttribute(GraphcError, AttributeError):
     """A method or property that a tensor doesn't have."""
 
 
-class IndexOutOfRange(GraphcError, IndexError, RuntimeError):
+class IndexOutOfRange(GraphcError, IndexError, RuntimeError, ValueError):
     """An index that names no element, or a value that an operation refuses, found while a program ran."""
 
 

@@ -220,7 +220,17 @@ POOLS: tuple[tuple[Callable[..., Any], tuple[str, ...], str], ...] = (
         (IMAGE,),
         "adaptive_max_pool2d(): internal error: output_size.size() must be 2",
     ),
-    (lambda x: F.adaptive_max_pool2d(x, 2), ("f32[2,2]",), "Input dimension should be at least 3"),
+    (lambda x: F.adaptive_max_pool2d(x, (2, 2)), ("f32[2,2]",), "Input dimension should be at least 3"),
+    (
+        lambda x: F.adaptive_max_pool2d(x, 2),
+        ("f32[2,2]",),
+        "adaptive_max_pool2d(): Expected 3D or 4D tensor, but got: [2, 2",
+    ),
+    (
+        lambda x: F.adaptive_avg_pool2d(x, 2),
+        ("f32[2,2]",),
+        "adaptive_avg_pool2d(): Expected 3D or 4D tensor, but got [2, 2",
+    ),
     (
         lambda x: F.adaptive_avg_pool1d(x, 2),
         ("f32[1,1,n]",),

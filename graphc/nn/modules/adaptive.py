@@ -3,8 +3,8 @@
 In: `[n, features]`. The first classes, and one stand-in for each cluster of rare ones, have scores of their own; a
 cluster's classes have scores among themselves (Grave et al. 2017).
 
->>> AdaptiveLogSoftmaxWithLoss(8, 20, cutoffs=[4, 10]).head
-Linear(in_features=8, out_features=6, bias=False)
+>>> AdaptiveLogSoftmaxWithLoss(16, 20, cutoffs=[4, 10]).head
+Linear(in_features=16, out_features=6, bias=False)
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ sum along it like those of softmax, all in one loop, and the gradient has no sca
 
 from __future__ import annotations
 
-from graphc.ir.dtype import i64
+from graphc.ir.dtype import Kind, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, creation
@@ -16,7 +16,7 @@ from graphc.ops.composite.arithmetic import add, div, mul
 from graphc.ops.composite.contraction import agree, sizes_text
 from graphc.ops.composite.indexing import checked_class
 from graphc.ops.composite.loss import reduced_loss
-from graphc.ops.composite.operand import detached, only_floats, widened
+from graphc.ops.composite.operand import detached, refuse_kinds, result_dtype, widened
 from graphc.ops.composite.reductions import sum_
 from graphc.ops.function import function
 from graphc.ops.reduction import sum_ as total_along
@@ -32,18 +32,18 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Node:
     """-log softmax(input)[target] along dimension 1 (0 of a vector); targets are class numbers or probabilities."""
-    x = only_floats("cross_entropy", input)
+    kernel = "log_softmax_lastdim_kernel_impl" if len(input.shape) < 3 else "log_softmax_kernel_impl"
+    refuse_kinds(kernel, input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    x = input
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentError(
             f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}", hint="cross_entropy"
         )
     axis = _class_axis("cross_entropy", x, weight)
-    wide = widened(x)
-    weight = None if weight is None else build.cast_to(detached(weight), wide.tensor.dtype)
-    if target.tensor.dtype.is_floating_point:
-        loss = _of_probabilities(wide, target, weight, axis, reduction, label_smoothing)
-        return build.cast_to(loss, x.tensor.dtype)
-    _check_target("cross_entropy", x, target, axis)
+    if target.shape == x.shape:
+        return _of_probabilities(x, target, weight, axis, reduction, label_smoothing, ignore_index)
+    target = _check_target("cross_entropy", x, target, axis)
+    wide, weight = widened(x), _same_dtype("cross_entropy", x, weight)
     logarithm = log_softmax(wide, axis)
     classes = _Classes("cross_entropy", target, wide, axis, ignore_index, weight)
     result = classes.reduced("cross_entropy", classes.loss(logarithm), reduction)
@@ -61,42 +61,69 @@ def nll_loss(
     input: Node, target: Node, weight: Node | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> Node:
     """-input[target] of log-probabilities along dimension 1 (0 of a vector)."""
-    x = only_floats("nll_loss", input)
+    refuse_kinds("nll_loss_out_frame", input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    x = input
     axis = _class_axis("nll_loss", x, weight)
-    _check_target("nll_loss", x, target, axis)
-    wide = widened(x)
-    weight = None if weight is None else build.cast_to(detached(weight), wide.tensor.dtype)
+    target = _check_target("nll_loss", x, target, axis)
+    wide, weight = widened(x), _same_dtype("nll_loss", x, weight)
     classes = _Classes("nll_loss", target, wide, axis, ignore_index, weight)
     return build.cast_to(classes.reduced("nll_loss", classes.loss(wide), reduction), x.tensor.dtype)
 
 
 def _class_axis(name: str, x: Node, weight: Node | None) -> int:
     if not x.shape:
-        raise ShapeError(f"{name}: the input has no dimension of classes", hint="it is [classes] or [n, classes, ...]")
+        raise ShapeError(
+            "Expected 1 or more dimensions (got 0)", hint=f"{name}: the input is [classes] or [n, classes, ...]"
+        )
     axis = 0 if len(x.shape) == 1 else 1
     if weight is not None and weight.shape != (x.shape[axis],):
+        count = x.shape[axis]
+        told = f"for all {count} classes or no classes but got weight tensor of shape: {sizes_text(weight.shape)}"
         raise ShapeError(
-            f"weight tensor should be defined either for all {x.shape[axis]} classes or no classes but got weight "
-            f"tensor of shape: {sizes_text(weight.shape)}",
+            f"weight tensor should be defined either {'for all or no classes' if len(x.shape) > 2 else told}",
             hint=f"{name}: give one weight for each class",
         )
     return axis
 
 
-def _check_target(name: str, x: Node, target: Node, axis: int) -> None:
+def _same_dtype(name: str, x: Node, weight: Node | None) -> Node | None:
+    """The weights of classes, which have the input's dtype, in the one that is computed in."""
+    if weight is None:
+        return None
+    if weight.tensor.dtype is not x.tensor.dtype:
+        raise DTypeError(
+            f"expected scalar type {x.tensor.dtype.scalar} but found {weight.tensor.dtype.scalar}",
+            hint=f"{name}: convert the weights to the input's dtype",
+        )
+    return widened(detached(weight))
+
+
+def _check_target(name: str, x: Node, target: Node, axis: int) -> Node:
+    """Class numbers as `[n, ...]` without the classes, or without dimensions for a vector."""
     if axis == 1:
         _check_count(name, x, target)
+    rank, count = len(x.shape), len(target.shape)
     wanted = x.shape[:axis] + x.shape[axis + 1 :]
+    hint = f"{name}: give one class number for each row"
+    if rank < 3 and count > 1:
+        raise ShapeError("0D or 1D target tensor expected, multi-target not supported", hint=hint)
+    if rank == 4 and count != 3:
+        raise ShapeError(
+            f"only batches of spatial targets supported (3D tensors) but got targets of dimension: {count}", hint=hint
+        )
+    if rank not in (1, 2, 4) and target.shape != wanted:
+        raise ShapeError(f"Expected target size {sizes_text(wanted)}, got {sizes_text(target.shape)}", hint=hint)
     if not target.tensor.dtype.is_integer:
         raise DTypeError(
             f"expected target dtype to be Long or Byte, but got {target.tensor.dtype.scalar}",
             hint=f"{name}: give class numbers, e.g. target.to('int64')",
         )
-    if target.shape != wanted:
-        raise ShapeError(
-            f"Expected target size {sizes_text(wanted)}, got {sizes_text(target.shape)}",
-            hint=f"{name}: give one class number for each row",
-        )
+    if rank == 4 and target.shape != wanted:
+        sizes = f"got input: {sizes_text(x.shape)} , target: {sizes_text(target.shape)}"
+        raise ShapeError(f"size mismatch ({sizes}", hint=hint)
+    if rank == 1 and target.shape and target.shape != (1,):
+        raise ShapeError(f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}", hint=hint)
+    return build.reshape_to(target, wanted)
 
 
 def _check_count(name: str, x: Node, target: Node) -> None:
@@ -146,20 +173,29 @@ class _Classes:
 
 
 def _of_probabilities(
-    x: Node, target: Node, weight: Node | None, axis: int, reduction: str, label_smoothing: float
+    input: Node,
+    target: Node,
+    weight: Node | None,
+    axis: int,
+    reduction: str,
+    label_smoothing: float,
+    ignore_index: int,
 ) -> Node:
-    if len(x.shape) > 1:
-        _check_count("cross_entropy", x, target)
-    if target.shape != x.shape:
-        raise ShapeError(
-            f"Expected target size {sizes_text(x.shape)}, got {sizes_text(target.shape)}",
-            hint="probabilities have the input's shape; class numbers are integers, e.g. target.to('int64')",
+    if not target.tensor.dtype.is_floating_point:
+        raise DTypeError(
+            f"Expected floating point type for target with class probabilities, got {target.tensor.dtype.scalar}",
+            hint="cross_entropy: class numbers have the input's shape without the classes",
         )
+    if ignore_index >= 0:
+        raise ArgumentError(
+            "ignore_index is not supported for floating point target", hint="cross_entropy: let weights be 0 instead"
+        )
+    common = result_dtype(input, target) if weight is None else result_dtype(input, target, weight)
+    x, share = (widened(build.cast_to(each, common)) for each in (input, target))
     classes = build.size_of(x.shape[axis], x.tensor.dtype)
-    share = build.cast_to(target, x.tensor.dtype)
     if label_smoothing:
         share = add(mul(share, 1.0 - label_smoothing), div(label_smoothing, classes))
     if weight is not None:
-        share = ew.mul(share, _along(weight, x, axis))
+        share = ew.mul(share, _along(build.cast_to(detached(weight), x.tensor.dtype), x, axis))
     loss = ew.neg(total_along(ew.mul(log_softmax(x, axis), share), axes=(axis,)))
-    return reduced_loss("cross_entropy", loss, reduction)
+    return build.cast_to(reduced_loss("cross_entropy", loss, reduction), common)

@@ -178,8 +178,13 @@ def _transposed_convolution(count: int) -> Callable[..., Node]:
         check_convolution(x, weight, bias, groups, steps, edge, gaps, more)
         check_convolution_dtypes(input, weight, bias)
         if any(extra >= max(step, gap) for extra, step, gap in zip(more, steps, gaps, strict=True)):
-            shown = zip(("output_padding", "stride", "dilation"), (more, steps, gaps), strict=True)
-            text = " ".join(f"{what}_{axis}: {v}" for what, each in shown for axis, v in zip(_AXES[-rank:], each))
+            flat = rank == 1  # PyTorch takes it for an image of height 1
+            shown = zip(("output_padding", "stride", "dilation"), ((0,), (1,), (1,)), (more, steps, gaps), strict=True)
+            text = " ".join(
+                f"{what}_{axis}: {v}"
+                for what, first, each in shown
+                for axis, v in zip(_AXES[-2:] if flat else _AXES[-rank:], first + each if flat else each)
+            )
             raise ArgumentError(
                 f"output padding must be smaller than either stride or dilation, but got {text}",
                 hint="it says which of the sizes that give the same input is meant",

@@ -11,7 +11,7 @@ import warnings
 from graphc.ir.dtype import DType, Kind, default_float, i64, real_of
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import build
+from graphc.ops import build, requirement
 from graphc.ops import elementwise as ew
 from graphc.ops.composite.activation import logsigmoid
 from graphc.ops.composite.arithmetic import add, clamp, div, minimum, mul, sub, where
@@ -144,16 +144,25 @@ def binary_cross_entropy(input: Node, target: Node, weight: Node | None = None, 
             "deprecated. Please ensure they have the same size.",
             hint="expand or reshape one of them",
         )
-    if input.tensor.dtype.is_floating_point and target.tensor.dtype is not input.tensor.dtype:
+    if target.tensor.dtype is not input.tensor.dtype:
         raise DTypeError(
             f"Found dtype {target.tensor.dtype.scalar} but expected {input.tensor.dtype.scalar}",
             hint="binary_cross_entropy: convert the target",
         )
-    x, y = _pair("binary_cross_entropy", input, target, "binary_cross_entropy")
+    x, y = (
+        _from_0_to_1(what, each)
+        for what, each in zip(("input", "target"), _pair("binary_cross_entropy", input, target, "binary_cross_entropy"))
+    )
     one = build.ones_like(x)
     hit, miss = (clamp(each, min=-100.0) for each in (ew.log(x), ew.log1p(ew.neg(x))))
     loss = ew.neg(ew.add(ew.mul(y, hit), ew.mul(ew.sub(one, y), miss)))
     return _finish("binary_cross_entropy", _weighted(loss, weight), reduction, input, target)
+
+
+def _from_0_to_1(what: str, x: Node) -> Node:
+    """Values as they are; a run in which one is no probability ends in an error."""
+    is_probability = ew.bitwise_and(ew.ge(x, build.zeros_like(x)), ew.le(x, build.ones_like(x)))
+    return requirement.require(x, is_probability, message=f"all elements of {what} should be between 0 and 1")
 
 
 @function()
@@ -170,12 +179,19 @@ def binary_cross_entropy_with_logits(
             f"Target size ({_size(target)}) must be the same as input size ({_size(input)})",
             hint="expand or reshape one of them",
         )
+    refuse_kinds("log_sigmoid_cpu", input, Kind.BOOL, Kind.INT, Kind.COMPLEX)
+    if not target.tensor.dtype.is_floating_point:
+        raise DTypeError(
+            f"result type {input.tensor.dtype.scalar} can't be cast to the desired output type "
+            f"{target.tensor.dtype.scalar}",
+            hint="binary_cross_entropy_with_logits: convert the target",
+        )
     x, y = _pair("binary_cross_entropy_with_logits", input, target, "log_sigmoid_cpu")
     miss = ew.mul(ew.sub(build.ones_like(y), y), x)
     scale: Operand = 1 if pos_weight is None else add(mul(sub(build.cast_to(pos_weight, y.tensor.dtype), 1.0), y), 1.0)
     hit = ew.neg(logsigmoid(x))
     loss = add(miss, hit if pos_weight is None else mul(scale, hit))
-    return _finish("binary_cross_entropy_with_logits", _weighted(loss, weight), reduction, input, target)
+    return _finish("binary_cross_entropy_with_logits", _weighted(loss, weight), reduction, target)
 
 
 def _weighted(loss: Node, weight: Node | None) -> Node:
@@ -235,6 +251,7 @@ def gaussian_nll_loss(
                 "var is of incorrect size",
                 hint="it has the input's shape, or that without the last dimension, or one dimension of 1",
             )
+    v = requirement.require(v, ew.logical_not(ew.lt(v, build.zeros_like(v))), message="var has negative entry/entries")
     # Values are moved up to eps while the gradient is that of the variance itself.
     v = add(v, _lift(v, eps))
     difference = ew.sub(x, y)
@@ -310,7 +327,7 @@ def cosine_embedding_loss(
         )
     common = default_float(result_dtype(input1, input2))
     cosine = widened(_cosine(build.cast_to(input1, common), build.cast_to(input2, common)))
-    cosine, y = broadcast("cosine_embedding_loss", cosine, build.cast_to(target, cosine.tensor.dtype))
+    y, cosine = broadcast("cosine_embedding_loss", build.cast_to(target, cosine.tensor.dtype), cosine)
     zero, one = build.zeros_like(cosine), build.ones_like(cosine)
     same = where(ew.eq(y, one), ew.sub(one, cosine), zero)
     other = where(ew.eq(y, ew.neg(one)), _positive(sub(cosine, margin)), zero)

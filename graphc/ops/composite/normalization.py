@@ -169,6 +169,9 @@ def batch_norm(
     shape = (channels, *(1,) * len(x.shape[2:]))
     refuse_kinds("batch_norm", x, Kind.BOOL, Kind.INT, Kind.COMPLEX)
     wide = widened(x)
+    if eps < 0 or (training and eps == 0):
+        wanted = "positive during training" if training else "non-negative"
+        raise ArgumentError(f"batch_norm eps must be {wanted}, but got {eps}", hint="as a rule it is 1e-5")
     if training:
         _check_several(x, (0, *range(2, len(x.shape))), "value per channel")
     elif running_mean is None or running_var is None:

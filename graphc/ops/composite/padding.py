@@ -50,6 +50,8 @@ def pad(input: Node, pad: Sequence[Size], mode: str = "constant", value: Operand
             hint="one or two dimensions stand in front of those that are padded",
         )
     pairs = [(edges[k], edges[k + 1]) for k in range(0, len(edges), 2)]
+    if mode != "circular":
+        _check_continued(input, pairs)
     result = input
     for k, (before, behind) in enumerate(pairs):
         result = _continued(mode, input, result, rank - 1 - k, before, behind, 2 + 2 * (k + 1))
@@ -84,6 +86,22 @@ def constant_pad_nd(input: Node, pad: Sequence[Size], value: Operand = 0) -> Nod
     if all(size == 0 for size in edges):
         return input
     return movement.pad(input, fill, low=tuple(low), high=tuple(high), interior=(0,) * rank)
+
+
+def _check_continued(x: Node, pairs: list[tuple[Size, Size]]) -> None:
+    """There is something to go on from, and something is left."""
+    count = len(pairs)
+    if 0 in x.shape[len(x.shape) - count - 1 :]:
+        raise ShapeError(
+            f"Expected {count + 1}D or {count + 2}D (batch mode) tensor with possibly 0 batch size and other non-zero "
+            f"dimensions for input, but got: {list_text(x.shape)}",
+            hint='use mode="constant"',
+        )
+    total = x.shape[-1] + pairs[0][0] + pairs[0][1]
+    if count == 1 and isinstance(total, int) and total < 1:
+        raise ShapeError(
+            f"input (W: {x.shape[-1]}) is too small. Calculated output W: {total}", hint="cut off fewer elements"
+        )
 
 
 def _continued(mode: str, whole: Node, x: Node, axis: int, before: Size, behind: Size, argument: int) -> Node:

@@ -270,11 +270,11 @@ def _adaptive_avg(rank: int) -> Callable[..., object]:
     name = f"adaptive_avg_pool{rank}d"
 
     def build_node(input: Node, output_size: int | Sequence[int | None] | None) -> Node:
-        _check_adaptive_rank(name, input, rank)
+        _check_adaptive_rank(name, input, rank, output_size)
         x = batched(name, input, rank)
         refuse_kinds("adaptive_avg_pool3d_cpu" if rank == 3 else "adaptive_avg_pool2d", x, *_NO_FLOAT)
         result = widened(x)
-        for axis, wanted in enumerate(_output_size(name, x, rank, output_size), start=2):
+        for axis, wanted in enumerate(_output_size(name, x, rank, output_size, input), start=2):
             result = _mean_of_cells(name, result, axis, wanted)
         return unbatched(build.cast_to(result, x.tensor.dtype), x, input)
 
@@ -287,10 +287,10 @@ def _adaptive_max(rank: int) -> Callable[..., object]:
     def build_node(
         input: Node, output_size: int | Sequence[int | None] | None, return_indices: bool = False
     ) -> Node | tuple[Node, Node]:
-        _check_adaptive_rank(name, input, rank)
+        _check_adaptive_rank(name, input, rank, output_size)
         x = batched(name, input, rank)
         refuse_kinds("adaptive_max_pool3d_cpu" if rank == 3 else "adaptive_max_pool2d", x, *_NO_FLOAT)
-        sizes = _output_size(name, x, rank, output_size)
+        sizes = _output_size(name, x, rank, output_size, input)
         values, index = x, _row_major(x, rank)
         # The last dimension first: of equal elements the first one in row-major order is found.
         for axis in range(len(sizes) + 1, 1, -1):
@@ -302,7 +302,7 @@ def _adaptive_max(rank: int) -> Callable[..., object]:
     return _entered(build_node, name, "The greatest element of each of `output_size` cells, and on demand where it is.")
 
 
-def _check_adaptive_rank(name: str, input: Node, rank: int) -> None:
+def _check_adaptive_rank(name: str, input: Node, rank: int, output_size: int | Sequence[int | None] | None) -> None:
     count = len(input.shape)
     if rank == 1 and count not in (2, 3):
         raise ShapeError(
@@ -310,14 +310,22 @@ def _check_adaptive_rank(name: str, input: Node, rank: int) -> None:
             f"arguments for {name})",
             hint="the input is [n, channels, length], or that without n",
         )
-    if count <= rank:
+    if isinstance(output_size, Sequence) and count <= len(output_size):
         raise ShapeError(f"Input dimension should be at least {rank + 1}", hint=f"{name}: [n, channels, ...]")
+    if count not in (rank + 1, rank + 2):
+        got = "got: " if "max" in name else "got "
+        raise ShapeError(
+            f"{name}(): Expected {rank + 1}D or {rank + 2}D tensor, but {got}{sizes_text(input.shape)}",
+            hint="the input is [n, channels, ...], or that without n",
+        )
 
 
 _NO_FLOAT = (Kind.BOOL, Kind.INT, Kind.COMPLEX)
 
 
-def _output_size(name: str, x: Node, rank: int, output_size: int | Sequence[int | None] | None) -> tuple[Size, ...]:
+def _output_size(
+    name: str, x: Node, rank: int, output_size: int | Sequence[int | None] | None, input: Node
+) -> tuple[Size, ...]:
     """The numbers of cells, where None stands for as many as there are elements."""
     given = (output_size,) * rank if output_size is None or isinstance(output_size, int) else tuple(output_size)
     if len(given) != rank:
@@ -344,9 +352,10 @@ def _output_size(name: str, x: Node, rank: int, output_size: int | Sequence[int 
         )
     for axis in range(2, 2 + rank):
         if x.shape[axis] == 0:
+            place = axis - len(x.shape) + len(input.shape)
             raise ShapeError(
                 f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-                f"{sizes_text(x.shape)} with dimension {axis} being empty",
+                f"{sizes_text(input.shape)} with dimension {place} being empty",
                 hint="an empty dimension has no cells",
             )
     return tuple(x.shape[2 + k] if n is None else n for k, n in enumerate(given))

@@ -119,6 +119,26 @@ def kron(input: Node, other: Node) -> Node:
 @function()
 def linear(input: Node, weight: Node, bias: Node | None = None) -> Node:
     """input @ weight.T + bias: `[..., n]` and `[m, n]` give `[..., m]`."""
+    if not input.shape or not weight.shape:
+        ranks = f"{len(input.shape)}D and {len(weight.shape)}D"
+        raise ShapeError(
+            f"both arguments to linear need to be at least 1D, but they are {ranks}", hint="give vectors or matrices"
+        )
+    if len(weight.shape) > 2:
+        raise ShapeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {len(weight.shape)}D",
+            hint="linear: the weight is a matrix [outputs, inputs]",
+        )
+    if bias is not None and len(weight.shape) == 1:
+        raise ShapeError("mat2 must be a matrix, got 1-D tensor", hint="linear: the weight is [outputs, inputs]")
+    if bias is not None:
+        for what, x in (("self", bias), ("mat1", input)):
+            if x.tensor.dtype is not weight.tensor.dtype:
+                raise DTypeError(
+                    f"{what} and mat2 must have the same dtype, but got {x.tensor.dtype.scalar} and "
+                    f"{weight.tensor.dtype.scalar}",
+                    hint="linear: convert one of them",
+                )
     check_matmul(input, build.permute_to(weight, (1, 0)) if len(weight.shape) == 2 else weight)
     outside = tuple(range(len(input.shape) - 1))
     features = ("features",) if len(weight.shape) == 2 else ()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from graphc.ir.boundary import hide_frames
-from graphc.ir.errors import GraphcError
+from graphc.ir.errors import GraphcError, TraceError
 
 R = TypeVar("R")
 
@@ -31,8 +31,11 @@ def guarded(function: Callable[..., R]) -> Callable[..., R]:
 
 
 def shorten(error: Exception) -> None:
-    """Let an error of ours say its message alone, as PyTorch's do; the way out becomes a note below the traceback."""
-    if isinstance(error, GraphcError) and not error.is_brief:
+    """Let an error of ours say its message alone, as PyTorch's do; the way out becomes a note below the traceback.
+
+    Errors of tracing, which PyTorch doesn't have, stay whole.
+    """
+    if isinstance(error, GraphcError) and not error.is_brief and not isinstance(error, TraceError):
         error.is_brief = True
         error.args = (error.message,)
         if error.hint is not None and hasattr(error, "add_note"):

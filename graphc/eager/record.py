@@ -15,7 +15,7 @@ from graphc.eager.mode import MODE
 from graphc.eager.node import Edge, GradNode, PlanNode, SavedValue, accumulator_of, edge_of, node_type
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, wrap
-from graphc.eager.watch import WATCHING, copied, watcher
+from graphc.eager.watch import WATCHING, constant, copied, watcher
 
 Source: TypeAlias = "Tensor | AnyArray"
 
@@ -71,6 +71,10 @@ def record(
     differentiable = plan.differentiable
     if True not in needed or True not in differentiable:
         return None
+    if WATCHING:
+        for source in sources:
+            if not isinstance(source, Tensor):
+                constant(source)  # a number, or where elements lie
     backward = plan.backward(tuple(needed))
     saved: list[SavedValue] = []
     # The objects of a record are made without calls of their classes: that is what costs most here.

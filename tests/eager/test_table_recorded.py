@@ -1,4 +1,4 @@
-"""Every function of the table in a recorded call: run again on other numbers, it gives the bits of the eager function."""
+"""Every function of the table in a recorded call, run again on other numbers: the bits of the eager function."""
 
 from typing import Any
 

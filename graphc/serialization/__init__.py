@@ -8,6 +8,7 @@
 {'weight': tensor([1., 1.]), 'step': 7}
 """
 
+from graphc.serialization.checkpoint import load_checkpoint, save_checkpoint
 from graphc.serialization.entry import load, save
 from graphc.serialization.errors import CheckpointError, TruncatedCheckpoint
 from graphc.serialization.safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
@@ -19,6 +20,8 @@ __all__ = [
     "clear_safe_globals",
     "get_safe_globals",
     "load",
+    "load_checkpoint",
     "safe_globals",
     "save",
+    "save_checkpoint",
 ]

@@ -149,10 +149,12 @@ def load(
 def _usable(content: AnyArray, kind: DType, order: str) -> AnyArray:
     """The bytes as this machine reads them."""
     if kind is dtypes.bool_ and content.size and int(content.max()) > 1:
-        return (content != 0).view(np.uint8)
+        truth: AnyArray = (content != 0).view(np.uint8)
+        return truth
     unit = kind.itemsize // (2 if kind.is_complex else 1)
     if order != sys.byteorder and unit > 1:
-        return content.view(np.dtype(f"u{unit}")).byteswap().view(np.uint8)
+        swapped: AnyArray = content.view(np.dtype(f"u{unit}")).byteswap().view(np.uint8)
+        return swapped
     return content
 
 

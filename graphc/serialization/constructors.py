@@ -1,7 +1,8 @@
 """What files written by PyTorch may name, and what stands for it here.
 
 In: names such as "torch._utils._rebuild_tensor_v2", with the arguments that a file gives. Out: tensors, types of
-storages, dtypes and containers. Every function here expects arguments from anybody: it checks them, and calls nothing they name.
+storages, dtypes and containers. Every function here expects arguments from anybody: it checks them, and calls nothing
+that they name.
 """
 
 from __future__ import annotations
@@ -91,10 +92,10 @@ def rebuild_parameter_with_state(
 
 def rebuild_from_type(function: object, kind: object, args: object, state: object) -> Tensor:
     """A tensor with attributes, or a parameter that was made in another way."""
-    build = next((each for each in REBUILD_FUNCTIONS if each is function), None)
+    build: Callable[..., Tensor] | None = next((each for each in REBUILD_FUNCTIONS if each is function), None)
     if build is None or not isinstance(args, tuple) or not isinstance(kind, type) or not issubclass(kind, Tensor):
         raise CheckpointError("the file holds a tensor of a class that graphc doesn't know")
-    made = build(*args)
+    made: Any = build(*args)
     if kind is Parameter and not isinstance(made, Parameter):
         made = rebuild_parameter(wrap_shared(made._array, made._storage), made.requires_grad, None)
     elif kind is Buffer:
@@ -235,7 +236,10 @@ def new_complex(*args: object) -> complex:
     """A complex number of its parts."""
     if len(args) != 2 or not all(type(each) is float for each in args):
         raise CheckpointError("a complex number in the file has other parts than floats")
-    return complex(*args)  # type: ignore[arg-type]  # floats, as was checked
+    real, imaginary = args
+    assert isinstance(real, float)
+    assert isinstance(imaginary, float)
+    return complex(real, imaginary)
 
 
 def new_bytearray(*args: object) -> bytearray:
@@ -244,7 +248,14 @@ def new_bytearray(*args: object) -> bytearray:
         return bytearray(args[0], "latin-1")
     if len(args) > 1 or not all(type(each) is bytes for each in args):
         raise CheckpointError("a bytearray in the file is made of other things than bytes")
-    return bytearray(*args)  # type: ignore[arg-type]  # bytes, as was checked
+    return bytearray(*[each for each in args if isinstance(each, bytes)])
+
+
+def no_bytes(*args: object) -> bytes:
+    """Empty bytes: all that pickles make by calling the class."""
+    if args:
+        raise CheckpointError("bytes in the file are made of something")
+    return b""
 
 
 def encoded(*args: object) -> bytes:
@@ -308,12 +319,14 @@ def fill_array(array: AnyArray, state: object) -> None:
         raise CheckpointError("an array of numpy in the file has elements that are no numbers")
     if count * kind.itemsize != len(content) or len(shape) > 64:
         raise CheckpointError("an array of numpy in the file has too few or too many bytes")
-    array.__setstate__((1, shape, kind, bool(is_fortran), content))  # type: ignore[attr-defined]  # numpy's stubs lack it
+    fill: Callable[[object], None] = array.__setstate__
+    fill((1, shape, kind, bool(is_fortran), content))
 
 
 CALLABLE: Final[dict[str, Callable[..., Any]]] = {
     "_codecs.encode": encoded,
     "builtins.bytearray": new_bytearray,
+    "builtins.bytes": no_bytes,
     "builtins.complex": new_complex,
     "builtins.frozenset": new_frozenset,
     "builtins.set": new_set,
@@ -353,6 +366,7 @@ VALUES: Final[dict[str, object]] = {
 """What a file may name, but not call."""
 
 CLASSES: Final[dict[Callable[..., Any], object]] = {
+    no_bytes: bytes,
     new_bytearray: bytearray,
     new_complex: complex,
     new_frozenset: frozenset,

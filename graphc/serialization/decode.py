@@ -217,7 +217,7 @@ class _Decoder:
         made = tensor_at(storage, offset, shape, stride, kind)
         needs_grad = told.get("requires_grad") is True
         if name == "Parameter":
-            return Parameter(made, needs_grad)  # type: ignore[no-any-return]  # made by `__new__`
+            return Parameter(made, needs_grad)
         if name == "Buffer":
             made = Buffer(made, persistent=told.get("persistent") is not False)
         if needs_grad:

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Iterator
 from typing import Any, BinaryIO, TypeAlias
 
-from graphc.serialization.errors import TruncatedCheckpoint
+from graphc.serialization.errors import CheckpointError, TruncatedCheckpoint
 
 FileLike: TypeAlias = "str | os.PathLike[str] | BinaryIO"
 
@@ -42,7 +42,7 @@ def writing(f: FileLike) -> Iterator[BinaryIO]:
         return
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
-        raise RuntimeError(f"Parent directory {os.path.dirname(f)} does not exist.")
+        raise CheckpointError(f"Parent directory {os.path.dirname(f)} does not exist.")
     temporary = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     handle = os.open(temporary, flags, 0o666)

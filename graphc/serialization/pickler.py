@@ -87,7 +87,7 @@ class Pickler(pickle._Pickler):
             return
         module, _, name = told.rpartition(".")
         self.write(b"c" + module.encode() + b"\n" + name.encode() + b"\n")  # type: ignore[attr-defined]
-        self.memoize(obj)
+        self.memoize(obj)  # type: ignore[attr-defined]
 
 
 def _reduced(tensor: Tensor) -> tuple[Any, ...]:

@@ -6,8 +6,8 @@ anything else.
 
 A value is `null`, a bool, a number or a string; `{"f": bits}` for a float that JSON lacks; `{"i": hex}` for an int
 that is wider than 64 bits; or `[n]`, which stands for item n of a table of `[kind, ...]`. So what is referred to twice
-stays one object, and the text is as flat for deep nests. A tensor is a place in a named array; tensors that share memory are
-places in the same one.
+stays one object, and the text is as flat for deep nests. A tensor is a place in a named array; tensors that share
+memory are places in the same one.
 """
 
 from __future__ import annotations
@@ -224,7 +224,8 @@ def numpy_name(found: np.dtype[Any]) -> str:
         return known.name
     if found.kind == "V":
         raise NotPlain(f"numpy's dtype {found}")
-    return found.str
+    text: str = found.str
+    return text
 
 
 def _dtype_of(found: np.dtype[Any]) -> DType | None:

@@ -1,0 +1,179 @@
+"""Checkpoints: a training goes on as if it had never stopped, and a file is never there by half."""
+
+import contextlib
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc
+from graphc import nn
+from graphc.serialization import CheckpointError, load_checkpoint, save_checkpoint
+
+
+class Momentum:
+    """A small optimizer with a state of its own."""
+
+    def __init__(self, parameters: Any) -> None:
+        self.parameters = [*parameters]
+        self.velocity = [graphc.zeros_like(each) for each in self.parameters]
+        self.steps = 0
+
+    def step(self) -> None:
+        self.steps += 1
+        with graphc.no_grad():
+            for parameter, velocity in zip(self.parameters, self.velocity):
+                velocity.mul_(0.9).add_(parameter.grad)
+                parameter.sub_(velocity, alpha=0.05)
+                parameter.grad = None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"velocity": self.velocity, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+        for mine, loaded in zip(self.velocity, state["velocity"]):
+            mine.copy_(loaded)
+
+
+class Model(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(graphc.randn(3, 2))
+        self.register_buffer("seen", graphc.tensor(0))
+
+    def forward(self, x: Any) -> Any:
+        self.seen += 1
+        return (x @ self.weight) * graphc.rand(2)
+
+
+def train(model: Model, optimizer: Momentum, steps: int) -> list[float]:
+    losses = []
+    for _ in range(steps):
+        x = graphc.randn(4, 3) * random.random() + np.random.rand()  # noqa: NPY002 - its state is in the checkpoint
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def fresh() -> tuple[Model, Momentum]:
+    model = Model()
+    return model, Momentum(model.parameters())
+
+
+def test_a_training_goes_on_bit_for_bit(tmp_path: pathlib.Path) -> None:
+    graphc.manual_seed(3)
+    random.seed(4)
+    model, optimizer = fresh()
+    train(model, optimizer, 3)
+    save_checkpoint(tmp_path / "run.pt", model=model, optimizer=optimizer, epoch=3, best=(0.5, "text"))
+    expected = train(model, optimizer, 5)
+
+    graphc.manual_seed(100)
+    random.seed(101)
+    other, its_optimizer = fresh()
+    rest = load_checkpoint(tmp_path / "run.pt", model=other, optimizer=its_optimizer)
+    assert rest == {"epoch": 3, "best": (0.5, "text")}
+    assert its_optimizer.steps == 3
+    assert train(other, its_optimizer, 5) == expected
+    for name, tensor in model.state_dict().items():
+        assert graphc.equal(tensor, other.state_dict()[name])
+
+
+def test_parts_in_lists_and_dicts(tmp_path: pathlib.Path) -> None:
+    models = {"a": Model(), "b": [Model(), Model()]}
+    save_checkpoint(tmp_path / "run.pt", models=models, rng=False)
+    others = {"a": Model(), "b": [Model(), Model()]}
+    random.seed(1)
+    before = random.getstate()
+    assert load_checkpoint(tmp_path / "run.pt", models=others) == {}
+    assert random.getstate() == before
+    assert graphc.equal(others["b"][1].weight, models["b"][1].weight)  # type: ignore[index]
+    assert [*load_checkpoint(tmp_path / "run.pt")["models"]["a"]] == ["weight", "seen"]
+
+
+def test_what_does_not_fit(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "run.pt"
+    save_checkpoint(path, model=Model(), both=[Model(), Model()], epoch=1)
+    model = Model()
+    before = model.weight.clone()
+    for parts, match in (
+        ({"model": model, "absent": Model()}, "the checkpoint has no part 'absent'"),
+        ({"model": model, "epoch": 7}, "epoch is an int, which has no load_state_dict"),
+        ({"model": model, "both": [Model()]}, "both has 1 parts, and the checkpoint 2"),
+        ({"model": model, "both": {"x": Model()}}, "both is a dict, which has no load_state_dict"),
+    ):
+        with pytest.raises(CheckpointError, match=match):
+            load_checkpoint(path, **parts)
+        assert graphc.equal(model.weight, before)
+    graphc.save({"model": model.state_dict()}, path)
+    with pytest.raises(CheckpointError, match="the file holds no checkpoint"):
+        load_checkpoint(path, model=model)
+    with pytest.raises(CheckpointError, match="holds plain data, and this is more"):
+        save_checkpoint(path, callback=print)
+
+
+ENDLESS = """
+import sys, graphc
+from graphc.serialization import save_checkpoint
+big = graphc.zeros(1 << 20)
+n = 0
+while True:
+    n += 1
+    save_checkpoint(sys.argv[1], parts=[big + n, big - n], n=n)
+    if n == 1:
+        print("there", flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process can be killed so")
+def test_killed_while_writing(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "run.pt"
+    for wait in (0.0, 0.013, 0.031):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(ENDLESS), str(path)], stdout=subprocess.PIPE, env=dict(os.environ)
+        )
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == b"there\n"
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            writer.wait(wait)
+        writer.send_signal(signal.SIGKILL)
+        writer.communicate()
+        found = load_checkpoint(path, rng=False)
+        assert found["n"] >= 1
+        assert found["parts"][0][-1] == -found["parts"][1][-1] == found["n"]
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.pt"
+    graphc.save([1], path)
+    os.chmod(path, 0o640)
+
+    class Stubborn:
+        def __reduce__(self) -> Any:
+            raise RuntimeError("not now")
+
+    with pytest.raises(RuntimeError, match="not now"):
+        graphc.save([2, Stubborn()], path)
+    assert graphc.load(path) == [1]
+    assert os.listdir(tmp_path) == ["x.pt"]
+    link = tmp_path / "link.pt"
+    link.symlink_to(path)
+    graphc.save([3], link)
+    assert graphc.load(path) == [3]
+    assert link.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_devices_are_written_to_as_they_are() -> None:
+    graphc.save([1], os.devnull)
+    assert not os.path.isfile(os.devnull)

@@ -174,6 +174,7 @@ class Module(Hooks, State):
         for name, buffer in self._buffers.items():
             if buffer is not None:
                 self._buffers[name] = fn(buffer)
+                self._tell(name)
         return self
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:

@@ -154,6 +154,7 @@ def _swap(module: Module, name: str, value: Any) -> Any:
                 del place[last]
             else:
                 place[last] = value
+            owner._tell(last)
             return found
     found = getattr(owner, last, _MISSING)
     if value is _MISSING:

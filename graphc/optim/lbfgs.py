@@ -145,7 +145,8 @@ class LBFGS(Optimizer):
                 break
             if d.mul(t).abs().max() <= change or abs(loss - previous_loss) < change:
                 break
-        state |= {"d": d, "t": t, "prev_flat_grad": previous, "prev_loss": previous_loss}
+        memory = {} if "d" in state else {key: state.pop(key) for key in ("old_dirs", "old_stps", "ro", "H_diag")}
+        state |= {"d": d, "t": t, **memory, "prev_flat_grad": previous, "prev_loss": previous_loss}
         return first_loss
 
 

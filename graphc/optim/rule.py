@@ -133,7 +133,7 @@ def _number(value: object) -> AnyArray:
 
 
 class SharedProgram:
-    """A rule for rows of any length."""
+    """A rule for rows of any length; it writes results to the memory of its targets where it can."""
 
     __slots__ = ("_executable", "graph")
 
@@ -145,20 +145,23 @@ class SharedProgram:
         """The code, compiled when it is first asked for, with a way in of its own for one length."""
         with _lock:
             if self._executable is None:
-                self._executable = Executable.build(self.graph)
+                targets = range(len(self.graph.outputs))
+                self._executable = Executable.build(self.graph, donated=dict(zip(targets, targets)))
         return self._executable.bound()
 
 
 class RulePlan(Plan):
     """A rule for tensors of certain types: takes targets, sources and numbers, and gives new values of the targets."""
 
-    __slots__ = ("_shared", "flattens")
+    __slots__ = ("_returned", "_shared", "flattens")
 
     def __init__(self, graph: Graph, name: str, shared: SharedProgram | None, recipe: Recipe | None = None) -> None:
         super().__init__(graph, name, recipe)
         self._shared = shared
         self.flattens = shared is not None
         """Whether tensors of two and more dimensions are passed as one row."""
+        self._returned: Sequence[int] = range(len(graph.outputs))
+        """The targets whose new values the code returns; those of the others it writes in place."""
 
     @property
     def executable(self) -> Executable:
@@ -167,8 +170,30 @@ class RulePlan(Plan):
             return super().executable
         if self._executable is None:
             self._executable = self._shared.bound()
+            in_place = dict(self._executable.program.in_place)
+            self._returned = [index for index in self._returned if index not in in_place]
             self.fast = self._executable.fast
         return self._executable
+
+    def run_into(self, arrays: Sequence[AnyArray]) -> None:
+        """Run on contiguous arrays; the first, those of the targets, get the new values."""
+        rest = self.fast(*arrays)
+        if type(rest) is not tuple:
+            rest = self._run_slowly(arrays)
+        count = len(self.graph.outputs)
+        for index, output in zip(self._returned if len(rest) < count else range(count), rest):
+            arrays[index][...] = output
+
+    def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+        """The new values of the targets, as new arrays."""
+        count = len(self.graph.outputs)
+        results = tuple([np.array(each, order="C") for each in arrays[:count]])
+        self.run_into([*results, *[np.asarray(each, order="C") for each in arrays[count:]]])
+        if WATCHING:
+            found = watcher()
+            if found is not None:
+                found.computed(self.graph, arrays, results)
+        return results
 
 
 def update(
@@ -195,16 +220,20 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
         numbers.tell()
     arrays = [each._array for each in targets]
     arrays += [each._array for each in sources]
+    is_copied = WATCHING or False in [array.flags.carray for array in arrays]
     if plan.flattens:
         arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]
-    for target, array, output in zip(targets, arrays, plan.run(arrays + numbers.arrays)):
-        whole = target._array
-        if WATCHING:
-            overwritten(whole, output.reshape(whole.shape))
-        if array is whole or whole.flags.c_contiguous:
-            array[...] = output
-        else:  # the row is a copy
-            whole[...] = output.reshape(whole.shape)
+    arrays += numbers.arrays
+    if is_copied:
+        for target, output in zip(targets, plan.run(arrays)):
+            whole = target._array
+            values = output.reshape(whole.shape)
+            if WATCHING:
+                overwritten(whole, values)
+            whole[...] = values
+    else:
+        plan.run_into(arrays)
+    for target in targets:
         target._storage.version += 1
 
 

@@ -16,7 +16,7 @@ class Counts:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls = self.compiled = 0
-        run, build = rules.RulePlan.run, Executable.build.__func__  # type: ignore[attr-defined]  # a class method
+        run, build = rules.RulePlan.run_into, Executable.build.__func__  # type: ignore[attr-defined]  # a class method
 
         def count_run(plan: Any, arrays: Any) -> Any:
             self.calls += 1
@@ -26,7 +26,7 @@ class Counts:
             self.compiled += 1
             return build(cls, graph, **options)
 
-        monkeypatch.setattr(rules.RulePlan, "run", count_run)
+        monkeypatch.setattr(rules.RulePlan, "run_into", count_run)
         monkeypatch.setattr(Executable, "build", classmethod(count_build))
 
 

@@ -419,6 +419,15 @@ def test_gradients_of_another_layout_are_read_by_position() -> None:
     assert x.tolist() == (-grad - 1).tolist()
 
 
+def test_a_parameter_between_the_words_of_memory_is_written_where_it_is() -> None:
+    memory = np.zeros(4 * 5 + 1, np.uint8)
+    array = memory[1:].view(np.float32)
+    x = graphc.from_numpy(array).requires_grad_()
+    x.grad = graphc.ones(5)
+    graphc.optim.Adam([x], lr=0.5).step()
+    assert array.tolist() == pytest.approx([-0.5] * 5)
+
+
 def test_empty_parameters_only_count_steps() -> None:
     x = graphc.zeros(0, 3, requires_grad=True)
     x.grad = graphc.zeros(0, 3)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.tensor import Tensor, wrap_constant
 from graphc.eager.type_info import finfo
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element, has_decay
@@ -142,7 +142,7 @@ class Adafactor(RuledOptimizer):
         array = param._array
         if array.ndim > 1:
             shape = array.shape
-            state["row_var"] = wrap(np.zeros((*shape[:-1], 1), array.dtype))
-            state["col_var"] = wrap(np.zeros((*shape[:-2], 1, shape[-1]), array.dtype))
+            state["row_var"] = wrap_constant(np.zeros((*shape[:-1], 1), array.dtype))
+            state["col_var"] = wrap_constant(np.zeros((*shape[:-2], 1, shape[-1]), array.dtype))
         else:
             state["variance"] = zeros_like(param)

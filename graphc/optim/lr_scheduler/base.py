@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from weakref import ref
 
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import WATCHING, refuse
 from graphc.optim.optimizer import Optimizer, _to_scalar
 
 Rate: TypeAlias = Any
@@ -111,6 +112,8 @@ class LRScheduler:
 
     def _update_lr(self, epoch: int | None = None) -> None:
         """Set the rates of the next epoch, or of this one by the closed form."""
+        if WATCHING:
+            refuse("steps a learning-rate scheduler", "call scheduler.step() after the compiled step")
         with _setting(self, "_get_lr_called_within_step"):
             self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
             closed = None if epoch is None else getattr(self, "_get_closed_form_lr", None)

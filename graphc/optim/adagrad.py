@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.tensor import Tensor
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_learning_rate, check_not_negative, check_ways, has_decay
 from graphc.optim.rule import Group, Options, Rule, Value
-from graphc.optim.ruled import RuledOptimizer, scalar
+from graphc.optim.ruled import RuledOptimizer, full_like, scalar
 
 __all__ = ["Adagrad"]
 
@@ -98,7 +96,5 @@ class Adagrad(RuledOptimizer):
         return ("step", "sum")
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
-        start = self.defaults["initial_accumulator_value"]
-        array = param._array
         state["step"] = scalar(0.0, group)
-        state["sum"] = wrap(np.full_like(array, complex(start, start) if array.dtype.kind == "c" else start))
+        state["sum"] = full_like(param, self.defaults["initial_accumulator_value"])

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.tensor import Tensor
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_learning_rate
 from graphc.optim.rule import Group, Options, Rule, Value, where
-from graphc.optim.ruled import RuledOptimizer
+from graphc.optim.ruled import RuledOptimizer, full_like
 
 __all__ = ["Rprop"]
 
@@ -92,5 +90,4 @@ class Rprop(RuledOptimizer):
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
         super()._start(param, state, group)
-        rate, array = float(group["lr"]), param._array
-        state["step_size"] = wrap(np.full_like(array, complex(rate, rate) if array.dtype.kind == "c" else rate))
+        state["step_size"] = full_like(param, float(group["lr"]))

@@ -112,3 +112,9 @@ def scalar(value: float, group: Group) -> Tensor:
 def zeros_like(param: Tensor) -> Tensor:
     """A state with an element for each of the parameter's, at the same strides."""
     return wrap_constant(np.zeros_like(param._array))
+
+
+def full_like(param: Tensor, value: float) -> Tensor:
+    """A state with the value for each of the parameter's elements; of a complex one for both parts."""
+    array = param._array
+    return wrap_constant(np.full_like(array, complex(value, value) if array.dtype.kind == "c" else value))

@@ -72,8 +72,12 @@ class ProcessCrew:
         slots = [Slot() if wire.can_share_memory() else None for _ in range(slots_each)]
         self._slots.append(deque(slots))
         self._connections.append(ours)
+        inherited = self._connections if context.get_start_method() == "fork" else []
         process = context.Process(  # type: ignore[attr-defined]  # every context has it
-            target=_run_process, args=(job, theirs, slots), name=f"DataLoader worker {job.worker}", daemon=True
+            target=_run_process,
+            args=(job, theirs, slots, inherited),
+            name=f"DataLoader worker {job.worker}",
+            daemon=True,
         )
         with warnings.catch_warnings(), contextlib.closing(theirs):
             # Python's warning about forking with threads is meant for locks that stay closed; ours are opened.
@@ -169,9 +173,13 @@ class _Stop:
     """A task: end."""
 
 
-def _run_process(job: Job, end: connection.Connection, slots: list[Slot | None]) -> None:
+def _run_process(
+    job: Job, end: connection.Connection, slots: list[Slot | None], inherited: list[connection.Connection]
+) -> None:
     """The life of a worker process."""
-    # Where processes are forked, another worker may hold the loader's end of the pipe open when the loader is gone.
+    for each in inherited:
+        each.close()  # so that only the loader has its ends, and the workers' ends tell when it is gone
+    # Processes that others fork may still have them.
     parent = os.getppid()
     ring = deque(slots)
     try:

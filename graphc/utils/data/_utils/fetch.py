@@ -6,7 +6,6 @@ In: a number, or the list of a batch. Out: what the collating function makes of 
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -91,8 +90,13 @@ class StreamFetcher:
             raise StopIteration
         if not source.is_batched:
             return source.collate(next(self.samples))
-        batch = list(itertools.islice(self.samples, len(index)))
-        self.has_ended = len(batch) < len(index)
+        batch = []
+        for _ in index:
+            try:
+                batch.append(next(self.samples))
+            except StopIteration:
+                self.has_ended = True
+                break
         if not batch or (self.has_ended and source.drop_last):
             raise StopIteration
         return source.collate(batch)

@@ -42,7 +42,7 @@ class LoaderIterator:
         """Begin an epoch, or get where it was: all random numbers but the shared ones are there then."""
         if checkpoint is not None and checkpoint.progress is not None and not checkpoint.progress.is_finished:
             self._progress = checkpoint.progress
-            self._progress.rewind(loader)
+            self._progress.start.restore(loader)
         else:
             if checkpoint is not None:
                 checkpoint.now.restore(loader)
@@ -115,7 +115,7 @@ class SingleProcessIterator(LoaderIterator):
             return
         position = progress.positions[0]
         self._fetcher = self._source.resume(progress.yielded, position.dataset, position.has_ended)
-        checkpoint.now.restore(loader)
+        checkpoint.now.restore_random(loader)
 
     def _next_data(self) -> Any:
         index = next(self._sampler_iter)

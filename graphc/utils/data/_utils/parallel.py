@@ -59,7 +59,7 @@ class ParallelIterator(LoaderIterator):
         self._stop = weakref.finalize(self, self._crew.stop)
         self._fill()
         if is_resumed and checkpoint is not None:
-            checkpoint.now.restore(loader)
+            checkpoint.now.restore_random(loader)
 
     def _fill(self) -> None:
         """Give all workers their first tasks of an epoch."""

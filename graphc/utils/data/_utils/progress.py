@@ -25,21 +25,30 @@ _VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Where all random numbers stand that a loader has to do with."""
+    """Where all random numbers and samplers stand that a loader has to do with."""
 
     shared: RandomState
-    """Those of the process."""
+    """The random numbers of the process."""
     own: tuple[bytes, ...]
     """Those of the generators that the loader and its samplers were given."""
+    samplers: list[Any]
+    """What the samplers tell, those that do."""
 
     @staticmethod
     def now(loader: DataLoader[Any]) -> Moment:
         """This moment."""
         own = tuple(random_state.state_of(generator) for generator in _generators(loader))
-        return Moment(random_state.take(), own)
+        samplers = [copy.deepcopy(sampler.state_dict()) for sampler in _stateful_samplers(loader)]
+        return Moment(random_state.take(), own, samplers)
 
     def restore(self, loader: DataLoader[Any]) -> None:
-        """Let it be this moment again."""
+        """Let it be this moment again, before an epoch."""
+        for sampler, state in zip(_stateful_samplers(loader), self.samplers):
+            sampler.load_state_dict(copy.deepcopy(state))
+        self.restore_random(loader)
+
+    def restore_random(self, loader: DataLoader[Any]) -> None:
+        """Let random numbers stand where they did; samplers are under way."""
         random_state.put(self.shared)
         for generator, state in zip(_generators(loader), self.own):
             random_state.set_state(generator, state)
@@ -49,6 +58,7 @@ class Moment:
         return {
             "random": random_state.to_plain(self.shared),
             "generators": [random_state.tensor_of(state) for state in self.own],
+            "samplers": copy.deepcopy(self.samplers),
         }
 
     @staticmethod
@@ -56,7 +66,8 @@ class Moment:
         """The moment that a checkpoint holds."""
         shared = random_state.from_plain(plain["random"])
         assert shared is not None, "a moment has its random numbers"
-        return Moment(shared, tuple(random_state.bytes_of(state) for state in plain["generators"]))
+        own = tuple(random_state.bytes_of(state) for state in plain["generators"])
+        return Moment(shared, own, copy.deepcopy(list(plain["samplers"])))
 
 
 def _generators(loader: DataLoader[Any]) -> list[Generator]:
@@ -75,8 +86,6 @@ class Progress:
     """An epoch that has begun."""
 
     start: Moment
-    samplers: list[Any]
-    """What the samplers told before the epoch, those that do."""
     positions: list[Position]
     """Of each worker; of the one that this process is, where there are none."""
     base_seed: int = 0
@@ -90,14 +99,7 @@ class Progress:
     @staticmethod
     def begin(loader: DataLoader[Any]) -> Progress:
         """An epoch that begins now."""
-        samplers = [copy.deepcopy(sampler.state_dict()) for sampler in _stateful_samplers(loader)]
-        return Progress(Moment.now(loader), samplers, [Position() for _ in range(max(loader.num_workers, 1))])
-
-    def rewind(self, loader: DataLoader[Any]) -> None:
-        """Let random numbers and samplers be as they were before the epoch."""
-        self.start.restore(loader)
-        for sampler, state in zip(_stateful_samplers(loader), self.samplers):
-            sampler.load_state_dict(copy.deepcopy(state))
+        return Progress(Moment.now(loader), [Position() for _ in range(max(loader.num_workers, 1))])
 
     def count(self, number: int) -> None:
         """A batch of a dataset with numbers was given out."""
@@ -119,7 +121,6 @@ class Progress:
         """What a checkpoint holds."""
         return {
             "start": self.start.to_plain(),
-            "samplers": copy.deepcopy(self.samplers),
             "positions": [_position_to_plain(position) for position in self.positions],
             "base_seed": self.base_seed,
             "yielded": self.yielded,
@@ -133,7 +134,6 @@ class Progress:
         """The progress that a checkpoint holds."""
         return Progress(
             Moment.from_plain(plain["start"]),
-            copy.deepcopy(list(plain["samplers"])),
             [_position_from_plain(position) for position in plain["positions"]],
             plain["base_seed"],
             plain["yielded"],

@@ -69,6 +69,8 @@ def _stacked_layers(
 ) -> tuple[Any, ...]:
     """The output `[steps, batch, features]` and the states of all layers, `[layers * directions, batch, hidden]`."""
     directions = 2 if bidirectional else 1
+    if kind == "lstm" and len(states) != 2:
+        raise ArgumentError("lstm expects two hidden states", hint="hx is (h, c)")
     is_projected = kind == "lstm" and states[0].shape[2] != states[1].shape[2]
     size = 2 + 2 * has_biases + is_projected
     if len(params) != num_layers * directions * size:
@@ -100,6 +102,7 @@ def _stacked_layers(
     return input, *[_stack(list(each)) for each in zip(*finals)]
 
 
+@public
 def padded(
     kind: str,
     input: Any,
@@ -120,6 +123,7 @@ def padded(
     return output.transpose(0, 1) if batch_first else output, *finals
 
 
+@public
 def packed(
     kind: str,
     data: Any,
@@ -153,8 +157,6 @@ def _function(kind: str) -> Callable[..., Any]:
             raise TypeError(f"{kind}() takes ({', '.join(_PADDED)}) or ({', '.join(_PACKED)})")
         given = dict(zip(names, args)) | kwargs
         hx = given.pop("hx")
-        if kind == "lstm" and len(hx) != 2:
-            raise ArgumentError("lstm expects two hidden states", hint="hx is (h, c)")
         states = tuple(hx) if kind == "lstm" else (hx,)
         return (packed if is_packed else padded)(kind, states=states, **given)
 
@@ -164,7 +166,7 @@ def _function(kind: str) -> Callable[..., Any]:
     The states are `[layers * directions, batch, hidden]`; an LSTM has two, (h, c). The weights of each layer and
     direction follow each other in `params`: w_ih, w_hh, with `has_biases` b_ih, b_hh, and w_hr of a projected LSTM.
     """
-    return public(call)
+    return call
 
 
 lstm, gru, rnn_tanh, rnn_relu = map(_function, ("lstm", "gru", "rnn_tanh", "rnn_relu"))

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from graphc.ir.dim import Size, is_at_most
 from graphc.ir.errors import ArgumentError, ShapeError
 from graphc.ir.graph import Node
-from graphc.ops import build
+from graphc.ops import build, movement
 from graphc.ops import elementwise as ew
 from graphc.ops.check import can_be_equal
 from graphc.ops.composite.activation import relu
@@ -51,10 +52,23 @@ def _check_state(input: Node, state: Node, weight: Node, which: int = 0) -> None
         )
 
 
-def _parts(x: Node, count: int) -> list[Node]:
-    """Equal parts of the last dimension."""
-    size = x.shape[-1] // count
-    return [cut(x, len(x.shape) - 1, part * size, (part + 1) * size) for part in range(count)]
+def _parts(x: Node, count: int, width: Size) -> list[Node]:
+    """Parts of the last dimension, each of this width."""
+    axis, size = len(x.shape) - 1, x.shape[-1]
+    if is_at_most(count * width, size):
+        return [cut(x, axis, part * width, (part + 1) * width) for part in range(count)]
+    # Symbolic sizes don't say that one is a multiple of the other: what stands besides a part is cut off.
+    zero, nothing = build.zero(x.tensor.dtype), (0,) * axis
+    return [
+        movement.pad(
+            x,
+            zero,
+            low=(*nothing, -part * width),
+            high=(*nothing, (part + 1) * width - size),
+            interior=(0,) * (axis + 1),
+        )
+        for part in range(count)
+    ]
 
 
 def _tanh_step(gates: Node, state: Nodes, w_hh: Node, b_hh: Node | None) -> Nodes:
@@ -67,14 +81,14 @@ def _relu_step(gates: Node, state: Nodes, w_hh: Node, b_hh: Node | None) -> Node
 
 def _gru_step(gates: Node, state: Nodes, w_hh: Node, b_hh: Node | None) -> Nodes:
     (h,) = state
-    (a, b, c), (d, e, inner) = _parts(gates, 3), _parts(linear(h, w_hh, b_hh), 3)
+    (a, b, c), (d, e, inner) = (_parts(each, 3, h.shape[1]) for each in (gates, linear(h, w_hh, b_hh)))
     reset, update = sigmoid(ew.add(a, d)), sigmoid(ew.add(b, e))
     new = tanh(ew.add(c, ew.mul(inner, reset)))
     return ew.add(ew.mul(ew.sub(h, new), update), new), reset, update, new, inner
 
 
 def _lstm_step(gates: Node, state: Nodes, w_hh: Node, b_hh: Node | None) -> Nodes:
-    a, b, c, d = _parts(ew.add(linear(state[0], w_hh, b_hh), gates), 4)
+    a, b, c, d = _parts(ew.add(linear(state[0], w_hh, b_hh), gates), 4, state[1].shape[1])
     taken, kept, new, shown = sigmoid(a), sigmoid(b), tanh(c), sigmoid(d)
     cell = ew.add(ew.mul(kept, state[1]), ew.mul(taken, new))
     bounded = tanh(cell)

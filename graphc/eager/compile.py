@@ -7,16 +7,16 @@ operation, so autograd differentiates it by the same pass, and its backward pass
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from graphc.eager.plan import Plan
 from graphc.eager.record import Source, apply
-from graphc.eager.step import Step
 from graphc.eager.tensor import Tensor
-from graphc.frontend.concrete import Eager, set_eager
+from graphc.frontend.concrete import Eager, Recorded, set_eager
 from graphc.frontend.executable import Executable
 
 _plans: weakref.WeakKeyDictionary[Executable, Plan] = weakref.WeakKeyDictionary()
@@ -36,6 +36,13 @@ def run(executable: Executable, inputs: Sequence[object]) -> tuple[object, ...]:
     return tuple(apply(plan, sources))
 
 
+def record(function: Callable[..., Any], name: str, **options: Any) -> Recorded:
+    """What runs a function of tensors as recorded programs."""
+    from graphc.eager.step import Step  # late: importing graphc must be quick
+
+    return Step(function, name, **options)
+
+
 def install() -> None:
     """Let compiled functions take eager tensors."""
-    set_eager(Eager(Tensor, lambda tensor: tensor._array, lambda tensor: tensor.requires_grad, run, Step))
+    set_eager(Eager(Tensor, lambda tensor: tensor._array, lambda tensor: tensor.requires_grad, run, record))

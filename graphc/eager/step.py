@@ -310,6 +310,9 @@ class Step:
         with recorder:
             for index, tensor in enumerate(tensors):
                 recorder.argument(index, tensor, f"x{index}")
+            owner = getattr(self.function, "__self__", None)
+            if hasattr(owner, "named_parameters"):
+                recorder.called(owner)  # the function is a method of a module
             result = self.function(*args, **kwargs)
             made = None if recorder.failure is not None else self._finish(recorder, tensors, result)
         if recorder.failure is not None:

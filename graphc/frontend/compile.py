@@ -373,6 +373,10 @@ class _WeakMethod:
         self._function = function
         self._reference = reference
 
+    @property
+    def __self__(self) -> object:
+        return self._reference()
+
     def __call__(self, *args: object, **kwargs: object) -> object:
         return self._function(self._reference(), *args, **kwargs)
 

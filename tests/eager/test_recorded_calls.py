@@ -124,6 +124,30 @@ def test_train_and_eval_each_have_a_program() -> None:
     assert len(net.forward.compilations) == 2
 
 
+class Method(nn.Module):
+    """A compiled `forward` that looks at the module itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(3))
+
+    @torch.compile
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.weight * (2.0 if self.training else 3.0)
+
+
+def test_a_method_notices_changes_of_its_module() -> None:
+    module = Method()
+    for _ in range(3):
+        assert module.train()(torch.ones(3)).tolist() == [2.0] * 3
+        assert module.eval()(torch.ones(3)).tolist() == [3.0] * 3
+    module.weight = nn.Parameter(torch.zeros(3))
+    assert module(torch.ones(3)).tolist() == [0.0] * 3
+    plain = nn.Linear(3, 3)
+    plain.compile()
+    assert torch.equal(plain(torch.ones(3)), plain(torch.ones(3)))
+
+
 def test_another_batch_size_is_another_program() -> None:
     net = torch.compile(nn.Linear(3, 2))
     for size in (4, 4, 2, 4, 2):

@@ -11,8 +11,9 @@ import threading
 import warnings
 from collections.abc import Callable, Container, Generator, Mapping
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+D = TypeVar("D", bound="_Decorator")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -123,12 +124,19 @@ class _Decorator(_Context):
     _asked: ClassVar[bool]
     _asked_before: list[bool]
 
+    @overload
+    def __new__(cls: type[D], function: None = None) -> D: ...
+
+    @overload
+    def __new__(cls, function: F) -> F: ...  # type: ignore[misc]  # over a function it gives one
+
     def __new__(cls, function: Callable[..., object] | None = None) -> Any:
         made = object.__new__(cls)
         made._asked_before = []
         return made if function is None else made(function)
 
-    __init__ = object.__init__  # `__new__` has done it: this block is entered more often than any other
+    if not TYPE_CHECKING:  # where a checker would look at it rather than at `__new__`
+        __init__ = object.__init__  # `__new__` has done it: this block is entered more often than any other
 
     def __enter__(self) -> None:
         self._asked_before.append(MODE.asked)

@@ -77,7 +77,7 @@ class Module(Hooks, State):
         if self.call_super_init:
             super().__init__(*args, **kwargs)
 
-    def forward(self, *input: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # a method where hooks know a callable
+    def forward(self, *input: Any, **kwargs: Any) -> Any:
         """What calling the module computes; each module defines its own."""
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 

@@ -37,7 +37,8 @@ class _IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return repr(self)
 
 
 class State(Parts):
@@ -136,9 +137,9 @@ class State(Parts):
 
     def _load_from_state_dict(
         self,
-        state_dict: Mapping[str, Any],
+        state_dict: dict[str, Any],
         prefix: str,
-        local_metadata: Mapping[str, Any],
+        local_metadata: dict[str, Any],
         strict: bool,
         missing_keys: list[str],
         unexpected_keys: list[str],
@@ -199,10 +200,9 @@ class State(Parts):
                     target.copy_(value)
                     return None
                 if isinstance(target, Parameter):
-                    if isinstance(value, Parameter):
-                        value.requires_grad_(target.requires_grad)
-                    else:
+                    if not isinstance(value, Parameter):
                         value = Parameter(value, target.requires_grad)
+                    value.requires_grad_(target.requires_grad)
                 setattr(self, name, value)
         except Exception as error:
             return (

@@ -41,6 +41,8 @@ class LazyLinear(LazyModuleMixin, Linear):
     """A `Linear` whose `in_features` is the last size of the first input."""
 
     cls_to_become = Linear
+    weight: Any
+    bias: Any
 
     def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
         super().__init__(0, 0, False)
@@ -54,7 +56,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if not self.has_uninitialized_params() and self.in_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]  # the arguments are those of forward
+    def initialize_parameters(self, input: Any) -> None:
         """Take the shapes from `[..., in_features]`."""
         if self.has_uninitialized_params():
             self.in_features = input.shape[-1]
@@ -68,6 +70,9 @@ class LazyLinear(LazyModuleMixin, Linear):
 
 class _LazyConv(LazyModuleMixin, _ConvNd):
     """What lazy convolutions have in common."""
+
+    weight: Any
+    bias: Any
 
     def reset_parameters(self) -> None:
         """Draw new values, if there are any yet."""
@@ -124,7 +129,7 @@ class _LazyConvolution(_LazyConv):
     ) -> None:
         # Without channels the number of groups cannot be checked: it is set after.
         options = (kernel_size, stride, padding, dilation, 1, False, padding_mode)
-        super().__init__(0, 0, *options)  # type: ignore[arg-type,misc]  # that of the layer, which stands between
+        super().__init__(0, 0, *options)  # to the layer, which stands between
         self._leave_open(out_channels, groups, bias, device, dtype)
 
 
@@ -144,7 +149,7 @@ class _LazyConvTranspose(_LazyConv):
         dtype: Any = None,
     ) -> None:
         options = (kernel_size, stride, padding, output_padding, 1, False, dilation, padding_mode)
-        super().__init__(0, 0, *options)  # type: ignore[arg-type,misc]  # see above
+        super().__init__(0, 0, *options)
         self._leave_open(out_channels, groups, bias, device, dtype)
 
 
@@ -216,7 +221,7 @@ class _LazyNorm(LazyModuleMixin, _NormBase):
         if not self.has_uninitialized_params() and self.num_features != 0:
             super().reset_parameters()
 
-    def initialize_parameters(self, input: Any) -> None:  # type: ignore[override]  # the arguments are those of forward
+    def initialize_parameters(self, input: Any) -> None:
         """Take the shapes from `[n, num_features, ...]`."""
         if not self.has_uninitialized_params():
             return

@@ -66,7 +66,7 @@ class BasePruningMethod(abc.ABC):
         method: Any = cls(*args, **kwargs)
         method._tensor_name = name
         for key, old in there:
-            container = old
+            container: Any = old
             if not isinstance(old, PruningContainer):
                 container = PruningContainer(old)
             container.add_pruning_method(method)
@@ -129,7 +129,7 @@ class PruningContainer(BasePruningMethod):
     PRUNING_TYPE = "container"
 
     def __init__(self, *args: Any) -> None:
-        self._pruning_methods: tuple[BasePruningMethod, ...] = ()
+        self._pruning_methods: tuple[BasePruningMethod | None, ...] = ()
         for number, method in enumerate(args):
             if number == 0:
                 self._tensor_name = method._tensor_name

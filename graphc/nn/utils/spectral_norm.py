@@ -133,7 +133,7 @@ class _Upgrade:
             return
         with no_grad():
             weight, computed, u = state_dict[parts[0]], state_dict.pop(key), state_dict[parts[2]]
-            sigma = (weight / computed).mean()
+            sigma = weight.norm() / computed.norm()
             matrix = self.hook.reshape_weight_to_matrix(weight)
             # v solves u = W v / sigma in the least squares sense, scaled so that u W v = sigma.
             v = _mv(_pinv(matrix.t() @ matrix), _mv(matrix.t(), u))

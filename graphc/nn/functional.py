@@ -267,6 +267,32 @@ embedding = _with_limit("embedding")
 embedding_bag = _with_limit("embedding_bag")
 
 
+# A loss whose mean is not what most expect
+
+
+_plain_kl_div: Callable[..., Any] = _table["kl_div"]
+
+
+@public
+def kl_div(
+    input: Any,
+    target: Any,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Any:
+    """target (log target - input) of log-probabilities; "batchmean" divides the sum by the first size."""
+    if reduction == "mean" and size_average is None and reduce is None:
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    return _plain_kl_div(input, target, size_average, reduce, reduction, log_target)
+
+
 # A distance of one's own
 
 

@@ -9,7 +9,7 @@ Conv2d(1, 8, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from graphc.nn import functional as F
@@ -118,7 +118,7 @@ class _Convolution(_ConvNd):
     """A convolution of some number of dimensions."""
 
     _rank: int
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self,
@@ -166,26 +166,29 @@ class _Convolution(_ConvNd):
 class Conv1d(_Convolution):
     """Sums over windows of `[n, channels, length]`, weighted by learned kernels."""
 
-    _rank, _compute = 1, staticmethod(F.conv1d)
+    _rank = 1
+    _compute: Any = staticmethod(F.conv1d)
 
 
 class Conv2d(_Convolution):
     """Sums over windows of `[n, channels, height, width]`, weighted by learned kernels."""
 
-    _rank, _compute = 2, staticmethod(F.conv2d)
+    _rank = 2
+    _compute: Any = staticmethod(F.conv2d)
 
 
 class Conv3d(_Convolution):
     """Sums over windows of `[n, channels, depth, height, width]`, weighted by learned kernels."""
 
-    _rank, _compute = 3, staticmethod(F.conv3d)
+    _rank = 3
+    _compute: Any = staticmethod(F.conv3d)
 
 
 class _ConvTransposeNd(_ConvNd):
     """A transposed convolution of some number of dimensions."""
 
     _rank: int
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self,
@@ -276,16 +279,19 @@ class _ConvTransposeNd(_ConvNd):
 class ConvTranspose1d(_ConvTransposeNd):
     """The transpose of Conv1d, as a map of its outputs to its inputs."""
 
-    _rank, _compute = 1, staticmethod(F.conv_transpose1d)
+    _rank = 1
+    _compute: Any = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTransposeNd):
     """The transpose of Conv2d, as a map of its outputs to its inputs."""
 
-    _rank, _compute = 2, staticmethod(F.conv_transpose2d)
+    _rank = 2
+    _compute: Any = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTransposeNd):
     """The transpose of Conv3d, as a map of its outputs to its inputs."""
 
-    _rank, _compute = 3, staticmethod(F.conv_transpose3d)
+    _rank = 3
+    _compute: Any = staticmethod(F.conv_transpose3d)

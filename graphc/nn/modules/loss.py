@@ -78,7 +78,7 @@ class _OfPairs(_Loss):
     """A loss that has no numbers of its own."""
 
     __constants__ = ["reduction"]
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def forward(self, input: Any, target: Any) -> Any:
         """Results and targets, in most losses of one shape, to the loss."""
@@ -88,25 +88,25 @@ class _OfPairs(_Loss):
 class L1Loss(_OfPairs):
     """|x - target|."""
 
-    _compute = staticmethod(F.l1_loss)
+    _compute: Any = staticmethod(F.l1_loss)
 
 
 class MSELoss(_OfPairs):
     """(x - target) squared."""
 
-    _compute = staticmethod(F.mse_loss)
+    _compute: Any = staticmethod(F.mse_loss)
 
 
 class SoftMarginLoss(_OfPairs):
     """log(1 + exp(-target x)), targets 1 or -1."""
 
-    _compute = staticmethod(F.soft_margin_loss)
+    _compute: Any = staticmethod(F.soft_margin_loss)
 
 
 class MultiLabelMarginLoss(_OfPairs):
     """Margins between the classes that hold, listed up to a -1, and the others."""
 
-    _compute = staticmethod(F.multilabel_margin_loss)
+    _compute: Any = staticmethod(F.multilabel_margin_loss)
 
 
 class SmoothL1Loss(_Loss):

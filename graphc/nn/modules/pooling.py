@@ -8,7 +8,7 @@ MaxPool2d(kernel_size=2, stride=2, padding=0, dilation=1, ceil_mode=False)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from graphc.nn import functional as F
@@ -48,7 +48,7 @@ class _MaxPoolNd(Module):
     __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"]
     return_indices: bool
     ceil_mode: bool
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self,
@@ -87,24 +87,24 @@ class _MaxPoolNd(Module):
 class MaxPool1d(_MaxPoolNd):
     """The greatest of each window of `[n, channels, length]`."""
 
-    _compute = staticmethod(F.max_pool1d)
+    _compute: Any = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPoolNd):
     """The greatest of each window of `[n, channels, height, width]`."""
 
-    _compute = staticmethod(F.max_pool2d)
+    _compute: Any = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPoolNd):
     """The greatest of each window of `[n, channels, depth, height, width]`."""
 
-    _compute = staticmethod(F.max_pool3d)
+    _compute: Any = staticmethod(F.max_pool3d)
 
 
 class _MaxUnpoolNd(Module):
     _rank: int
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(self, kernel_size: Sizes, stride: Sizes | None = None, padding: Sizes = 0) -> None:
         super().__init__()
@@ -124,25 +124,28 @@ class _MaxUnpoolNd(Module):
 class MaxUnpool1d(_MaxUnpoolNd):
     """The values of MaxPool1d put back to their places."""
 
-    _rank, _compute = 1, staticmethod(F.max_unpool1d)
+    _rank = 1
+    _compute: Any = staticmethod(F.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
     """The values of MaxPool2d put back to their places."""
 
-    _rank, _compute = 2, staticmethod(F.max_unpool2d)
+    _rank = 2
+    _compute: Any = staticmethod(F.max_unpool2d)
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
     """The values of MaxPool3d put back to their places."""
 
-    _rank, _compute = 3, staticmethod(F.max_unpool3d)
+    _rank = 3
+    _compute: Any = staticmethod(F.max_unpool3d)
 
 
 class _FractionalMaxPoolNd(Module):
     __constants__ = ["kernel_size", "return_indices", "output_size", "output_ratio"]
     _rank: int
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self,
@@ -185,13 +188,15 @@ class _FractionalMaxPoolNd(Module):
 class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """The greatest of windows that lie at random steps (Graham 2014)."""
 
-    _rank, _compute = 2, staticmethod(F.fractional_max_pool2d)
+    _rank = 2
+    _compute: Any = staticmethod(F.fractional_max_pool2d)
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """The greatest of windows that lie at random steps (Graham 2014)."""
 
-    _rank, _compute = 3, staticmethod(F.fractional_max_pool3d)
+    _rank = 3
+    _compute: Any = staticmethod(F.fractional_max_pool3d)
 
     def _check_kernel(self, kernel_size: Sizes) -> None:
         if any(size <= 0 for size in self.kernel_size):
@@ -234,7 +239,7 @@ class _AvgPoolWithDivisor(_AvgPoolNd):
     """One whose sums may be divided by a number of one's own."""
 
     __constants__ = [*_AvgPoolNd.__constants__, "divisor_override"]
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self,
@@ -268,13 +273,13 @@ class _AvgPoolWithDivisor(_AvgPoolNd):
 class AvgPool2d(_AvgPoolWithDivisor):
     """The mean of each window of `[n, channels, height, width]`."""
 
-    _compute = staticmethod(F.avg_pool2d)
+    _compute: Any = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(_AvgPoolWithDivisor):
     """The mean of each window of `[n, channels, depth, height, width]`."""
 
-    _compute = staticmethod(F.avg_pool3d)
+    _compute: Any = staticmethod(F.avg_pool3d)
 
 
 # The norm of each window
@@ -284,7 +289,7 @@ class _LPPoolNd(Module):
     __constants__ = ["norm_type", "kernel_size", "stride", "ceil_mode"]
     norm_type: float
     ceil_mode: bool
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(
         self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
@@ -306,19 +311,19 @@ class _LPPoolNd(Module):
 class LPPool1d(_LPPoolNd):
     """The p-norm of each window of `[n, channels, length]`."""
 
-    _compute = staticmethod(F.lp_pool1d)
+    _compute: Any = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPoolNd):
     """The p-norm of each window of `[n, channels, height, width]`."""
 
-    _compute = staticmethod(F.lp_pool2d)
+    _compute: Any = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPoolNd):
     """The p-norm of each window of `[n, channels, depth, height, width]`."""
 
-    _compute = staticmethod(F.lp_pool3d)
+    _compute: Any = staticmethod(F.lp_pool3d)
 
 
 # As many windows as one asks for
@@ -327,7 +332,7 @@ class LPPool3d(_LPPoolNd):
 class _AdaptiveMaxPoolNd(Module):
     __constants__ = ["output_size", "return_indices"]
     return_indices: bool
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
@@ -344,24 +349,24 @@ class _AdaptiveMaxPoolNd(Module):
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     """The greatest of `output_size` windows of `[n, channels, length]`."""
 
-    _compute = staticmethod(F.adaptive_max_pool1d)
+    _compute: Any = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     """The greatest of `output_size` windows of `[n, channels, height, width]`."""
 
-    _compute = staticmethod(F.adaptive_max_pool2d)
+    _compute: Any = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     """The greatest of `output_size` windows of `[n, channels, depth, height, width]`."""
 
-    _compute = staticmethod(F.adaptive_max_pool3d)
+    _compute: Any = staticmethod(F.adaptive_max_pool3d)
 
 
 class _AdaptiveAvgPoolNd(Module):
     __constants__ = ["output_size"]
-    _compute: Callable[..., Any]
+    _compute: Any
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
@@ -378,16 +383,16 @@ class _AdaptiveAvgPoolNd(Module):
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     """The mean of `output_size` windows of `[n, channels, length]`."""
 
-    _compute = staticmethod(F.adaptive_avg_pool1d)
+    _compute: Any = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     """The mean of `output_size` windows of `[n, channels, height, width]`."""
 
-    _compute = staticmethod(F.adaptive_avg_pool2d)
+    _compute: Any = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     """The mean of `output_size` windows of `[n, channels, depth, height, width]`."""
 
-    _compute = staticmethod(F.adaptive_avg_pool3d)
+    _compute: Any = staticmethod(F.adaptive_avg_pool3d)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+from numpy.lib import stride_tricks
 
 from graphc.eager.tensor import AnyArray
 from graphc.ir.errors import ArgumentError
@@ -22,6 +22,16 @@ from graphc.ir.graph import INPUT, Graph, Node
 
 class Unviewable(Exception):
     """No strides give the result."""
+
+
+def as_strided(array: AnyArray, shape: Sequence[int], strides: Sequence[int]) -> AnyArray:
+    """The memory from the array's first element on, with this shape and these strides in bytes; nothing is checked."""
+    kind = array.dtype
+    if kind.kind == "f" and kind.itemsize == 1:  # numpy has no text for the floats of eight bits, which it needs here
+        bytewise: AnyArray = stride_tricks.as_strided(array.view(np.uint8), shape, strides)
+        return bytewise.view(kind)
+    found: AnyArray = stride_tricks.as_strided(array, shape, strides)
+    return found
 
 
 def address_of(array: AnyArray) -> int:

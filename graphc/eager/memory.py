@@ -15,6 +15,7 @@ import numpy as np
 from graphc.eager import watch
 from graphc.eager.device import device as Device
 from graphc.eager.geometry import address_of, extent_of, is_dense, positions, row_major, strided
+from graphc.eager.geometry import as_strided as array_as_strided
 from graphc.eager.history import detach_
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.layout import dense_strides
@@ -138,8 +139,7 @@ class TypedStorage(UntypedStorage):
 
 def bytes_of(owner: AnyArray) -> AnyArray:
     """All bytes from the first element on to the last, in a row."""
-    raw = owner.view(np.uint8) if owner.itemsize == 1 else owner  # numpy has no text for the floats of eight bits
-    flat = np.lib.stride_tricks.as_strided(raw, (extent_of(owner) // owner.itemsize,), (owner.itemsize,))
+    flat = array_as_strided(owner, (extent_of(owner) // owner.itemsize,), (owner.itemsize,))
     return flat.view(np.uint8)
 
 
@@ -426,7 +426,7 @@ def new_array(shape: Sequence[int], dtype: np.dtype[Any], strides: Sequence[int]
     """Uninitialised memory in which elements have these strides, in bytes, without gaps."""
     array = np.empty(tuple(shape), dtype)
     if strides is None or not array.size:
-        return array if strides is None else np.lib.stride_tricks.as_strided(array, tuple(shape), tuple(strides))
+        return array if strides is None else array_as_strided(array, tuple(shape), tuple(strides))
     return strided(array.reshape(-1), shape, strides)
 
 
@@ -511,7 +511,7 @@ def view_as_dtype(self: Tensor, dtype: DType) -> Tensor:
         shape[-1], strides[-1] = int(shape[-1] * ratio), wanted.itemsize
     memory = bytes_of(array)
     whole = memory[: memory.size // wanted.itemsize * wanted.itemsize].view(wanted.numpy)
-    return _alias(self, np.lib.stride_tricks.as_strided(whole, shape, strides))
+    return _alias(self, array_as_strided(whole, shape, strides))
 
 
 def _alias(self: Tensor, array: AnyArray) -> Tensor:

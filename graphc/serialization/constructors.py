@@ -92,7 +92,7 @@ def rebuild_parameter_with_state(
 
 def rebuild_from_type(function: object, kind: object, args: object, state: object) -> Tensor:
     """A tensor with attributes, or a parameter that was made in another way."""
-    build: Callable[..., Tensor] | None = next((each for each in REBUILD_FUNCTIONS if each is function), None)
+    build: Any = next((each for each in REBUILD_FUNCTIONS if each is function), None)
     if build is None or not isinstance(args, tuple) or not isinstance(kind, type) or not issubclass(kind, Tensor):
         raise CheckpointError("the file holds a tensor of a class that graphc doesn't know")
     made: Any = build(*args)
@@ -319,7 +319,7 @@ def fill_array(array: AnyArray, state: object) -> None:
         raise CheckpointError("an array of numpy in the file has elements that are no numbers")
     if count * kind.itemsize != len(content) or len(shape) > 64:
         raise CheckpointError("an array of numpy in the file has too few or too many bytes")
-    fill: Callable[[object], None] = array.__setstate__
+    fill: Any = array.__setstate__
     fill((1, shape, kind, bool(is_fortran), content))
 
 

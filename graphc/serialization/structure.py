@@ -84,6 +84,8 @@ class _Encoder:
         self.tensors: list[tuple[int, Tensor, str]] = []
         self.names: set[str] = {NOTES}
         self.is_flat = is_flat(root)
+        self.keys: set[str] = {*root} if self.is_flat and isinstance(root, dict) else set()
+        """Names that belong to the tensors of a state dict, whatever else has a name."""
         self.root = self.value(root, "")
 
     def finish(self) -> tuple[dict[str, AnyArray], str]:
@@ -160,11 +162,11 @@ class _Encoder:
         is_fortran = array.flags.f_contiguous and not array.flags.c_contiguous
         return ["numpy.array", {"entry": name, "dtype": code.name, "shape": list(array.shape), "fortran": is_fortran}]
 
-    def _name(self, path: str) -> str:
+    def _name(self, path: str, is_key: bool = False) -> str:
         """A name for an array that none has yet."""
         wanted = path.encode("utf-8", "replace").decode("utf-8")
         name, number = wanted, 1
-        while name in self.names:
+        while name in self.names or (name in self.keys and not is_key):
             number += 1
             name = f"{wanted}#{number}"
         self.names.add(name)
@@ -195,12 +197,14 @@ class _Encoder:
             source = self._name(f"{members[0][2]}.storage")
             self.arrays[source] = content
         else:
-            source = self._name(chosen[2])
+            source = self._name(chosen[2], is_key=self.is_flat)
             self.arrays[source] = _storable(np.ascontiguousarray(chosen[1]._array).reshape(chosen[3].shape))
         for member in members:
             index, tensor, path, place = member
             if self.is_flat and member is not chosen:  # found by its name too; loading here needs it not
-                self.arrays[self._name(path)] = _storable(np.ascontiguousarray(tensor._array).reshape(place.shape))
+                self.arrays[self._name(path, is_key=True)] = _storable(
+                    np.ascontiguousarray(tensor._array).reshape(place.shape)
+                )
             told: dict[str, object] = {"entry": source, "dtype": place.dtype.name, "shape": list(place.shape)}
             if not place.is_row_major and not empty:
                 told |= {"stride": list(place.stride), "offset": place.offset}

@@ -1,13 +1,12 @@
 """Checkpoints: a training goes on as if it had never stopped, and a file is never there by half."""
 
-import contextlib
 import os
 import pathlib
 import random
 import signal
 import subprocess
 import sys
-import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import pytest
 import graphc
 from graphc import nn
 from graphc.serialization import CheckpointError, load_checkpoint, save_checkpoint
+from graphc.utils.data import DataLoader, TensorDataset
 
 
 class Momentum:
@@ -89,6 +89,43 @@ def test_a_training_goes_on_bit_for_bit(tmp_path: pathlib.Path) -> None:
         assert graphc.equal(tensor, other.state_dict()[name])
 
 
+def whole_training() -> dict[str, Any]:
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.3), nn.ReLU(), nn.Linear(4, 1))
+    optimizer = graphc.optim.AdamW(model.parameters(), lr=0.01)
+    scheduler = graphc.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+    dataset = TensorDataset(graphc.arange(60.0).reshape(20, 3) / 60)
+    loader = DataLoader(dataset, batch_size=4, shuffle=True)
+    return {"model": model, "optimizer": optimizer, "scheduler": scheduler, "loader": loader}
+
+
+def epoch(model: Any, optimizer: Any, scheduler: Any, loader: Any) -> Iterator[float]:
+    for (x,) in loader:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        yield loss.item()
+    scheduler.step()
+
+
+def test_models_optimizers_schedulers_and_loaders_in_the_middle_of_an_epoch(tmp_path: pathlib.Path) -> None:
+    graphc.manual_seed(0)
+    parts = whole_training()
+    expected = []
+    for step, loss in enumerate(epoch(**parts)):
+        expected.append(loss)
+        if step == 1:
+            save_checkpoint(tmp_path / "run.pt", **parts)
+    expected += epoch(**parts)
+
+    graphc.manual_seed(77)
+    others = whole_training()
+    list(epoch(**others))
+    load_checkpoint(tmp_path / "run.pt", **others)
+    assert [*epoch(**others), *epoch(**others)] == expected[2:]
+    assert others["optimizer"].param_groups[0]["lr"] == parts["optimizer"].param_groups[0]["lr"] == 0.0025
+
+
 def test_parts_in_lists_and_dicts(tmp_path: pathlib.Path) -> None:
     models = {"a": Model(), "b": [Model(), Model()]}
     save_checkpoint(tmp_path / "run.pt", models=models, rng=False)
@@ -122,35 +159,38 @@ def test_what_does_not_fit(tmp_path: pathlib.Path) -> None:
         save_checkpoint(path, callback=print)
 
 
-ENDLESS = """
-import sys, graphc
+KILLED = """
+import os, resource, signal, sys, graphc
 from graphc.serialization import save_checkpoint
-big = graphc.zeros(1 << 20)
-n = 0
-while True:
-    n += 1
-    save_checkpoint(sys.argv[1], parts=[big + n, big - n], n=n)
-    if n == 1:
-        print("there", flush=True)
+
+def die(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+save_checkpoint(sys.argv[1], parts=[graphc.ones(1 << 20)], n=1)
+MOMENT
+save_checkpoint(sys.argv[1], parts=[graphc.zeros(1 << 20)], n=2)
 """
+MOMENTS = {
+    "while tensors are written": (
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL); resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))"
+    ),
+    "before they are on the disk": "os.fsync = die",
+    "before the file has its name": "os.replace = die",
+}
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no process can be killed so")
-def test_killed_while_writing(tmp_path: pathlib.Path) -> None:
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system has no such signals")
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_killed_while_writing(tmp_path: pathlib.Path, moment: str) -> None:
     path = tmp_path / "run.pt"
-    for wait in (0.0, 0.013, 0.031):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(ENDLESS), str(path)], stdout=subprocess.PIPE, env=dict(os.environ)
-        )
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"there\n"
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            writer.wait(wait)
-        writer.send_signal(signal.SIGKILL)
-        writer.communicate()
-        found = load_checkpoint(path, rng=False)
-        assert found["n"] >= 1
-        assert found["parts"][0][-1] == -found["parts"][1][-1] == found["n"]
+    done = subprocess.run([sys.executable, "-c", KILLED.replace("MOMENT", MOMENTS[moment]), str(path)])
+    assert done.returncode in (-signal.SIGKILL, -signal.SIGXFSZ)
+    assert len(os.listdir(tmp_path)) == 2  # what was being written is there beside the old file
+    found = load_checkpoint(path, rng=False)
+    assert found["n"] == 1
+    assert found["parts"][0].sum() == 1 << 20
+    save_checkpoint(path, n=3)
+    assert load_checkpoint(path) == {"n": 3}
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: pathlib.Path) -> None:

@@ -41,6 +41,23 @@ def test_a_training(mmap: bool) -> None:
     assert found["optimizer"]["state"][1]["step"].item() == 1
 
 
+def test_a_training_of_pytorch_goes_on() -> None:
+    """Two more steps of the same Adam give what PyTorch gives."""
+    found = graphc.load(DATA / "training.pt")
+    net = nn.Sequential(nn.Linear(2, 1))
+    optimizer = graphc.optim.Adam(net.parameters(), lr=1.0)
+    net.load_state_dict(found["model"])
+    optimizer.load_state_dict(found["optimizer"])
+    x = graphc.arange(8.0).reshape(4, 2)
+    for _ in range(2):
+        optimizer.zero_grad()
+        net(x).square().sum().backward()
+        optimizer.step()
+    assert optimizer.param_groups[0]["lr"] == 0.125
+    got = [each.detach().reshape(-1) for each in net.parameters()]
+    np.testing.assert_allclose(np.concatenate(got), [-0.2111968, 0.1807522, -0.4758843], rtol=1e-6)
+
+
 @pytest.mark.parametrize("mmap", [False, True])
 def test_memory_shared_between_tensors(mmap: bool) -> None:
     found = graphc.load(DATA / "shared.pt", mmap=mmap)

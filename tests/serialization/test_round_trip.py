@@ -182,7 +182,9 @@ def test_a_state_dict_is_read_by_others(tmp_path: pathlib.Path) -> None:
         "flag": graphc.tensor([True, False]),
         "complex": graphc.tensor([1 + 2j]),
         "none": graphc.empty(0, 2),
+        "part.storage": graphc.ones(1),
     }
+    state["other part"] = state["part"][:1]
     graphc.save(state, tmp_path / "model.safetensors")
     read = safetensors.numpy.load_file(tmp_path / "model.safetensors")
     assert set(read) == set(state)

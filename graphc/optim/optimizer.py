@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any, TypeAlias, cast
 
 from graphc.eager.handle import RemovableHandle, add_hook
-from graphc.eager.mode import set_grad_enabled
+from graphc.eager.mode import enable_grad, no_grad
 from graphc.eager.tensor import Tensor
 from graphc.ir.dtype import f32, f64, get_default_dtype
 
@@ -347,7 +347,7 @@ def _use_grad_for_differentiable(step: Callable[..., Any]) -> Callable[..., Any]
 
     @functools.wraps(step)
     def call(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        with set_grad_enabled(self.defaults.get("differentiable", False)):
+        with enable_grad() if self.defaults.get("differentiable") else no_grad():
             return step(self, *args, **kwargs)
 
     return call

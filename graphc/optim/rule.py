@@ -97,7 +97,7 @@ class Numbers:
         is_new = False
         for index, place in enumerate(self.places):
             value = group[place] if type(place) is str else group[place[0]][place[1]]
-            if value is not values[index]:
+            if value is not values[index] or (type(value) is not float and isinstance(value, Tensor)):
                 values[index] = value
                 self.arrays[index] = _number(value)
                 is_new = True
@@ -218,8 +218,7 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
     if WATCHING:
         see((*targets, *sources))
         numbers.tell()
-    arrays = [each._array for each in targets]
-    arrays += [each._array for each in sources]
+    arrays = [each._array for each in (*targets, *sources)]
     is_copied = WATCHING or False in [array.flags.carray for array in arrays]
     if plan.flattens:
         arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]

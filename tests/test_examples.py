@@ -153,5 +153,26 @@ def test_custom_pass_rewrites_and_keeps_the_bits(tmp_path: Path) -> None:
     assert run("-c", USE_PASS, EXAMPLES, folder=tmp_path).split() == ["2", "0", "1", "1"]
 
 
+TRAIN_CNN = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import mnist_style_cnn
+
+losses, accuracy = mnist_style_cnn.main(["--epochs", "6"])
+eager, _ = mnist_style_cnn.main(["--epochs", "1", "--no-compile"])
+print(json.dumps({"losses": losses, "accuracy": accuracy, "eager": eager}))
+"""
+
+
+def test_the_convolutional_network_learns_the_same_compiled_and_eager(tmp_path: Path) -> None:
+    *shown, last = run("-c", TRAIN_CNN, EXAMPLES, folder=tmp_path).splitlines()
+    found = json.loads(last)
+    assert found["losses"][0] > 2 > 0.1 > found["losses"][-1]
+    assert found["accuracy"] >= 0.97
+    assert f"test accuracy {found['accuracy']:.1%}" in shown
+    assert found["eager"] == found["losses"][:1]
+
+
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"digits", "symbolic", "custom_pass", "linear_regression"}
+    tested = {"custom_pass", "digits", "linear_regression", "mnist_style_cnn", "symbolic"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

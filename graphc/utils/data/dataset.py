@@ -15,7 +15,7 @@ import itertools
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from graphc.eager.generator import Generator, default_generator
 from graphc.eager.guard import guarded
@@ -213,8 +213,9 @@ def random_split(
         lengths = _counts(size, lengths)
     if sum(lengths) != size:
         raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
-    order: list[int] = randperm(sum(lengths), generator=generator).tolist()
-    return [Subset(dataset, order[end - length : end]) for end, length in zip(itertools.accumulate(lengths), lengths)]
+    counts = cast(Sequence[int], lengths)  # else `randperm` says so
+    order: list[int] = randperm(sum(counts), generator=generator).tolist()
+    return [Subset(dataset, order[end - count : end]) for end, count in zip(itertools.accumulate(counts), counts)]
 
 
 def _counts(size: int, fractions: Sequence[int | float]) -> list[int]:

@@ -20,7 +20,7 @@ from graphc.eager.guard import guarded
 from graphc.eager.interop import as_tensor as _as_tensor
 from graphc.eager.interop import tensor as _tensor
 from graphc.eager.methods import free_function
-from graphc.eager.tensor import Tensor
+from graphc.eager.tensor import Tensor, wrap
 from graphc.ir.dtype import f64
 from graphc.ops.function import functions
 
@@ -118,7 +118,16 @@ def _like_sequence(example: Sequence[Any], parts: list[tuple[Callable[[Any], Any
 
 def collate_tensor_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     """Tensors of one shape, stacked."""
-    return _stack(batch if isinstance(batch, list | tuple) else list(batch), 0)
+    # `stack` is compiled for each count of tensors, which pays for gradients but not for a copy of small samples.
+    if all(map(_is_plain, batch)):
+        arrays = [sample._array for sample in batch]
+        if all(array.shape == arrays[0].shape and array.dtype == arrays[0].dtype for array in arrays):
+            return wrap(np.stack(arrays))
+    return _stack(list(batch), 0)
+
+
+def _is_plain(sample: Any) -> bool:
+    return type(sample) is Tensor and sample._array.flags.c_contiguous and not sample.requires_grad
 
 
 def collate_numpy_array_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:

@@ -98,13 +98,14 @@ class Hooks(Parts):
     def _add(
         self, hooks: Table, hook: Hook, prepend: bool, extra: tuple[Marks, ...] = (), marks: tuple[Marks, ...] = ()
     ) -> RemovableHandle:
-        handle = RemovableHandle(hooks, extra_dict=extra)
+        handle = ModuleHandle(self, hooks, extra)
         hooks[handle.id] = hook
         for each in marks:
             each[handle.id] = True
         if prepend:
             hooks.move_to_end(handle.id, last=False)
         self.__dict__["_has_hooks"] = True
+        self._tell("hooks")
         return handle
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
@@ -257,6 +258,31 @@ def _add_global(hooks: Table, hook: Hook, extra: tuple[Marks, ...] = ()) -> Remo
     hooks[handle.id] = hook
     Hooks._has_hooks = True
     return handle
+
+
+class ModuleHandle(RemovableHandle):
+    """The handle of a hook of one module, which tells who watches the module when the hook goes."""
+
+    def __init__(self, module: Hooks, hooks: Table, extra: tuple[Marks, ...]) -> None:
+        super().__init__(hooks, extra_dict=extra)
+        self._module = weakref.ref(module)
+
+    def remove(self) -> None:
+        """Take the hook away, if it is still there."""
+        super().remove()
+        module = self._module()
+        if module is not None:
+            module._tell("hooks")
+
+    def __getstate__(self) -> dict[str, Any]:
+        module = self._module()
+        if module is None:
+            raise RuntimeError("You are trying to copy the handle of a hook of a dead Module!")
+        return {**self.__dict__, "_module": module}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._module = weakref.ref(state["_module"])
 
 
 class BoundHook:

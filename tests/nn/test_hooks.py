@@ -271,7 +271,18 @@ def test_whoever_watches_a_module_is_told_of_changes() -> None:
     net.count = torch.ones(1)
     net.inner = nn.Identity()
     net.inner = None
-    assert log == ["rate", "rate", "training", "factor", "count", "count", "inner", "inner"]
+    net.register_forward_hook(print).remove()
+    assert log == ["rate", "rate", "training", "factor", "count", "count", "inner", "inner", "hooks", "hooks"]
     assert "_watch" not in copy.deepcopy(net).__dict__
     assert "_watch" not in copy.copy(net).__dict__
     assert "_watch" not in dir(net)
+
+
+def test_compiled_modules_see_hooks_come_and_go() -> None:
+    net = nn.Sequential(Scale())
+    compiled, x = torch.compile(net), torch.tensor(2.0)
+    assert compiled(x).item() == 6.0
+    handle = net[0].register_forward_hook(lambda m, args, out: out + 1)
+    assert compiled(x).item() == 7.0
+    handle.remove()
+    assert compiled(x).item() == 6.0

@@ -12,6 +12,7 @@ from graphc.serialization.checkpoint import load_checkpoint, save_checkpoint
 from graphc.serialization.entry import load, save
 from graphc.serialization.errors import CheckpointError, TruncatedCheckpoint
 from graphc.serialization.safe_globals import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from graphc.serialization.unsafe import get_unsafe_globals_in_checkpoint
 
 __all__ = [
     "CheckpointError",
@@ -19,6 +20,7 @@ __all__ = [
     "add_safe_globals",
     "clear_safe_globals",
     "get_safe_globals",
+    "get_unsafe_globals_in_checkpoint",
     "load",
     "load_checkpoint",
     "safe_globals",

@@ -45,7 +45,8 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(stream)
         except (zipfile.BadZipFile, ValueError, OSError, struct.error, NotImplementedError, OverflowError) as error:
-            raise _damaged(str(error)) from None
+            told = str(error).replace("File is not a zip file", "failed finding central directory")
+            raise _damaged(told) from None
         found = self._zip.infolist()
         pickles = [each.filename for each in found if each.filename.endswith("/data.pkl")]
         pickles = [name for name in pickles if name.count("/") == 1]

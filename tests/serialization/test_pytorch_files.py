@@ -4,7 +4,9 @@ import collections
 import io
 import math
 import pathlib
+import pickle
 import struct
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -122,6 +124,20 @@ def test_whole_modules_are_refused() -> None:
         graphc.load(DATA / "module.pt")
 
 
+def test_names_that_nobody_has_vouched_for() -> None:
+    unsafe = graphc.serialization.get_unsafe_globals_in_checkpoint
+    assert unsafe(DATA / "data.pt") == []
+    names = unsafe(DATA / "module.pt")
+    assert names[0] == "__main__.Net"
+    assert "torch.nn.modules.linear.Linear" in names
+    with graphc.serialization.safe_globals([(dict, "__main__.Net")]):
+        assert "__main__.Net" not in unsafe(DATA / "module.pt")
+    for protocol in (2, 4):
+        assert unsafe(io.BytesIO(archive(pickle.dumps([Fraction(1, 2), 3], protocol)))) == ["fractions.Fraction"]
+    with pytest.raises(RuntimeError, match="Expected input to be a checkpoint returned by"):
+        unsafe(DATA / "legacy.pt")
+
+
 def test_hand_written_archives_are_good_ones() -> None:
     """The archives of these tests are read where nothing is wrong with them."""
     content = archive(program(tensor(storage(), 1, (3,), (1,))), {"0": FLOATS})
@@ -140,8 +156,6 @@ def test_big_endian_archives() -> None:
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 def test_protocols_of_pickle(protocol: int) -> None:
-    import pickle
-
     plain = {
         "a": [1, 2.5, b"x", "y", {3}, frozenset([4]), bytearray(b"z"), 2**80, None, (True, False)],
         "long": "s" * 300,

@@ -104,6 +104,7 @@ DTYPES = (
 def test_tensors_of_every_dtype(name: str, format: str | None) -> None:
     tensor = graphc.tensor([[0, 1, 2], [3, 1, 0]]).to(getattr(graphc, name))
     assert same(again(tensor, format), tensor)
+    assert same(again(tensor[:0].reshape(3, 0), format), tensor[:0].reshape(3, 0))
 
 
 LAYOUTS = {

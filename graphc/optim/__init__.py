@@ -25,6 +25,7 @@ from graphc.optim.rmsprop import RMSprop
 from graphc.optim.rprop import Rprop
 from graphc.optim.sgd import SGD
 from graphc.optim.sparse_adam import SparseAdam
+from graphc.optim.stateless import swap_in_optimizer_params_and_state
 
 __all__ = [
     "ASGD",
@@ -45,4 +46,5 @@ __all__ = [
     "SparseAdam",
     "lr_scheduler",
     "swa_utils",
+    "swap_in_optimizer_params_and_state",
 ]

@@ -347,3 +347,44 @@ def test_weights_that_are_not_finite_stay_apart_without_decay() -> None:
     optimizer.step()
     assert optimizer.state[x]["momentum_buffer"].tolist() == [1.0, 1.0]
     assert x.tolist() == [np.inf, 0.0]
+
+
+def test_an_optimizer_may_work_on_other_parameters_for_a_while() -> None:
+    x, other = param(), graphc.tensor([5.0, 6.0], requires_grad=True)
+    optimizer = optim.SGD([x], lr=0.5, momentum=0.5)
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    state["param_groups"][0]["lr"] = 2.0
+    other.grad = graphc.ones(2)
+    with optim.swap_in_optimizer_params_and_state(optimizer, {"x": other}, state):
+        optimizer.step()
+    assert other.tolist() == [2.0, 3.0]  # the buffer was 1, and is 1.5
+    assert state["state"][0]["momentum_buffer"].tolist() == [1.5, 1.5]
+    assert optimizer.state[x]["momentum_buffer"].tolist() == [1.0, 1.0]
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    assert x.tolist() == [-0.5, -0.5]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda state: {"state": 3}, "to be a dict mapping packed parameter ids to per-param state dicts, got int."),
+        (lambda state: {**state, "param_groups": {}}, "to be a list of param-group dicts, got dict."),
+        (lambda state: {**state, "param_groups": []}, "has a different number of parameter groups than the live"),
+        (lambda state: {**state, "state": {7: {}}}, "got extra keys [7]."),
+        (
+            lambda state: {**state, "param_groups": [{"params": [0], "lr": 1}]},
+            "Keys only in swap-in: []. Keys only in live: ['momentum', 'dampening',",
+        ),
+    ],
+)
+def test_a_state_that_does_not_fit_is_not_swapped_in(change: Callable[[Any], Any], text: str) -> None:
+    x = param()
+    optimizer = optim.SGD([x], momentum=0.5)
+    with pytest.raises(RuntimeError, match="requires initialized optimizer state"):
+        optim.swap_in_optimizer_params_and_state(optimizer, {}, {}).__enter__()
+    optimizer.step()
+    state = change(optimizer.state_dict())
+    with pytest.raises(RuntimeError) as caught:
+        optim.swap_in_optimizer_params_and_state(optimizer, {"x": x}, state).__enter__()
+    assert text in str(caught.value)

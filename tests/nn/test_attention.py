@@ -105,6 +105,24 @@ def test_heads_are_those_of_the_formula(name: str, options: dict[str, Any], expe
     assert shares is None
 
 
+@pytest.mark.parametrize("masks", [{}, {"is_causal": True}])
+def test_sizes_that_are_known_in_the_run_give_the_same(masks: dict[str, Any]) -> None:
+    types = ("f32[n,l,d]", "f32[n,s,d]", "f32[n,s,d]")
+    general = g.symbolic_trace(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **masks), *types).compile()
+    rng = np.random.default_rng(3)
+    for samples, rows, columns, features in ((2, 3, 5, 4), (3, 7, 33, 6)):
+        given = [rng.normal(size=(samples, n, features)).astype(np.float32) for n in (rows, columns, columns)]
+        found = F.scaled_dot_product_attention(*map(g.from_numpy, given), **masks)
+        np.testing.assert_allclose(general(*given), found.numpy(), rtol=1e-6, atol=1e-7)
+        scores = given[0] @ given[1].swapaxes(1, 2) / features**0.5
+        if masks:
+            scores = np.where(np.tri(rows, columns, dtype=bool), scores, -np.inf)
+        shares = np.exp(scores - scores.max(-1, keepdims=True))
+        np.testing.assert_allclose(
+            found.numpy(), shares / shares.sum(-1, keepdims=True) @ given[2], rtol=1e-5, atol=1e-6
+        )
+
+
 def test_a_single_sample_needs_no_dimension() -> None:
     weights = [g.tensor(x) for x in (PACKED, BIAS, OUT, OUT_BIAS)]
     inputs = [g.tensor(x[:, 0]) for x in (QUERY, KEY, VALUE)]

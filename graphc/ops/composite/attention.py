@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from graphc.ir.attribute import Array
-from graphc.ir.dtype import bool_, f32
+from graphc.ir.dim import Size
+from graphc.ir.dtype import DType, bool_, f32, f64
 from graphc.ir.errors import DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, creation
@@ -47,9 +48,7 @@ def scaled_dot_product_attention(
         key, value = (_repeated(each, heads) for each in (key, value))
     dtype = query.tensor.dtype
     q, k, v = (widened(each) for each in (query, key, value))
-    size = query.shape[-1]
-    factor = 1.0 / math.sqrt(size) if scale is None and isinstance(size, int) and size else scale
-    scores = matmul(mul(q, 1.0 if factor is None else factor), _transposed(k))
+    scores = matmul(mul(q, _factor(query.shape[-1], q.tensor.dtype) if scale is None else scale), _transposed(k))
     if is_causal:
         scores = where(_causal(scores), scores, -math.inf)
     if attn_mask is not None:
@@ -66,6 +65,14 @@ def scaled_dot_product_attention(
     if dropout_p:
         weights = dropout(weights, dropout_p, True, key=dropout_key)
     return build.cast_to(matmul(weights, v), dtype)
+
+
+def _factor(features: Size, dtype: DType) -> Node | float:
+    """1 / sqrt(features), with the same bits for a size that is known when the program runs."""
+    if isinstance(features, int):
+        return 1.0 / math.sqrt(features) if features else 1.0
+    root = ew.sqrt(build.size_of(features, f64))
+    return build.cast_to(ew.div(build.ones_like(root), root), dtype)
 
 
 def _transposed(x: Node) -> Node:

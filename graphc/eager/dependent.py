@@ -94,7 +94,7 @@ def repeat_interleave(
 ) -> Tensor:
     """Each part along `dim` so many times; of counts alone, the number of each as many times as it says."""
     if WATCHING and (repeats is None or isinstance(repeats, Tensor)):
-        look(input if repeats is None else repeats, "repeat_interleave()")  # type: ignore[arg-type]  # a tensor
+        look(input if repeats is None else repeats, "repeat_interleave()")
     if repeats is None:
         if input._array.ndim != 1:
             raise ArgumentError("repeat_interleave only accept 1D vector as repeat")

@@ -267,7 +267,9 @@ class EagerFunction:
                 has_history = has_history or each._meta is not None
             else:
                 arrays.append(each)
-        outputs: object = see(sources) if WATCHING else plan.fast(*arrays)
+        if WATCHING:
+            see(sources)
+        outputs: Any = None if WATCHING else plan.fast(*arrays)
         if type(outputs) is not tuple:
             outputs = run_in_layout(plan, arrays)
         if not (kwargs or WATCHING):

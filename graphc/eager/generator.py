@@ -89,6 +89,11 @@ class Generator:
             self._count = (count + 1) & _WORD
             return _mix((_mix(self._seed ^ _GOLDEN) + count * _GOLDEN) & _WORD)
 
+    def put_back(self) -> None:
+        """Undo the last draw, whose key nobody has used."""
+        with self._lock:
+            self._count = (self._count - 1) & _WORD
+
     def get_state(self) -> Tensor:
         """Where the stream stands, as bytes."""
         with self._lock:

@@ -22,13 +22,14 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from graphc.eager.geometry import address_of, extent_of
 from graphc.eager.mode import MODE, SPECIAL
 from graphc.eager.part import part_of, with_part
+from graphc.eager.source import Argument, Captured, Cotangent, Gradient, Key, Number, Source
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING
 from graphc.ir.attribute import Array
@@ -42,77 +43,6 @@ from graphc.ops import build, creation, elementwise
 
 class RecordingError(TraceError):
     """Code that can't become a part of a program."""
-
-
-# Where values come from when the program runs
-
-
-@dataclass(frozen=True, slots=True)
-class Argument:
-    """A tensor that the call is given."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Captured:
-    """A tensor that the function finds elsewhere: a parameter, a buffer, a state."""
-
-    tensor: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Gradient:
-    """The `grad` of a tensor."""
-
-    tensor: Tensor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Key:
-    """The next key of a generator."""
-
-    generator: Any
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Number:
-    """A hyperparameter of a group: what stands under a key, or in the tuple under a key."""
-
-    group: dict[str, Any]
-    place: str | tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Attribute:
-    """A tensor that a module has under a name, which calls replace: a buffer, or a state of its own."""
-
-    module: Any
-    name: str
-
-    @property
-    def tensor(self) -> Any:
-        """What is there now."""
-        return self._held.get(self.name)
-
-    def put(self, tensor: Tensor) -> None:
-        """Replace it."""
-        self._held[self.name] = tensor
-
-    @property
-    def _held(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.module._buffers if self.name in self.module._buffers else self.module.__dict__
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Cotangent:
-    """The gradient of a result, which comes when a backward pass does."""
-
-    index: int
-
-
-Source: TypeAlias = "Argument | Captured | Gradient | Attribute | Key | Number | Cotangent"
 
 
 @dataclass(slots=True, eq=False)
@@ -295,11 +225,11 @@ class Recorder:
 
     def computed(self, graph: Graph, arrays: Sequence[AnyArray], outputs: Sequence[AnyArray]) -> None:
         """New arrays hold what the graph gives for others."""
-        nodes = [self.read(each) for each in arrays]
-        if any(each is None for each in nodes):
+        nodes = self._read_all(arrays)
+        if nodes is None:
             return
         location = current_location()
-        operands = self._flowing(arrays, nodes)  # type: ignore[arg-type]  # none is None
+        operands = self._flowing(arrays, nodes)
         values: dict[Node, Node] = dict(zip(graph.inputs, operands))
         is_live = any(node in self._live for node in operands)
         with using(location):
@@ -327,9 +257,9 @@ class Recorder:
         for each in operands:
             if each.size and self._find(each) is None and address_of(each) not in self._unexplained and each.ndim:
                 return  # numbers that numpy made of no tensor: whoever makes a tensor of them says what they are
-        nodes = [self.read(each) for each in operands]
-        if all(each is not None for each in nodes):
-            flowing = self._flowing(operands, nodes)  # type: ignore[arg-type]  # none is None
+        nodes = self._read_all(operands)
+        if nodes is not None:
+            flowing = self._flowing(operands, nodes)
             with using(current_location()):
                 node = build(*flowing)
             self._define(result, node)
@@ -340,16 +270,16 @@ class Recorder:
         """An array is about to be overwritten."""
         if not target.size:
             return
-        nodes = [self.read(each) for each in operands]
+        nodes = self._read_all(operands)
         cell = self._find(target)
         if cell is None:
             if address_of(target) in self._unexplained:
                 return  # whatever it held, it is explained when all of it was written
             self.refuse("writes to memory that it has no tensor of", "write to tensors by their own methods")
             return
-        if any(each is None for each in nodes):
+        if nodes is None:
             return
-        flowing = self._flowing(operands, nodes)  # type: ignore[arg-type]  # none is None
+        flowing = self._flowing(operands, nodes)
         with using(current_location()):
             value = build(*flowing)
             is_live = any(each in self._live for each in (*flowing, cell.node))
@@ -410,6 +340,11 @@ class Recorder:
             if cell.node in self._live:
                 self._live.add(found)
         return found
+
+    def _read_all(self, arrays: Sequence[AnyArray]) -> list[Node] | None:
+        found = [self.read(each) for each in arrays]
+        nodes = [each for each in found if each is not None]
+        return nodes if len(nodes) == len(found) else None
 
     def cell_of(self, array: AnyArray) -> Cell | None:
         """The stretch of memory that an array is a part of."""

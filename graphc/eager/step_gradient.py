@@ -160,7 +160,7 @@ class CompiledFunctionBackward(GradNode):
 
     def run(self, cotangents: Cotangents, create_graph: bool) -> Cotangents:
         """The gradients of the inputs that have some."""
-        from graphc.eager.step import executable_of  # late: it makes these nodes
+        from graphc.eager.recording import executable_of  # late: it makes these nodes
 
         joint = self.joint
         if create_graph:

@@ -18,7 +18,10 @@ from graphc.eager.sampling import key_of
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.dtype import bool_
 from graphc.ir.errors import ShapeError
+from graphc.nn.attention_backend import SDPBackend, sdpa_kernel
 from graphc.ops.function import functions
+
+__all__ = ["SDPBackend", "multi_head_attention_forward", "scaled_dot_product_attention", "sdpa_kernel"]
 
 
 def _of_table(name: str) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ import pytest
 
 import graphc as g
 import graphc.nn.functional as F
+from graphc.nn.attention import SDPBackend, sdpa_kernel
 
 ROWS, COLUMNS, SAMPLES, FEATURES, HEADS = 3, 4, 2, 6, 2
 _RANDOM = np.random.default_rng(11)
@@ -146,3 +147,12 @@ def test_a_single_sample_needs_no_dimension() -> None:
 def test_what_does_not_fit_is_refused(options: dict[str, Any], kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message):
         forward(**options)
+
+
+def test_any_kernel_may_be_asked_for() -> None:
+    with sdpa_kernel([SDPBackend.MATH, SDPBackend.FLASH_ATTENTION], set_priority=True) as given:
+        assert given == {}
+    assert (str(SDPBackend.MATH), repr(SDPBackend.MATH)) == ("SDPBackend.MATH", "<SDPBackend.MATH: 0>")
+    message = "Backend must be an instance of SDPBackend or a list of SDPBackend instances, got int"
+    with pytest.raises(AssertionError, match=message), sdpa_kernel(5):
+        pass

@@ -155,8 +155,10 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     per_group = outputs // groups
     channels = _arange(min(per_group, inputs))
     tensor.zero_()
+    center = tuple(size // 2 for size in kernel)
     for first in range(0, outputs, per_group):
-        tensor[(channels + first, channels, *(size // 2 for size in kernel))] = 1
+        place = (channels + first, channels) + center
+        tensor[place] = 1
     return tensor
 
 

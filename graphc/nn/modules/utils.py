@@ -58,10 +58,10 @@ def _list_with_default(out_size: Sequence[int | None], defaults: Sequence[int]) 
 
 def consume_prefix_in_state_dict_if_present(state_dict: dict[str, Any], prefix: str) -> None:
     """Take a prefix off the keys of a state dict, and off its metadata, in place."""
-    for table in (state_dict, getattr(state_dict, "_metadata", None)):
-        for key in [] if table is None else list(table):
-            # The metadata of the wrapped module itself stands under the prefix without its dot.
-            if key == prefix.rstrip(".") and table is not state_dict:
-                table[""] = table.pop(key)
-            elif key.startswith(prefix):
+    metadata: dict[str, Any] = getattr(state_dict, "_metadata", {})
+    if prefix.rstrip(".") in metadata:  # the wrapped module's own stands under the prefix without its dot
+        metadata[""] = metadata.pop(prefix.rstrip("."))
+    for table in (state_dict, metadata):
+        for key in list(table):
+            if key.startswith(prefix):
                 table[key.removeprefix(prefix)] = table.pop(key)

@@ -86,9 +86,9 @@ globals().update(_legacy.TYPES)
 
 _ON_DEMAND = frozenset(
     (
-        "__config__ accelerator amp backends compiler cpu cuda distributed distributions fft functional hub jit linalg "
-        "mps multiprocessing nn optim overrides return_types serialization special storage testing torch_version "
-        "types utils xpu"
+        "__config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional hub jit "
+        "linalg mps multiprocessing nn optim overrides return_types serialization special storage testing "
+        "torch_version types utils xpu"
     ).split()
 )
 """Namespaces that are imported when they are asked for, since many programs use none of them."""

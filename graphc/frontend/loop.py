@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy.typing as npt
 
@@ -92,7 +92,8 @@ class _Step:
         def summed() -> Node:
             values = [each() for each in stacked]
             if is_product:
-                contract = tuple((0, *[axis + 1 for axis in axes]) for axes in node.keywords["contract"])
+                pairs = cast("tuple[tuple[int, ...], ...]", node.keywords["contract"])  # as the op's type rule has it
+                contract = tuple((0, *[axis + 1 for axis in axes]) for axes in pairs)
                 found = contraction.dot(*values, contract=contract, batch=((), ()))
             else:
                 found = build.cast_to(reduction.sum_(values[0], axes=(0,)), node.tensor.dtype)

@@ -136,7 +136,7 @@ class Transformer(Module):
     def _reset_parameters(self) -> None:
         """Draw new values for all matrices."""
         for parameter in self.parameters():
-            if parameter.dim() > 1:  # type: ignore[attr-defined]  # installed on tensors
+            if parameter.dim() > 1:
                 xavier_uniform_(parameter)
 
 
@@ -349,7 +349,7 @@ class TransformerEncoderLayer(_Layer):
         return (
             not self.training
             and isinstance(src, Tensor)
-            and src.dim() == 3  # type: ignore[attr-defined]  # installed on tensors
+            and src.dim() == 3
             and attention.batch_first
             and attention.in_proj_bias is not None
             and attention._qkv_same_embed_dim

@@ -14,7 +14,7 @@ tensor([[1, 2, 3],
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,7 +39,12 @@ __all__ = [
     "unpad_sequence",
 ]
 
-_cat, _full, _where, _sort = (free_function(functions()[name]) for name in ("cat", "full", "where", "sort"))
+
+def _of_table(name: str) -> Callable[..., Any]:
+    return free_function(functions()[name])
+
+
+_cat, _full, _where, _sort = (_of_table(name) for name in ("cat", "full", "where", "sort"))
 Positions = npt.NDArray[np.int64]
 
 
@@ -217,7 +222,7 @@ def pad_packed_sequence(
     mask = within < counts[:, None]
     padded = _spread(sequence.data, np.where(mask, starts[:, None] + within, 0), mask, padding_value)
     padded = padded.transpose(0, 1) if batch_first else padded
-    lengths = wrap(mask.sum(0))
+    lengths: Any = wrap(mask.sum(0))
     order = sequence.unsorted_indices
     if order is None:
         return padded, lengths

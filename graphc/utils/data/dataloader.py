@@ -200,10 +200,10 @@ class DataLoader(Generic[T_co]):
     def __iter__(self) -> LoaderIterator:
         if not self.persistent_workers:
             return self._get_iterator()
-        if self._iterator is None:
-            self._iterator = self._get_iterator()
-        elif isinstance(self._iterator, ParallelIterator):
+        if isinstance(self._iterator, ParallelIterator) and not self._iterator.is_stopped:
             self._iterator._reset(self)
+        else:
+            self._iterator = self._get_iterator()
         return self._iterator
 
     def state_dict(self) -> dict[str, Any]:

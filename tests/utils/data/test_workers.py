@@ -341,6 +341,23 @@ def test_a_worker_that_dies_at_once_is_told_of() -> None:
         list(DataLoader(Computed(square), worker_init_fn=lambda worker: os._exit(1), **PROCESSES))
 
 
+def test_a_loader_goes_on_after_a_death() -> None:
+    is_deadly = multiprocessing.get_context("fork").Value("b", True)
+
+    def sample(index: int) -> int:
+        if is_deadly.value:
+            os._exit(1)
+        return index
+
+    loader = DataLoader(Computed(sample, 3), None, persistent_workers=True, **PROCESSES)
+    batches = iter(loader)
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="exited unexpectedly"):
+            next(batches)
+    is_deadly.value = False
+    assert list(loader) == [0, 1, 2]
+
+
 @both
 def test_a_batch_that_takes_too_long(kind: dict[str, Any]) -> None:
     never = _events(kind)

@@ -37,6 +37,9 @@ GRACE_SECONDS = 2.0
 class Crew(Protocol):
     """Workers, numbered from 0."""
 
+    is_stopped: bool
+    """Whether it works no more, by `stop` or by a death."""
+
     def send(self, worker: int, task: Any) -> None:
         """Give a task to a worker."""
 
@@ -59,7 +62,8 @@ class ProcessCrew:
         self._connections: list[connection.Connection] = []
         self._processes: list[BaseProcess] = []
         self._slots: list[deque[Slot | None]] = []
-        self._is_stopped = False
+        self._death = ""
+        self.is_stopped = False
         try:
             for job in jobs:
                 self._start(job, context or multiprocessing.get_context(), slots_each)
@@ -94,6 +98,8 @@ class ProcessCrew:
             raise
 
     def receive(self, workers: Sequence[int], timeout: float | None) -> tuple[int, Any] | None:
+        if self._death:
+            raise RuntimeError(self._death)
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         ends = {self._connections[worker]: worker for worker in workers}
         sentinels = {process.sentinel: process for process in self._processes}
@@ -128,15 +134,16 @@ class ProcessCrew:
         dead = [process for process in self._processes if not process.is_alive()]
         if not dead:
             return
-        text = f"DataLoader worker (pid(s) {', '.join(str(process.pid) for process in dead)}) exited unexpectedly"
+        pids = ", ".join(str(process.pid) for process in dead)
+        self._death = f"DataLoader worker (pid(s) {pids}) exited unexpectedly"
         cause = RuntimeError(_cause_of_death(dead[0]))
         self.stop()
-        raise RuntimeError(text) from cause
+        raise RuntimeError(self._death) from cause
 
     def stop(self) -> None:
-        if self._is_stopped or os.getpid() != self._owner:
+        if self.is_stopped or os.getpid() != self._owner:
             return
-        self._is_stopped = True
+        self.is_stopped = True
         for end in self._connections:
             # Closing alone would not tell: processes that were forked meanwhile have the end too.
             with contextlib.suppress(OSError):
@@ -214,6 +221,7 @@ class ThreadCrew:
         self._replies: list[deque[Any]] = [deque() for _ in jobs]
         self._arrived = threading.Condition()
         self._stopping = threading.Event()
+        self.is_stopped = False
         self._threads = [
             threading.Thread(
                 target=_run_thread,
@@ -240,6 +248,7 @@ class ThreadCrew:
         return reply
 
     def stop(self) -> None:
+        self.is_stopped = True
         self._stopping.set()
         for tasks in self._tasks:
             tasks.put(None)

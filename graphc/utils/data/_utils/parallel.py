@@ -81,6 +81,11 @@ class ParallelIterator(LoaderIterator):
                 self._crew.send(worker, index)
                 return
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether there are no workers any more."""
+        return self._crew.is_stopped
+
     def _reset(self, loader: DataLoader[Any]) -> None:
         """Begin the next epoch with the same workers."""
         for worker, _ in self._tasks:

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import numpy.typing as npt
 
+from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.graph import INPUT, Graph, Node, make_input, topological_order
 from graphc.ir.host import HostFunction, register_host
+from graphc.ir.interpret import evaluate_graph
 from graphc.ir.location import using
 from graphc.ir.replace import replace_nodes
 from graphc.ops import build, contraction, elementwise, movement, reduction
 from graphc.ops.loop import before, call_loop, last
-
-if TYPE_CHECKING:
-    from graphc.frontend.executable import Executable
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 
@@ -31,24 +30,32 @@ MOST_STEPS = 512
 
 
 @functools.lru_cache(maxsize=MOST_STEPS)
-def _compiled(body: str) -> Executable:
+def _compiled(body: str) -> Callable[..., tuple[AnyArray, ...]]:
+    """The step as a function of arrays: native code, or if no more of that may be loaded an interpreter."""
     from graphc.frontend.executable import Executable  # late: importing graphc loads neither compiler nor parser
     from graphc.ir.parse import parse_graph
 
-    return Executable.build(parse_graph(body))
+    graph = parse_graph(body)
+    try:
+        executable = Executable.build(graph)
+    except CodeMemoryFull:
+        return lambda *operands: evaluate_graph(graph, operands)
+    fast = executable.fast
+
+    def run(*operands: AnyArray) -> tuple[AnyArray, ...]:
+        values = fast(*operands)
+        return values if type(values) is tuple else executable.outputs(operands)
+
+    return run
 
 
 def _run(targets: tuple[AnyArray, ...], *arrays: AnyArray, body: str, states: int, along: int, reverse: bool) -> None:
     step = _compiled(body)
-    fast = step.fast
     state: tuple[AnyArray, ...] = arrays[:states]
     sequences, shared = arrays[states : states + along], arrays[states + along :]
     count = targets[0].shape[0]
     for t in reversed(range(count)) if reverse else range(count):
-        operands = [*state, *[x[t] for x in sequences], *shared]
-        values = fast(*operands)
-        if type(values) is not tuple:
-            values = step.outputs(operands)
+        values = step(*state, *[x[t] for x in sequences], *shared)
         for target, value in zip(targets, values):
             target[t] = value
         state = values[:states]

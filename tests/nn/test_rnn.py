@@ -319,6 +319,41 @@ def test_errors_are_pytorchs(call: Any, kind: type[Exception], message: str) -> 
     assert str(caught.value) == message
 
 
+def test_functions_are_those_of_graphc() -> None:
+    layer, x = made("gru", num_layers=2), graphc.rand(4, 2, 3, dtype=graphc.float64)
+    h, params = graphc.zeros(2, 2, 4, dtype=graphc.float64), [each for group in layer.all_weights for each in group]
+    output, hidden = graphc.gru(x, h, params, True, 2, 0.0, False, False, batch_first=False)
+    assert graphc.equal(output, layer(x)[0])
+    assert graphc.equal(hidden, layer(x)[1])
+    packed = pack_padded_sequence(x, [4, 2])
+    data, hidden = graphc.gru(packed.data, packed.batch_sizes, h, params, True, 2, 0.0, False, False)
+    assert graphc.equal(data, layer(packed)[0].data)
+    assert graphc.equal(hidden, layer(packed)[1])
+    with pytest.raises(TypeError, match=r"gru\(\) takes \(input, hx, params, has_biases"):
+        graphc.gru(x, h)
+
+
+def test_a_batch_may_be_empty() -> None:
+    for layer in (nn.LSTM(3, 4, 2), nn.GRU(3, 4, 2)):
+        output, hidden = layer(graphc.zeros(5, 0, 3))
+        assert output.shape == (5, 0, 4)
+        assert {each.shape for each in as_list(hidden)} == {(2, 0, 4)}
+
+
+@pytest.mark.parametrize("dtype", [graphc.float16, graphc.bfloat16, graphc.float32])
+def test_other_floats_compute_and_learn(dtype: graphc.dtype) -> None:
+    layer = made("lstm", num_layers=2)
+    x = graphc.rand(4, 2, 3, dtype=graphc.float64)
+    wanted = layer(x)[0].detach().numpy()
+    layer.to(dtype)
+    found = layer(x.to(dtype))[0]
+    assert found.dtype is dtype
+    tolerance = {graphc.float16: 5e-3, graphc.bfloat16: 6e-2, graphc.float32: 1e-5}[dtype]
+    np.testing.assert_allclose(found.double().detach().numpy(), wanted, atol=tolerance)
+    found.sum().backward()
+    assert {each.grad.dtype for each in layer.parameters()} == {dtype}
+
+
 def test_dropout_with_one_layer_warns() -> None:
     message = (
         "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects num_layers "

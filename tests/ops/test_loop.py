@@ -8,6 +8,7 @@ from graphc.frontend.executable import Executable
 from graphc.frontend.loop import _compiled
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import f64
+from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.parse import parse_graph
@@ -106,3 +107,17 @@ def test_the_gradient_of_shared_operands_is_one_product_over_all_steps() -> None
     bodies = [node.keywords["parameters"] for node in slopes.nodes if node.op.name == "host_call"]
     (back,) = [dict(each)["body"] for each in bodies if "step_back" in dict(each)["body"]]
     assert back.count("dot(") == 1  # that by the state; those by the weights stand outside
+
+
+def test_a_step_is_interpreted_where_no_more_code_may_be_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, given = graph_of(3, 2, 3, False), values(3, 2, 3)
+    whole = Executable.build(graph)
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise CodeMemoryFull("full")
+
+    _compiled.cache_clear()
+    monkeypatch.setattr(Executable, "build", refuse)
+    found = whole.outputs(given)
+    _compiled.cache_clear()
+    np.testing.assert_allclose(found[0], expected(*given, False), rtol=1e-12)

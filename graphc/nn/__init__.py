@@ -10,20 +10,24 @@ torch.Size([5, 3])
 ['weight', 'bias']
 """
 
-from graphc.nn import functional, init, modules, utils
+from graphc.nn import common_types, functional, init, modules, parallel, utils
 from graphc.nn.compiled import OptimizedModule
 from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
+from graphc.nn.parallel import DataParallel
 from graphc.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 
 __all__ = [
     "Buffer",
+    "DataParallel",
     "OptimizedModule",
     "Parameter",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "common_types",
     "functional",
     "init",
     "modules",
+    "parallel",
     "utils",
 ]
 __all__ += modules.__all__

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from graphc.eager import inplace
-from graphc.eager.dependent import unique
 from graphc.eager.guard import guarded
 from graphc.eager.methods import free_function, free_functions
 from graphc.eager.mode import no_grad
@@ -237,11 +236,10 @@ _batch_norm_moving, _instance_norm_moving = _table["_batch_norm_moving"], _table
 # Rows of a table
 
 
-def _scale_down(weight: Tensor, rows: Tensor, max_norm: float, norm_type: float) -> None:
+def _scale_down(weight: Any, rows: Any, max_norm: float, norm_type: float) -> None:
     """Let the rows have norms of at most `max_norm`; the table is written to."""
     with no_grad():
-        numbers: Any = unique(rows)
-        table: Any = weight
+        numbers, table = rows.reshape(-1), weight  # a row that is named twice is written twice, with the same values
         found = table.index_select(0, numbers)
         size = found.norm(norm_type, 1, True)
         table.index_copy_(0, numbers, found * (max_norm / (size + 1e-7)).where(size > max_norm, 1.0))

@@ -400,6 +400,14 @@ def test_embedding_bags(mode: str) -> None:
     np.testing.assert_allclose(value(layer(tensor(np.array([[0, 1], [3, 3]])))), [expected[0], expected[2]])
 
 
+def test_data_parallel_computes_what_its_module_does() -> None:
+    layer, x = nn.Linear(3, 2), tensor(np.float32(drawn(4, 3)))
+    spread = nn.DataParallel(layer, device_ids=None)
+    np.testing.assert_array_equal(value(spread(x)), value(layer(x)))
+    np.testing.assert_array_equal(value(nn.parallel.data_parallel(layer, x)), value(layer(x)))
+    assert list(spread.state_dict()) == ["module.weight", "module.bias"]
+
+
 def test_pretrained_tables_share_memory_and_are_frozen() -> None:
     rows = tensor(drawn(4, 2))
     layer = nn.Embedding.from_pretrained(rows)

@@ -37,6 +37,7 @@ from graphc.nn.module_hooks import (
     register_module_full_backward_pre_hook,
 )
 from graphc.nn.parts import (
+    Parts,
     register_module_buffer_registration_hook,
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
@@ -254,6 +255,11 @@ class Module(Hooks, State):
             return f"{self._get_name()}({''.join(extra)})"
         return f"{self._get_name()}(\n  " + "\n  ".join([*extra, *inside]) + "\n)"
 
+
+for _base in (Parts, Hooks, State):
+    for _name, _member in vars(_base).items():
+        if callable(_member) and hasattr(_member, "__qualname__"):
+            _member.__qualname__ = f"Module.{_name}"  # what Python's errors about arguments call it
 
 OWN = frozenset(("_watch", "_compiled_call_impl"))
 """Attributes that belong to the one object: copies don't have them."""

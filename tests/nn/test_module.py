@@ -153,3 +153,138 @@ def test_parts_need_the_constructor_first() -> None:
 
     with pytest.raises(AttributeError, match=r"cannot assign parameters before Module.__init__\(\) call"):
         Early()
+
+
+def test_parameters_keep_their_place_when_they_are_replaced() -> None:
+    net = Outer()
+    net.weight = nn.Parameter(torch.ones(1))
+    net.bias = nn.Parameter(torch.ones(3))
+    assert [name for name, _ in net.named_parameters(recurse=False)] == ["bias", "weight"]
+    net.bias = None
+    assert list(net._parameters) == ["bias", "weight"]
+    assert "bias" not in net.state_dict()
+
+
+def test_buffers_are_marked_tensors() -> None:
+    net = nn.Module()
+    net.kept = nn.Buffer(torch.ones(2))
+    net.scratch = nn.Buffer(torch.ones(2), persistent=False)
+    net.scratch = torch.zeros(2)
+    assert type(net.kept) is torch.Tensor
+    assert isinstance(net.kept, nn.Buffer)
+    assert not isinstance(torch.ones(2), nn.Buffer)
+    assert (list(net.state_dict()), len(list(net.buffers()))) == (["kept"], 2)
+
+
+def test_submodules_are_replaced_by_name() -> None:
+    net = Outer()
+    new = Inner()
+    net.set_submodule("first", new)
+    net.set_submodule("second.deep", Inner())
+    assert net.get_submodule("first") is new
+    assert isinstance(net.second.deep, Inner)
+    for target, error, text in (
+        ("", ValueError, "Cannot set the submodule without a target name!"),
+        ("none.deep", AttributeError, "Outer has no attribute `none`"),
+        ("first.weight", AttributeError, "`weight` is not an nn.Module"),
+    ):
+        with pytest.raises(error) as caught:
+            net.set_submodule(target, new)
+        assert str(caught.value) == text
+    with pytest.raises(AttributeError, match=r"^Outer has no attribute `third`$"):
+        net.set_submodule("third", new, strict=True)
+
+
+def test_conversions_keep_the_objects() -> None:
+    net = Inner()
+    weight = net.weight
+    weight.grad = gradient = torch.ones(2, 3)
+    assert net.double() is net
+    assert net.weight is weight
+    assert weight.grad is gradient
+    assert (weight.dtype, gradient.dtype) == (torch.float64, torch.float64)
+    net.zero_grad(set_to_none=False)
+    assert weight.grad is gradient
+    assert gradient.tolist() == [[0.0] * 3] * 2
+
+
+@pytest.mark.parametrize(
+    "convert, dtype",
+    [
+        (lambda m: m.to(torch.float16), torch.float16),
+        (lambda m: m.to("cpu", torch.float64), torch.float64),
+        (lambda m: m.to(torch.zeros(1, dtype=torch.bfloat16)), torch.bfloat16),
+        (lambda m: m.to(device="cpu", dtype=torch.float64, non_blocking=True), torch.float64),
+        (lambda m: m.type(torch.float64), torch.float64),
+        (lambda m: m.type("torch.HalfTensor"), torch.float16),
+        (lambda m: m.bfloat16(), torch.bfloat16),
+        (lambda m: m.to_empty(device="cpu"), torch.float32),
+        (lambda m: m.to(), torch.float32),
+    ],
+)
+def test_conversions(convert, dtype) -> None:
+    assert convert(Inner()).weight.dtype is dtype
+
+
+def test_conversions_that_are_refused() -> None:
+    with pytest.raises(
+        TypeError, match=r"^nn.Module.to only accepts floating point or complex dtypes, but got desired"
+    ):
+        Inner().to(torch.int64)
+    with pytest.raises(AssertionError, match=r"^Torch not compiled with CUDA enabled"):
+        Inner().cuda()
+    with pytest.raises(TypeError, match=r"^to\(\) received an invalid combination of arguments - got \(other=Tensor"):
+        Inner().to(other=torch.ones(1))
+
+
+def test_train_goes_by_way_of_each_modules_own() -> None:
+    class Frozen(Inner):
+        def train(self, mode=True):
+            return super().train(False)
+
+    net = nn.Sequential(Frozen(), Inner()).train()
+    assert [module.training for module in net.modules()] == [True, False, True]
+
+
+def test_constructors_pass_arguments_on_if_asked_to() -> None:
+    class Base:
+        def __init__(self, value=1) -> None:
+            self.value = value
+
+    class Both(nn.Module, Base):
+        call_super_init = True
+
+    assert Both(value=5).value == 5
+    with pytest.raises(TypeError, match=r"^Module.__init__\(\) takes 1 positional argument but 2 were given$"):
+        nn.Module(1)
+    with pytest.raises(TypeError, match=r"^Module.__init__\(\) got an unexpected keyword argument 'a'$"):
+        nn.Module(a=1)
+
+
+def test_text_of_nested_modules() -> None:
+    class Lines(nn.Module):
+        def extra_repr(self) -> str:
+            return "one\n\ntwo"
+
+    assert repr(nn.Sequential(Lines())) == "Sequential(\n  (0): Lines(\n    one\n\n    two\n  )\n)"
+
+
+def test_parameters_of_other_classes() -> None:
+    class Marked(torch.Tensor):
+        pass
+
+    parameter = nn.Parameter(torch.ones(2).as_subclass(Marked))
+    net = nn.Module()
+    net.mark = parameter
+    assert (type(parameter), isinstance(parameter, nn.Parameter)) == (Marked, True)
+    assert next(net.parameters()) is parameter
+    parameter = nn.Parameter(torch.ones(1))
+    parameter.note = "kept"
+    assert pickle.loads(pickle.dumps(parameter)).note == "kept"
+
+
+def test_errors_name_the_module() -> None:
+    with pytest.raises(
+        TypeError, match=r"^Module.register_forward_pre_hook\(\) takes 2 positional arguments but 3 were"
+    ):
+        Inner().register_forward_pre_hook(print, True)

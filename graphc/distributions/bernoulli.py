@@ -102,5 +102,5 @@ class Bernoulli(ExponentialFamily):
     def _natural_params(self) -> tuple[Value, ...]:
         return (f.logit(self.probs),)
 
-    def _log_normalizer(self, x: Value) -> Value:  # type: ignore[override]  # as many as it has
+    def _log_normalizer(self, x: Value) -> Value:
         return f.log1p(f.exp(x))

@@ -72,7 +72,7 @@ class Beta(ExponentialFamily):
     def _natural_params(self) -> tuple[Value, ...]:
         return self.concentration1, self.concentration0
 
-    def _log_normalizer(self, x: Value, y: Value) -> Value:  # type: ignore[override]  # as many as it has
+    def _log_normalizer(self, x: Value, y: Value) -> Value:
         return f.lgamma(x) + f.lgamma(y) - f.lgamma(x + y)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, overload
 
 from graphc.distributions import constraints, transforms
 from graphc.distributions.utils import is_number
@@ -23,7 +23,13 @@ class ConstraintRegistry:
     def __init__(self) -> None:
         self._registry: dict[type[constraints.Constraint], Maker] = {}
 
-    def register(self, constraint: Any, factory: Maker | None = None) -> Any:
+    @overload
+    def register(self, constraint: Any, factory: None = None) -> Callable[[Maker], Maker]: ...
+
+    @overload
+    def register(self, constraint: Any, factory: Maker) -> Maker: ...
+
+    def register(self, constraint: Any, factory: Maker | None = None) -> Maker | Callable[[Maker], Maker]:
         """Enter a maker for a class of sets, or for that of a set; without a maker it decorates one."""
         if factory is None:
             return lambda factory: self.register(constraint, factory)

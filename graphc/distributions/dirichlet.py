@@ -73,5 +73,5 @@ class Dirichlet(ExponentialFamily):
     def _natural_params(self) -> tuple[Value, ...]:
         return (self.concentration,)
 
-    def _log_normalizer(self, x: Value) -> Value:  # type: ignore[override]  # as many as it has
+    def _log_normalizer(self, x: Value) -> Value:
         return x.lgamma().sum(-1) - f.lgamma(x.sum(-1))

@@ -76,5 +76,5 @@ class Gamma(ExponentialFamily):
     def _natural_params(self) -> tuple[Value, ...]:
         return self.concentration - 1, -self.rate
 
-    def _log_normalizer(self, x: Value, y: Value) -> Value:  # type: ignore[override]  # as many as it has
+    def _log_normalizer(self, x: Value, y: Value) -> Value:
         return f.lgamma(x + 1) + (x + 1) * f.log(-y.reciprocal())

@@ -81,7 +81,5 @@ class GeneralizedPareto(Distribution):
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:
         """From `loc` on, to where a negative concentration ends."""
-        if (self.concentration >= 0).all():
-            return constraints.greater_than_eq(self.loc)
         upper = f.where(self.concentration < 0, self.loc - self.scale / self.concentration, math.inf)
         return constraints.interval(self.loc, upper)

@@ -180,7 +180,7 @@ def _family(p: Any, q: Any) -> Value:
     result = q._log_normalizer(*q._natural_params) - normalizer
     for mine, theirs, gradient in zip(params, q._natural_params, gradients, strict=True):
         term = (theirs - mine) * gradient
-        result = result - sum_rightmost(term, len(q.event_shape))
+        result = result - sum_rightmost(term, term.dim() - normalizer.dim())
     return result
 
 

@@ -89,7 +89,7 @@ class LowRankMultivariateNormal(Distribution):
         return self.loc
 
     @lazy_property
-    def variance(self) -> Value:  # type: ignore[override]  # kept
+    def variance(self) -> Value:
         """The variance."""
         return self.cov_factor.pow(2).sum(-1) + self.cov_diag
 

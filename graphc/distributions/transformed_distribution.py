@@ -46,7 +46,7 @@ class TransformedDistribution(Distribution):
         if base_shape != needed:
             base_distribution = base_distribution.expand(needed[: len(needed) - base_event_dim])
         more = whole.domain.event_dim - base_event_dim
-        self.base_dist = Independent(base_distribution, more) if more > 0 else base_distribution
+        self.base_dist: Any = Independent(base_distribution, more) if more > 0 else base_distribution
         event_dim = max(whole.codomain.event_dim, base_event_dim + whole.codomain.event_dim - whole.domain.event_dim)
         cut = len(shape) - event_dim
         super().__init__(shape[:cut], shape[cut:], validate_args=validate_args)

@@ -143,11 +143,11 @@ class _InverseTransform(Transform):
         self._of = transform
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # as of the other
+    def domain(self) -> Any:
         return self._of.codomain
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # as of the other
+    def codomain(self) -> Any:
         return self._of.domain
 
     @property
@@ -211,11 +211,11 @@ class ComposeTransform(Transform):
         return constraints.independent(found, more) if more > 0 else found
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of the parts
+    def domain(self) -> Any:
         return self._ends(self.parts, "domain", "codomain")
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # of the parts
+    def codomain(self) -> Any:
         return self._ends(self.parts[::-1], "codomain", "domain")
 
     @property
@@ -290,11 +290,11 @@ class IndependentTransform(Transform):
         return IndependentTransform(self.base_transform, self.reinterpreted_batch_ndims, cache_size=cache_size)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of the base
+    def domain(self) -> Any:
         return constraints.independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # of the base
+    def codomain(self) -> Any:
         return constraints.independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
@@ -340,11 +340,11 @@ class ReshapeTransform(Transform):
         super().__init__(cache_size=cache_size)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of this many dimensions
+    def domain(self) -> Any:
         return constraints.independent(constraints.real, len(self.in_shape))
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # of this many dimensions
+    def codomain(self) -> Any:
         return constraints.independent(constraints.real, len(self.out_shape))
 
     def with_cache(self, cache_size: int = 1) -> Transform:
@@ -380,9 +380,10 @@ def _reshaped(shape: Sequence[int], old: Size, new: Size) -> Size:
 class _Elementwise(Transform):
     """A transform of single numbers, told by its class alone."""
 
-    domain = codomain = constraints.real
+    domain: Any = constraints.real
+    codomain: Any = constraints.real
     bijective = True
-    sign = 1  # type: ignore[assignment]  # most increase
+    sign = 1
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other)
@@ -522,10 +523,10 @@ class AffineTransform(Transform):
         return self._event_dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of this many dimensions
+    def domain(self) -> Any:
         return constraints.independent(constraints.real, self.event_dim) if self.event_dim else constraints.real
 
-    codomain = domain  # type: ignore[assignment]  # the same
+    codomain = domain
 
     def with_cache(self, cache_size: int = 1) -> Transform:
         if self._cache_size == cache_size:
@@ -743,11 +744,11 @@ class CatTransform(Transform):
         return max(each.event_dim for each in self.transforms)
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of the pieces
+    def domain(self) -> Any:
         return constraints.cat([each.domain for each in self.transforms], self.dim, self.lengths)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # of the pieces
+    def codomain(self) -> Any:
         return constraints.cat([each.codomain for each in self.transforms], self.dim, self.lengths)
 
     @property
@@ -786,11 +787,11 @@ class StackTransform(Transform):
         self.dim = dim
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of the slices
+    def domain(self) -> Any:
         return constraints.stack([each.domain for each in self.transforms], self.dim)
 
     @property
-    def codomain(self) -> Any:  # type: ignore[override]  # of the slices
+    def codomain(self) -> Any:
         return constraints.stack([each.codomain for each in self.transforms], self.dim)
 
     @property
@@ -819,14 +820,14 @@ class CumulativeDistributionTransform(Transform):
 
     codomain = constraints.unit_interval
     bijective = True
-    sign = 1  # type: ignore[assignment]  # it increases
+    sign = 1
 
     def __init__(self, distribution: Any, cache_size: int = 0) -> None:
         super().__init__(cache_size=cache_size)
         self.distribution = distribution
 
     @property
-    def domain(self) -> Any:  # type: ignore[override]  # of the distribution
+    def domain(self) -> Any:
         return self.distribution.support
 
     def with_cache(self, cache_size: int = 1) -> Transform:

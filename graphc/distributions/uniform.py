@@ -24,7 +24,7 @@ class Uniform(Distribution):
         super().__init__(shape_of_all(low, high, self.low), validate_args=validate_args)
 
     @property
-    def arg_constraints(self) -> Any:  # type: ignore[override]  # it depends on the other parameter
+    def arg_constraints(self) -> Any:
         """`low` below `high`."""
         return {"low": constraints.less_than(self.high), "high": constraints.greater_than(self.low)}
 

@@ -139,3 +139,12 @@ class Wishart(ExponentialFamily):
             - (nu - p - 1) / 2 * digammas
             + nu * p / 2
         )
+
+    @property
+    def _natural_params(self) -> tuple[Value, ...]:
+        return -self.precision_matrix / 2, (self.df - self._event_shape[-1] - 1) / 2
+
+    def _log_normalizer(self, x: Value, y: Value) -> Value:
+        p = self._event_shape[-1]
+        half = y + (p + 1) / 2
+        return half * (p * math.log(2) - f.linalg.slogdet(-2 * x).logabsdet) + f.mvlgamma(half, p)

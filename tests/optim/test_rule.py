@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import graphc
 from graphc.frontend.executable import Executable
+from graphc.ir.errors import CodeMemoryFull
 from graphc.optim import rule as rules
 
 
@@ -112,3 +114,23 @@ def test_a_tensor_that_gets_other_memory_is_followed() -> None:
     optimizer.state[x]["momentum_buffer"] = graphc.tensor([2.0, -2.0])
     optimizer.step()
     assert x.tolist() == [2.5, 8.5]
+
+
+def test_rules_are_interpreted_where_there_is_no_room_for_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(cls: Any, graph: Any, **options: Any) -> Any:
+        raise CodeMemoryFull("full")
+
+    found = []
+    for is_full in (False, True):
+        if is_full:
+            monkeypatch.setattr(Executable, "build", classmethod(refuse))
+        (x,) = params((3, 2))
+        optimizer = graphc.optim.Adam([x], betas=(0.5, 0.75))
+        optimizer._rule.plans.clear()
+        optimizer._rule.shared.clear()
+        for _ in range(3):
+            optimizer.step()
+        found.append([x.tolist(), *[each.tolist() for each in optimizer.state[x].values()]])
+    optimizer._rule.plans.clear()
+    for fast, slow in zip(*found, strict=True):
+        assert np.asarray(fast) == pytest.approx(np.asarray(slow), rel=1e-6)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from graphc.frontend.executable import Executable
 from graphc.ir.dim import symbol
 from graphc.ir.dtype import c64, f32, f64
 from graphc.ir.errors import GraphcError, VerifyError
@@ -62,6 +63,13 @@ def _fail(results: tuple[TensorType, ...], x: Values) -> Values:
     return x + 1
 
 
+def _shift(targets: tuple[Values, ...], x: Values) -> None:
+    up, down = targets
+    up[:] = x + 1
+    down[:] = x - 1
+
+
+register_host(HostFunction("test.shift", _shift, writes=True))
 register_host(HostFunction("test.sums", _sums, _sums_vjp))
 register_host(HostFunction("test.fail", _fail))
 register_host(HostFunction("test.interrupt", lambda results, x: (_ for _ in ()).throw(KeyboardInterrupt)))
@@ -337,3 +345,13 @@ def test_addresses_are_no_part_of_the_code() -> None:
     kernel = next(kernel for kernel in example().compile().kernels if kernel.name == "test.sums")
     address = ctypes.cast(_entry, ctypes.c_void_p).value
     assert str(address) not in emit_kernel(kernel, host_target(), "k")
+
+
+def test_a_function_may_write_its_results_where_they_belong() -> None:
+    x = make_input("x", TensorType((symbol("n"),), f32))
+    up, down = host.call("test.shift", (x,), (x.tensor, x.tensor))
+    graph = Graph("f", (x,), (ew.mul(up, down), down))
+    values = np.arange(4, dtype=np.float32)
+    for found in (evaluate_graph(graph, [values]), Executable.build(graph).outputs([values])):
+        np.testing.assert_array_equal(found[0], [-1, 0, 3, 8])
+        np.testing.assert_array_equal(found[1], [-1, 0, 1, 2])

@@ -10,7 +10,7 @@ import gc
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from graphc.eager.node import Edge, edge_of
+from graphc.eager.node import AccumulateGrad, Edge, GradNode, edge_of
 from graphc.eager.recorder import Made, Recorder
 from graphc.eager.recording import Recording, Returned, Same, strip_detach
 from graphc.eager.source import Attribute, Captured, Cotangent, Gradient, Key, Source
@@ -143,9 +143,10 @@ class Outcome:
 
     def _check_settled(self) -> None:
         """Raise Unsettled where a tensor that the call made lives on somewhere: a program couldn't renew it."""
-        held = {id(leaf) for leaf in self._leaves}
-        held |= {id(meta_of(tensor).grad) for tensor, _, _ in self._gradients}
-        held |= {id(each.tensor) for each, _, _ in self._attributes}
+        known = [leaf for leaf in self._leaves if isinstance(leaf, Tensor)]
+        known += [each for tensor, _, _ in self._gradients if (each := meta_of(tensor).grad) is not None]
+        known += [each.tensor for each, _, _ in self._attributes]
+        held = _held_by(known)
 
         def left() -> list[Made]:
             return [
@@ -163,6 +164,40 @@ class Outcome:
                 "keeps a tensor that it makes" + ("" if where is None else f" (made at {where.describe()})"),
                 "return it, or copy it to a tensor made before, with copy_()",
             )
+
+
+def _held_by(tensors: Sequence[Tensor]) -> set[int]:
+    """The tensors, by identity, and those that they keep alive: bases of views, and what is on the tape behind them."""
+    held: set[int] = set()
+    nodes: set[GradNode] = set()
+    pending: list[GradNode] = []
+
+    def add(tensor: Tensor) -> None:
+        held.add(id(tensor))
+        meta = tensor._meta
+        if meta is not None:
+            if meta.view is not None:
+                held.add(id(meta.view.base))
+                base = meta.view.base._meta
+                pending.extend([base.node] if base is not None and base.node is not None else [])
+            pending.extend([meta.node] if meta.node is not None else [])
+            held.add(id(meta.grad))
+
+    for each in tensors:
+        add(each)
+    while pending:
+        node = pending.pop()
+        if node in nodes:
+            continue
+        nodes.add(node)
+        if isinstance(node, AccumulateGrad):
+            add(node.variable)
+        for value in getattr(node, "__dict__", {}).values():  # of a function in Python
+            for each in value if isinstance(value, list | tuple) else (value,):
+                if isinstance(each, Tensor):
+                    add(each)
+        pending.extend(edge[0] for edge in node.edges if edge is not None)
+    return held
 
 
 def _replaced(recorder: Recorder) -> list[Attribute]:

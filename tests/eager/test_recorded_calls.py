@@ -411,3 +411,27 @@ def test_options_of_pytorch_are_taken_and_others_refused() -> None:
         torch.compile(torch.sin, fulgraph=True)
     with pytest.raises(RuntimeError, match="fallback is 'numpy'"):
         torch.compile(torch.sin, fallback="numpy")
+
+
+def test_a_gradient_penalty_and_sampled_actions_are_programs() -> None:
+    critic = nn.Linear(3, 1)
+    optimizer = torch.optim.Adam(critic.parameters())
+
+    @torch.compile
+    def penalise(x: torch.Tensor) -> torch.Tensor:
+        x = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(x).tanh().sum(), x, create_graph=True)
+        penalty = ((slope.norm(2, dim=1) - 1) ** 2).mean()
+        optimizer.zero_grad()
+        (critic(x).mean() + 10 * penalty).backward()
+        optimizer.step()
+        return penalty
+
+    @torch.compile
+    def act(x: torch.Tensor) -> torch.Tensor:
+        return torch.multinomial(torch.softmax(x, 1), 2).view(-1, 2)
+
+    for _ in range(4):
+        assert penalise(torch.randn(4, 3)).isfinite()
+        assert act(torch.randn(4, 3)).shape == (4, 2)
+    assert len(penalise.compilations) == len(act.compilations) == 1

@@ -173,6 +173,29 @@ def test_the_convolutional_network_learns_the_same_compiled_and_eager(tmp_path: 
     assert found["eager"] == found["losses"][:1]
 
 
+TRAIN_LANGUAGE_MODEL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import char_lm
+
+losses, test_loss = char_lm.main(["--steps", "40", "--letters", "12"])
+short = [char_lm.main(["--steps", "4", "--letters", "1", way])[0] for way in ("--compile", "--no-compile")]
+print(json.dumps({"losses": losses, "test loss": test_loss, "short": short}))
+"""
+
+
+def test_the_language_model_learns_the_same_compiled_and_eager(tmp_path: Path) -> None:
+    shown, _, last = run("-c", TRAIN_LANGUAGE_MODEL, EXAMPLES, folder=tmp_path).rstrip().rpartition("\n")
+    found = json.loads(last)
+    assert len(found["losses"]) == 40
+    assert found["losses"][0] > 3.8 > 2.7 > found["losses"][-1]
+    assert found["test loss"] < 2.7
+    assert "40 steps in " in shown
+    assert re.search(r"^The fox[\s\S]{12}\n9821 letters", shown, re.MULTILINE)
+    compiled, eager = found["short"]
+    assert compiled == eager
+
+
 def test_every_example_is_tested() -> None:
-    tested = {"custom_pass", "digits", "linear_regression", "mnist_style_cnn", "symbolic"}
+    tested = {"char_lm", "custom_pass", "digits", "linear_regression", "mnist_style_cnn", "symbolic"}
     assert {path.stem for path in EXAMPLES.glob("*.py")} == tested

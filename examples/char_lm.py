@@ -5,8 +5,8 @@
 The network sees up to 64 letters and gives the probabilities of the next one. The whole training step is one native
 call: forward, backward, clipping the gradients, AdamW. The learning rate warms up and then falls along a cosine. Prints
 the mean loss (nats per letter) of every 100 steps, then that on the last tenth of the text, which is kept from the
-training, and what the network writes. In 500 steps, half a minute on two cores, the loss falls from 4.0 to 1.2, and on the
-rest of the text to below 2.0: enough for words and quotes, not for sense.
+training, and what the network writes. In 500 steps, half a minute on two cores, the loss falls from 4.0 to 1.2, and on
+the rest of the text to below 2.0: enough for words and quotes, not for sense.
 """
 
 import argparse

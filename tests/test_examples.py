@@ -196,6 +196,33 @@ def test_the_language_model_learns_the_same_compiled_and_eager(tmp_path: Path) -
     assert compiled == eager
 
 
+RESUME = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from checkpoint_resume import Training
+
+for names in ("model", "optimizer", "scheduler", "loader"), ("model", "optimizer", "scheduler"):
+    Training.parts = property(lambda self: {name: getattr(self, name) for name in names})
+    training = Training(7, 60)
+    training.resume("out/checkpoint.safetensors")
+    print(len(training.losses))
+    training.run(60)
+    print(repr(training.losses[-1]))
+"""
+
+
+def test_a_resumed_training_ends_with_the_bits_of_one_without_interruption(tmp_path: Path) -> None:
+    numbers = "--steps", 60, "--stop-at", 45, "--every", 20
+    shown = run(EXAMPLES / "checkpoint_resume.py", *numbers, folder=tmp_path).splitlines()
+    assert "resumed after 40 steps" in shown
+    assert shown[-1] == "all losses and parameters are the same, bit for bit"
+    # In another process too; not if it reads other batches than those that would have come.
+    start, last, start_without, last_without = run("-c", RESUME, EXAMPLES, folder=tmp_path).split()
+    assert (start, start_without) == ("40", "40")
+    assert shown[0] == f"without interruption: 60 steps, the last loss is {last}"
+    assert last_without != last
+
+
 def test_every_example_is_tested() -> None:
-    tested = {"char_lm", "custom_pass", "digits", "linear_regression", "mnist_style_cnn", "symbolic"}
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == tested
+    names = "char_lm checkpoint_resume custom_pass digits linear_regression mnist_style_cnn symbolic"
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(names.split())

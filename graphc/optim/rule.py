@@ -27,6 +27,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from graphc.eager.dispatch import function_of
+from graphc.eager.guard import shorten
 from graphc.eager.inplace import assign, check_writable
 from graphc.eager.mode import MODE
 from graphc.eager.plan import Plan
@@ -41,6 +42,7 @@ from graphc.frontend.tensor import SymbolicTensor, call, constant, to_node
 from graphc.ir.dim import Size, symbol
 from graphc.ir.dtype import DType, bf16, f16, f32, f64
 from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.errors import ShapeError
 from graphc.ir.graph import Graph, make_input
 from graphc.ir.location import using
 from graphc.ir.sizes import fix_sizes
@@ -214,14 +216,22 @@ def update(
 
 
 def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor], numbers: Numbers) -> None:
-    """Run the plan on the tensors and the numbers, and write the results to the targets."""
+    """Run the plan on the tensors and the numbers, and write the results to the targets.
+
+    Raises ShapeError where a state has another shape than the parameter.
+    """
     if WATCHING:
         see((*targets, *sources))
         numbers.tell()
     arrays = [each._array for each in (*targets, *sources)]
     is_copied = WATCHING or False in [array.flags.carray for array in arrays]
     if plan.flattens:
-        arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]
+        shape = arrays[0].shape
+        for array in arrays:
+            if array.shape != shape and array.ndim:
+                raise _misfit(array.shape, shape)
+        if len(shape) > 1:
+            arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]
     arrays += numbers.arrays
     if is_copied:
         for target, output in zip(targets, plan.run(arrays)):
@@ -234,6 +244,24 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
         plan.run_into(arrays)
     for target in targets:
         target._storage.version += 1
+
+
+def _misfit(state: tuple[int, ...], shape: tuple[int, ...]) -> ShapeError:
+    """The error for a state of another shape than its parameter."""
+    text = f"output with shape {list(state)} doesn't match the broadcast shape "
+    for axis in range(-1, -min(len(state), len(shape)) - 1, -1):
+        a, b = state[axis], shape[axis]
+        if a != b and 1 not in (a, b):
+            place = max(len(state), len(shape)) + axis
+            text = (
+                f"The size of tensor a ({a}) must match the size of tensor b ({b}) at non-singleton dimension {place}"
+            )
+            break
+    else:
+        text += str(list(np.broadcast_shapes(state, shape)))
+    error = ShapeError(text, hint="this is the state of another parameter: load that of the same model")
+    shorten(error)
+    return error
 
 
 def _record_rule(

@@ -316,6 +316,25 @@ def test_a_state_for_other_groups_is_refused() -> None:
         optim.SGD([{"params": param()}, {"params": param()}]).load_state_dict(saved)
 
 
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [
+        ((2, 4), "The size of tensor a (4) must match the size of tensor b (3) at non-singleton dimension 1"),
+        ((3, 2), "The size of tensor a (2) must match the size of tensor b (3) at non-singleton dimension 1"),
+        ((1, 3), "output with shape [1, 3] doesn't match the broadcast shape [2, 3]"),
+        ((3,), "output with shape [3] doesn't match the broadcast shape [2, 3]"),
+    ],
+)
+def test_a_state_of_another_shape_is_refused_at_the_step(shape: tuple[int, ...], text: str) -> None:
+    x = param(2, 3)
+    optimizer = optim.Adam([x])
+    optimizer.step()
+    optimizer.state[x]["exp_avg"] = graphc.zeros(shape)
+    with pytest.raises(RuntimeError) as caught:
+        optimizer.step()
+    assert str(caught.value) == text
+
+
 @pytest.mark.parametrize("rate", [graphc.tensor(0.25), graphc.tensor([0.25], dtype=graphc.float64)])
 def test_a_learning_rate_may_be_a_tensor_that_changes(rate: Any) -> None:
     rate = rate.clone()

@@ -144,10 +144,14 @@ class Recording:
         graph = self.graph if self.joint is None else self.joint.forward
         inputs = {source: place for place, source in enumerate(self.sources)}
         donated = {output: inputs[source] for source, output in self.writes if source in inputs}
-        read = () if self.joint is None else {index for is_argument, index in self.joint.reads if is_argument}
-        executable = executable_of(
-            graph, {output: place for output, place in donated.items() if place not in read}, **self.options
-        )
+        reads = () if self.joint is None else self.joint.reads
+        # What the backward pass reads must stay as it is.
+        donated = {
+            output: place
+            for output, place in donated.items()
+            if (True, place) not in reads and (False, output) not in reads
+        }
+        executable = executable_of(graph, donated, **self.options)
         in_place = dict(executable.program.in_place)
         kept = [output for output in range(len(graph.outputs)) if output not in in_place]
         self.places = {output: place for place, output in enumerate(kept)}

@@ -207,6 +207,24 @@ class Square(torch.autograd.Function):
         return grad * x * 10
 
 
+def test_a_written_buffer_that_the_gradient_reads_is_kept_for_it() -> None:
+    def f(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            u.copy_(F.normalize(w @ u, dim=0))
+        return F.linear(x, w / torch.vdot(u.clone(), torch.mv(w, v)))
+
+    results = []
+    for run in (f, torch.compile(f)):
+        w = torch.tensor([[1.0, 2.0], [3.0, 5.0]], requires_grad=True)
+        u, v = torch.ones(2), torch.ones(2)
+        found = []
+        for _ in range(4):
+            run(torch.ones(1, 2)).sum().backward()
+            found.append((u.tolist(), w.grad.tolist()))
+        results.append(found)
+    assert results[0] == results[1]
+
+
 def test_a_function_with_its_own_gradient_keeps_it() -> None:
     f = torch.compile(lambda x: Square.apply(x).sum())
     for _ in range(3):

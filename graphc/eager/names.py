@@ -113,7 +113,6 @@ _NAMES: Mapping[str, str] = {
     "alpha_dropout": "Add",
     "feature_alpha_dropout": "Add",
     "triplet_margin_loss": "Mean",
-    "multilabel_soft_margin_loss": "Mean",
     "narrow_copy": "NarrowCopy",
     "msort": "Sort",
     "take_along_dim": "Gather",
@@ -131,6 +130,8 @@ _UNREDUCED: Mapping[str, str] = {
     "poisson_nll_loss": "Sub",
     "gaussian_nll_loss": "Mul",
     "kl_div": "Sub",
+    "multilabel_soft_margin_loss": "Div",
+    "ctc_loss": "CtcLoss",
 }
 """Losses that end in a sum or mean, and in what without one."""
 _WHOLE: Mapping[str, str] = {
@@ -281,7 +282,15 @@ def _by_form(short: str, args: tuple[object, ...], kwargs: Mapping[str, object])
             mode = str(kwargs.get("mode", args[3] if len(args) > 3 else "nearest"))
             return f"Upsample{kinds.get(mode) or f'Nearest{ranks[0] - 2}D'}" if ranks else None
         case "cross_entropy" if len(args) > 1 and isinstance(args[1], Tensor) and args[1].dtype.is_floating_point:
-            return "DivBackward1"
+            return "DivBackward1" if kwargs.get("reduction", "mean") == "mean" else "Neg"
+        case "cross_entropy" if kwargs.get("label_smoothing"):
+            return "Add"
+        case "lp_pool1d" | "lp_pool2d" | "lp_pool3d":
+            return "Pow"
+        case "bilinear" if len(ranks) == 3 and "bias" not in kwargs:
+            return "View"
+        case "adaptive_avg_pool2d" if len(args) > 1 and args[1] in (1, (1, 1), [1, 1]):
+            return "MeanBackward1"
         case "cross_entropy" | "nll_loss" if ranks and ranks[0] > 2:
             return "NllLoss2D"
     return None

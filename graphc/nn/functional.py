@@ -288,7 +288,8 @@ def kl_div(
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
-    return _plain_kl_div(input, target, size_average, reduce, reduction, log_target)
+    options = {} if size_average is None and reduce is None else {"size_average": size_average, "reduce": reduce}
+    return _plain_kl_div(input, target, reduction=reduction, log_target=log_target, **options)
 
 
 # A distance of one's own

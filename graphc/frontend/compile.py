@@ -195,6 +195,10 @@ class CompiledFunction:
         self._plain = {}
         self._last = None
 
+    def of(self, function: Callable[..., object]) -> CompiledFunction:
+        """Another function, compiled with the same options."""
+        return CompiledFunction(function, self._sizes, self._numerics, self._passes, self._fallback, self._records)
+
     @property
     def compilations(self) -> tuple[Compilation, ...]:
         """The programs made so far, in order."""
@@ -254,7 +258,7 @@ class CompiledFunction:
 
         reference = weakref.ref(instance, forget)
         method = _WeakMethod(self.function, instance, reference)
-        compiled = CompiledFunction(method, self._sizes, self._numerics, self._passes, self._fallback)
+        compiled = self.of(method)
         found = bound.setdefault(key, (reference, compiled))  # another thread may have been quicker
         assert found[0]() is instance, "the entry of an object goes with it"
         return found

@@ -6,9 +6,10 @@ the keys of PyTorch's compiled modules, with `_orig_mod.` in front.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
 from typing import Any
 
+from graphc.frontend.compile import CompiledFunction, compile
 from graphc.frontend.concrete import wrap_compiled
 from graphc.nn.module import Module
 
@@ -18,7 +19,7 @@ __all__ = ["OptimizedModule"]
 class OptimizedModule(Module):
     """A module whose call is compiled."""
 
-    def __init__(self, module: Module, compiled: Callable[..., Any]) -> None:
+    def __init__(self, module: Module, compiled: CompiledFunction) -> None:
         super().__init__()
         self._orig_mod = module
         self.__dict__["forward"] = compiled
@@ -37,6 +38,13 @@ class OptimizedModule(Module):
             super().__setattr__(name, value)
         else:
             setattr(self._orig_mod, name, value)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> OptimizedModule:
+        module = copy.deepcopy(self._orig_mod, memo)
+        return OptimizedModule(module, self.forward.of(module))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return compile, (self._orig_mod,)
 
 
 def _compiled(module: Module, compiled: Any) -> Module:

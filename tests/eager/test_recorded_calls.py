@@ -1,6 +1,8 @@
 """Functions of tensors, modules and whole training steps as programs: same bits and effects as eager code."""
 
+import copy
 import logging
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -111,6 +113,18 @@ def test_a_module_is_compiled_and_trained_from_outside() -> None:
     assert len(model.forward.compilations) == 2
     assert next(iter(model.state_dict())) == "_orig_mod.conv.weight"
     assert model.conv is net.conv
+
+
+def test_a_copy_of_a_compiled_module_has_parameters_of_its_own() -> None:
+    model = torch.compile(nn.Linear(2, 2))
+    x = torch.ones(1, 2)
+    model(x)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert torch.equal(other(x), model(x))
+        with torch.no_grad():
+            other.weight.zero_()
+        assert torch.equal(other(x), other.bias[None])
+        assert not torch.equal(other(x), model(x))
 
 
 def test_train_and_eval_each_have_a_program() -> None:

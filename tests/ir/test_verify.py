@@ -186,3 +186,12 @@ def test_a_deep_graph_with_many_bodies_is_verified_without_recursion() -> None:
     for _ in range(4 * sys.getrecursionlimit()):
         value = fused(body, value)
     verify(graph(value))
+
+
+def test_an_input_may_stand_for_a_number() -> None:
+    node = make_input("x", TensorType((), f64))
+    weak = Node(INPUT, (), (*node.attributes, ("weak", True)), node.type)
+    verify(Graph("g", (weak,), (elementwise.neg(weak),)))
+    odd = Node(INPUT, (), (*node.attributes, ("weak", False)), node.type)
+    with pytest.raises(VerifyError, match="an input has a name"):
+        verify(Graph("g", (odd,), (elementwise.neg(odd),)))

@@ -100,6 +100,12 @@ def _shown(default: str | int | bool) -> str:
     return f"`{int(default) if isinstance(default, bool) else default}`" if default != "" else ""
 
 
+def test_every_example_is_described() -> None:
+    rows = "".join(re.findall(r"^\| (`examples/.*?) \|", TEXT, re.MULTILINE))
+    programs = {path.relative_to(README.parent).as_posix() for path in README.parent.glob("examples/*.py")}
+    assert set(re.findall(r"`([\w/.]+)`", rows)) == programs
+
+
 def test_every_command_is_described(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])

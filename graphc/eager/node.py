@@ -356,9 +356,12 @@ class PlanNode(GradNode):
         """The edges that users know of: indices and masks have none, nor have numbers but in arithmetic."""
         plan = self.backward.plan
         keeps_numbers = plan.name[:3] in ("Add", "Sub", "Mul", "Div")
+        inputs = [*enumerate(zip(self.edges, plan.graph.inputs))]
+        if plan.name == "AddmmBackward0" and len(inputs[-1][1][1].shape) == 1:
+            inputs.insert(0, inputs.pop())  # a linear layer's bias, which addmm takes first
         return [
             index
-            for index, (edge, node) in enumerate(zip(self.edges, plan.graph.inputs))
+            for index, (edge, node) in inputs
             if edge is not None
             or (keeps_numbers if ("weak", True) in node.attributes else node.tensor.dtype.is_differentiable)
         ]

@@ -193,3 +193,17 @@ def test_a_write_that_nobody_saw_can_be_told() -> None:
     assert y._version == 1
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_the_bias_of_a_linear_layer_comes_first() -> None:
+    bias = torch.zeros(2, requires_grad=True)
+    node = torch.nn.functional.linear(x.relu(), x.detach()[:2] + 1, bias).grad_fn
+    first, second = (edge[0] for edge in node.next_functions[:2])
+    assert first.variable is bias
+    assert second.name() == "ReluBackward0"
+    seen = []
+    y = torch.nn.functional.linear(x, x.detach(), bias)
+    y.grad_fn.register_hook(lambda inputs, outputs: seen.extend(None if g is None else tuple(g.shape) for g in inputs))
+    y.sum().backward()
+    assert seen[:2] == [(2,), (2, 3)]
+    bias.grad = x.grad = None

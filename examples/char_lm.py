@@ -145,6 +145,8 @@ def main(arguments=None):
 
     text = Path(__file__).with_suffix(".txt").read_text(encoding="utf-8")
     alphabet = sorted(set(text))
+    if not options.prompt or not set(options.prompt) <= set(alphabet):
+        parser.error(f"the prompt is made of the letters of the text: {''.join(alphabet).strip()}")
     numbers = torch.tensor([alphabet.index(letter) for letter in text])
     windows = numbers.unfold(0, CONTEXT + 1, 1)  # [count, 65], all of them views of the one text
     train_windows, test_windows = windows[: len(windows) * 9 // 10], windows[len(windows) * 9 // 10 + CONTEXT :]

@@ -87,7 +87,7 @@ globals().update(_legacy.TYPES)
 _ON_DEMAND = frozenset(
     (
         "__config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional hub jit "
-        "linalg mps multiprocessing nn optim overrides return_types serialization special storage testing "
+        "linalg mps multiprocessing nn optim overrides profiler return_types serialization special storage testing "
         "torch_version types utils xpu"
     ).split()
 )

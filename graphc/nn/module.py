@@ -314,6 +314,7 @@ def indented(text: str, count: int = 2) -> str:
     return "\n".join([first, *(" " * count + line if line.strip() else "" for line in rest)])
 
 
+_addindent = indented
 _global_backward_hooks = global_backward_hooks
 _global_backward_pre_hooks = global_backward_pre_hooks
 _global_forward_hooks = global_forward_hooks

@@ -37,7 +37,7 @@ RESULTS: tuple[tuple[str, Callable[..., Any], tuple[str, ...], str], ...] = (
     ("softmax", lambda x: x.softmax(0), ("bf16[2]",), "bf16[2]"),
     ("softmax in another dtype", lambda x: x.softmax(0, dtype="float32"), ("f16[2]",), "f32[2]"),
     ("layer_norm", lambda x: g.layer_norm(x, 2), ("f16[2]",), "f16[2]"),
-    ("cross_entropy", g.cross_entropy, ("f16[2,3]", "i32[2]"), "f16[]"),
+    ("cross_entropy", g.cross_entropy, ("f16[2,3]", "u8[2]"), "f16[]"),
     ("gelu", g.gelu, ("bf16[2]",), "bf16[2]"),
     ("matmul", g.matmul, ("f16[2,3]", "f16[3,2]"), "f16[2,2]"),
     ("integer matmul", g.matmul, ("i32[2,3]", "i32[3,2]"), "i32[2,2]"),

@@ -351,6 +351,9 @@ LOSSES: tuple[Row, ...] = (
     ),
     (g.linear, ("f32[]", F), ShapeError, "both arguments to linear need to be at least 1D, but they are 0D and 2D"),
     (g.cross_entropy, (F, "bool[3]"), DTypeError, "expected target dtype to be Long or Byte, but got Bool"),
+    (g.cross_entropy, (F, "i32[3]"), DTypeError, "expected target dtype to be Long or Byte, but got Int"),
+    (g.cross_entropy, (IMAGE, "u8[2,8,8]"), DTypeError, "expected scalar type Long but found Byte"),
+    (g.nll_loss, ("f32[2,3,4]", "u8[2,4]"), DTypeError, "expected scalar type Long but found Byte"),
     (
         g.cross_entropy,
         (F, "i64[3]", "f32[3]"),

@@ -6,7 +6,7 @@ sum along it like those of softmax, all in one loop, and the gradient has no sca
 
 from __future__ import annotations
 
-from graphc.ir.dtype import Kind, i64
+from graphc.ir.dtype import Kind, i64, u8
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
 from graphc.ops import build, creation
@@ -113,7 +113,7 @@ def _check_target(name: str, x: Node, target: Node, axis: int) -> Node:
         )
     if rank not in (1, 2, 4) and target.shape != wanted:
         raise ShapeError(f"Expected target size {sizes_text(wanted)}, got {sizes_text(target.shape)}", hint=hint)
-    if not target.tensor.dtype.is_integer:
+    if target.tensor.dtype not in (i64, u8):
         raise DTypeError(
             f"expected target dtype to be Long or Byte, but got {target.tensor.dtype.scalar}",
             hint=f"{name}: give class numbers, e.g. target.to('int64')",
@@ -121,6 +121,8 @@ def _check_target(name: str, x: Node, target: Node, axis: int) -> Node:
     if rank == 4 and target.shape != wanted:
         sizes = f"got input: {sizes_text(x.shape)} , target: {sizes_text(target.shape)}"
         raise ShapeError(f"size mismatch ({sizes}", hint=hint)
+    if rank > 2 and target.tensor.dtype is u8:
+        raise DTypeError("expected scalar type Long but found Byte", hint=f"{name}: convert it: target.to('int64')")
     if rank == 1 and target.shape and target.shape != (1,):
         raise ShapeError(f"For 1D input, 1D target must have size 1, but got target size: {target.shape[0]}", hint=hint)
     return build.reshape_to(target, wanted)

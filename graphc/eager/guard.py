@@ -1,14 +1,16 @@
 """The border to users' code: errors that leave an eager call are brief and show the user's frames only.
 
-In: a function. Out: the same, guarded.
+In: a function. Out: the same, guarded. In: a class that others share their methods through. Out: methods that errors
+call by the names of those classes.
 """
 
 from __future__ import annotations
 
 import functools
 import re
+import types
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from graphc.ir.boundary import hide_frames
 from graphc.ir.errors import GraphcError, TraceError
@@ -47,6 +49,31 @@ def shorten(error: Exception) -> None:
             count = names.count(",") + 1
             error.args = (f"{missing[1]}() missing {count} required positional argument{'s' * (count == 1)}: {names}",)
     hide_frames(error)
+
+
+class NamedByClass:
+    """A base of private classes whose methods each public class below has under its own name.
+
+    So what Python says of wrong arguments names the class that was called: `Conv2d.__init__() missing ...`.
+    """
+
+    _named: ClassVar[tuple[str, ...]] = ("__init__", "forward")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__name__.startswith("_"):
+            return
+        for name in cls._named:
+            shared = getattr(cls, name)
+            if shared.__qualname__.startswith("_"):
+                own = types.FunctionType(
+                    shared.__code__, shared.__globals__, name, shared.__defaults__, shared.__closure__
+                )
+                functools.update_wrapper(own, shared)
+                del own.__wrapped__  # type: ignore[attr-defined]  # it is no wrapper
+                own.__kwdefaults__ = shared.__kwdefaults__
+                own.__qualname__ = f"{cls.__qualname__}.{name}"
+                setattr(cls, name, own)
 
 
 _MISSING = re.compile(r"([\w.]+)\(\) missing \d+ required (?:positional|keyword-only) arguments?: (.*)")

@@ -196,6 +196,25 @@ def test_refused(call: Callable[[], object], kind: type[Exception], message: str
     assert str(caught.value).startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nn.Conv2d(1), "Conv2d.__init__() missing 2 required positional arguments: 'out_channels' and "),
+        (lambda: nn.Conv1d(1, 1, 1)(), "Conv1d.forward() missing 1 required positional argument: 'input'"),
+        (lambda: type("Mine", (nn.Conv2d,), {})(), "Conv2d.__init__() missing 3 required positional arguments: "),
+        (lambda: nn.LazyConv2d(), "LazyConv2d.__init__() missing 2 required positional arguments: 'out_channels'"),
+        (lambda: nn.ReLU(bias=1), "ReLU.__init__() got an unexpected keyword argument 'bias'"),
+        (lambda: nn.AvgPool3d(), "AvgPool3d.__init__() missing 1 required positional argument: 'kernel_size'"),
+        (lambda: nn.MSELoss()(x(1)), "MSELoss.forward() missing 1 required positional argument: 'target'"),
+        (lambda: nn.ZeroPad2d(1, 2), "ZeroPad2d.__init__() takes 2 positional arguments but 3 were given"),
+    ],
+)
+def test_wrong_arguments_name_the_class_that_is_called(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value).startswith(message)
+
+
 DEPRECATED: list[tuple[Callable[[], object], type[Warning], str]] = [
     (
         lambda: nn.Hardtanh(min_value=-3),

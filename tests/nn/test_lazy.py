@@ -11,6 +11,20 @@ from graphc.nn.modules.lazy import LazyModuleMixin
 
 
 @pytest.mark.parametrize(
+    "kind, place",
+    [
+        (nn.LazyLinear, "linear"),
+        (nn.LazyConv2d, "conv"),
+        (nn.LazyConvTranspose3d, "conv"),
+        (nn.LazyBatchNorm1d, "batchnorm"),
+        (nn.LazyInstanceNorm1d, "instancenorm"),
+    ],
+)
+def test_layers_stand_beside_what_they_become(kind, place) -> None:
+    assert kind.__module__ == kind.cls_to_become.__module__ == f"graphc.nn.modules.{place}"
+
+
+@pytest.mark.parametrize(
     "make, shape, before, after",
     [
         (

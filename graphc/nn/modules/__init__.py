@@ -21,7 +21,6 @@ from graphc.nn.modules import (
     flatten,
     fold,
     instancenorm,
-    lazy_layer,
     linear,
     linear_cross_entropy_options,
     loss,
@@ -45,7 +44,6 @@ from graphc.nn.modules.dropout import *
 from graphc.nn.modules.flatten import *
 from graphc.nn.modules.fold import *
 from graphc.nn.modules.instancenorm import *
-from graphc.nn.modules.lazy_layer import *
 from graphc.nn.modules.linear import *
 from graphc.nn.modules.linear_cross_entropy_options import *
 from graphc.nn.modules.loss import *
@@ -73,7 +71,6 @@ __all__ += dropout.__all__
 __all__ += flatten.__all__
 __all__ += fold.__all__
 __all__ += instancenorm.__all__
-__all__ += lazy_layer.__all__
 __all__ += linear.__all__
 __all__ += linear_cross_entropy_options.__all__
 __all__ += loss.__all__

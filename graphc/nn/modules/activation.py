@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn.init import constant_
 from graphc.nn.module import Module
@@ -94,7 +95,7 @@ class Tanhshrink(Module):
 # With a form in place
 
 
-class _InPlace(Module):
+class _InPlace(NamedByClass, Module):
     """One that may write its result to its input."""
 
     __constants__ = ["inplace"]
@@ -390,7 +391,8 @@ class PReLU(Module):
 # Along a dimension
 
 
-class _AlongDim(Module):
+class _AlongDim(NamedByClass, Module):
+    _named = ("__init__",)
     __constants__ = ["dim"]
 
     def __init__(self, dim: int | None = None) -> None:

@@ -14,9 +14,19 @@ from graphc.ir.dtype import i64
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
+from graphc.nn.modules.lazy import LazyModuleMixin
 from graphc.nn.modules.utils import ones, uninitialised, zeros
+from graphc.nn.parameter import UninitializedBuffer, UninitializedParameter
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "SyncBatchNorm",
+]
 
 
 class _NormBase(Module):
@@ -202,3 +212,67 @@ class SyncBatchNorm(_BatchNorm):
         for name, child in module.named_children():
             converted.add_module(name, cls.convert_sync_batchnorm(child, process_group))
         return converted
+
+
+# With channels that the first input tells
+
+
+class _LazyNormBase(LazyModuleMixin, _NormBase):
+    """What lazy normalizations have in common."""
+
+    cls_to_become: type[Module]
+
+    def __init__(
+        self,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(0, eps, momentum, False, False, device, dtype, bias=bias)
+        self.affine, self.track_running_stats = affine, track_running_stats
+        if affine:
+            self.weight = UninitializedParameter(device=device, dtype=dtype)
+            if bias:
+                self.bias = UninitializedParameter(device=device, dtype=dtype)
+        if track_running_stats:
+            self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
+            self.running_var = UninitializedBuffer(device=device, dtype=dtype)
+            self.num_batches_tracked = zeros((), dtype=i64, device=device)
+
+    def reset_parameters(self) -> None:
+        """Scale 1 and offset 0, if they are there yet."""
+        if not self.has_uninitialized_params() and self.num_features != 0:
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Any) -> None:
+        """Take the shapes from `[n, num_features, ...]`."""
+        if not self.has_uninitialized_params():
+            return
+        self.num_features = input.shape[1]
+        for each in (self.weight, self.bias, self.running_mean, self.running_var):
+            if each is not None:
+                each.materialize((self.num_features,))
+        self.reset_parameters()
+
+
+class LazyBatchNorm1d(_LazyNormBase, BatchNorm1d):
+    """A `BatchNorm1d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = BatchNorm1d
+
+
+class LazyBatchNorm2d(_LazyNormBase, BatchNorm2d):
+    """A `BatchNorm2d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = BatchNorm2d
+
+
+class LazyBatchNorm3d(_LazyNormBase, BatchNorm3d):
+    """A `BatchNorm3d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = BatchNorm3d

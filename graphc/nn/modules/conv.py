@@ -12,12 +12,28 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
+from graphc.nn.modules.lazy import LazyModuleMixin
 from graphc.nn.modules.utils import _ntuple, _reverse_repeat_tuple, uninitialised
+from graphc.nn.parameter import UninitializedParameter
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+__all__ = [
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
+]
 
 _WORDS = ("same", "valid")
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
@@ -114,7 +130,7 @@ def _padding_for_pad(
     return [part for total in reversed(reach) for part in (total // 2, total - total // 2)]
 
 
-class _Convolution(_ConvNd):
+class _Convolution(NamedByClass, _ConvNd):
     """A convolution of some number of dimensions."""
 
     _rank: int
@@ -184,7 +200,7 @@ class Conv3d(_Convolution):
     _compute: Any = staticmethod(F.conv3d)
 
 
-class _ConvTransposeNd(_ConvNd):
+class _ConvTransposeNd(NamedByClass, _ConvNd):
     """A transposed convolution of some number of dimensions."""
 
     _rank: int
@@ -295,3 +311,127 @@ class ConvTranspose3d(_ConvTransposeNd):
 
     _rank = 3
     _compute: Any = staticmethod(F.conv_transpose3d)
+
+
+# With channels that the first input tells
+
+
+class _LazyConv(LazyModuleMixin, _ConvNd):
+    """What lazy convolutions have in common."""
+
+    weight: Any
+    bias: Any
+
+    def reset_parameters(self) -> None:
+        """Draw new values, if there are any yet."""
+        if not self.has_uninitialized_params() and self.in_channels != 0:
+            super().reset_parameters()
+
+    def _leave_open(self, out_channels: int, groups: int, bias: bool, device: Any, dtype: Any) -> None:
+        """Set what the constructor of the layer must not know yet, and parameters without shapes."""
+        self.out_channels, self.groups = out_channels, groups
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def initialize_parameters(self, input: Any, *args: Any, **kwargs: Any) -> None:
+        """Take the shapes from `[n, in_channels, size...]` or `[in_channels, size...]`."""
+        if self.has_uninitialized_params():
+            channels = self.in_channels = self._channels_of(input)
+            if channels % self.groups != 0:
+                raise ValueError("in_channels must be divisible by groups")
+            pair = (self.out_channels, channels // self.groups)
+            if self.transposed:
+                pair = (channels, self.out_channels // self.groups)
+            self.weight.materialize((*pair, *self.kernel_size))
+            if self.bias is not None:
+                self.bias.materialize((self.out_channels,))
+            self.reset_parameters()
+        if self.in_channels == 0:  # values were loaded
+            self.in_channels = self._channels_of(input)
+
+    def _channels_of(self, input: Any) -> int:
+        rank = len(self.kernel_size)
+        if input.dim() not in (rank + 1, rank + 2):
+            raise RuntimeError(
+                f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {type(self).__name__}, but got "
+                f"input of size: {input.shape}"
+            )
+        channels: int = input.shape[-rank - 1]
+        return channels
+
+
+class _LazyConvolution(_LazyConv):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        # Without channels the number of groups cannot be checked: it is set after.
+        options = (kernel_size, stride, padding, dilation, 1, False, padding_mode)
+        super().__init__(0, 0, *options)  # to the layer, which stands between
+        self._leave_open(out_channels, groups, bias, device, dtype)
+
+
+class _LazyConvTranspose(_LazyConv):
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        options = (kernel_size, stride, padding, output_padding, 1, False, dilation, padding_mode)
+        super().__init__(0, 0, *options)
+        self._leave_open(out_channels, groups, bias, device, dtype)
+
+
+class LazyConv1d(_LazyConvolution, Conv1d):
+    """A `Conv1d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = Conv1d
+
+
+class LazyConv2d(_LazyConvolution, Conv2d):
+    """A `Conv2d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = Conv2d
+
+
+class LazyConv3d(_LazyConvolution, Conv3d):
+    """A `Conv3d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = Conv3d
+
+
+class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
+    """A `ConvTranspose1d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = ConvTranspose1d
+
+
+class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
+    """A `ConvTranspose2d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = ConvTranspose2d
+
+
+class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
+    """A `ConvTranspose3d` whose `in_channels` are those of the first input."""
+
+    cls_to_become = ConvTranspose3d

@@ -10,9 +10,16 @@ import warnings
 from typing import Any
 
 from graphc.nn import functional as F
-from graphc.nn.modules.batchnorm import _NormBase
+from graphc.nn.modules.batchnorm import _LazyNormBase, _NormBase
 
-__all__ = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+__all__ = [
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
+]
 
 
 class _InstanceNorm(_NormBase):
@@ -117,3 +124,24 @@ class InstanceNorm3d(_InstanceNorm):
     """Mean 0 and variance 1 per sample and channel of `[n, channels, depth, height, width]`."""
 
     _rank = 4
+
+
+# With channels that the first input tells
+
+
+class LazyInstanceNorm1d(_LazyNormBase, InstanceNorm1d):
+    """An `InstanceNorm1d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = InstanceNorm1d
+
+
+class LazyInstanceNorm2d(_LazyNormBase, InstanceNorm2d):
+    """An `InstanceNorm2d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = InstanceNorm2d
+
+
+class LazyInstanceNorm3d(_LazyNormBase, InstanceNorm3d):
+    """An `InstanceNorm3d` whose `num_features` is the second size of the first input."""
+
+    cls_to_become = InstanceNorm3d

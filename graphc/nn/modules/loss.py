@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.distance import PairwiseDistance
@@ -74,9 +75,10 @@ class _WeightedLoss(_Loss):
 # Of numbers
 
 
-class _OfPairs(_Loss):
+class _OfPairs(NamedByClass, _Loss):
     """A loss that has no numbers of its own."""
 
+    _named = ("forward",)
     __constants__ = ["reduction"]
     _compute: Any
 

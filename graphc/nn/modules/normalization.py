@@ -10,6 +10,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn import init
 from graphc.nn.module import Module
@@ -137,7 +138,7 @@ class RMSNorm(_Affine):
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
 
 
-class _AcrossChannels(Module):
+class _AcrossChannels(NamedByClass, Module):
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
         super().__init__()
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.utils import _ntuple
@@ -34,9 +35,10 @@ __all__ = [
 ]
 
 
-class _PadNd(Module):
+class _PadNd(NamedByClass, Module):
     """A padding of some number of dimensions by what stands inside."""
 
+    _named = ("__init__",)
     __constants__ = ["padding"]
     _rank: int
     _mode: str
@@ -128,9 +130,10 @@ class CircularPad3d(_CircularPadNd):
     _rank = 3
 
 
-class _ConstantPadNd(Module):
+class _ConstantPadNd(NamedByClass, Module):
     """A padding of some number of dimensions by a number."""
 
+    _named = ("__init__",)
     __constants__ = ["padding", "value"]
     _rank: int
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+from graphc.eager.guard import NamedByClass
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.utils import _ntuple, _single
@@ -44,7 +45,8 @@ Sizes: TypeAlias = "int | Sequence[int]"
 # The greatest of each window
 
 
-class _MaxPoolNd(Module):
+class _MaxPoolNd(NamedByClass, Module):
+    _named = ("forward",)
     __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"]
     return_indices: bool
     ceil_mode: bool
@@ -102,7 +104,7 @@ class MaxPool3d(_MaxPoolNd):
     _compute: Any = staticmethod(F.max_pool3d)
 
 
-class _MaxUnpoolNd(Module):
+class _MaxUnpoolNd(NamedByClass, Module):
     _rank: int
     _compute: Any
 
@@ -142,7 +144,7 @@ class MaxUnpool3d(_MaxUnpoolNd):
     _compute: Any = staticmethod(F.max_unpool3d)
 
 
-class _FractionalMaxPoolNd(Module):
+class _FractionalMaxPoolNd(NamedByClass, Module):
     __constants__ = ["kernel_size", "return_indices", "output_size", "output_ratio"]
     _rank: int
     _compute: Any
@@ -235,7 +237,7 @@ class AvgPool1d(_AvgPoolNd):
         return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
 
-class _AvgPoolWithDivisor(_AvgPoolNd):
+class _AvgPoolWithDivisor(NamedByClass, _AvgPoolNd):
     """One whose sums may be divided by a number of one's own."""
 
     __constants__ = [*_AvgPoolNd.__constants__, "divisor_override"]
@@ -285,7 +287,8 @@ class AvgPool3d(_AvgPoolWithDivisor):
 # The norm of each window
 
 
-class _LPPoolNd(Module):
+class _LPPoolNd(NamedByClass, Module):
+    _named = ("forward",)
     __constants__ = ["norm_type", "kernel_size", "stride", "ceil_mode"]
     norm_type: float
     ceil_mode: bool
@@ -329,7 +332,8 @@ class LPPool3d(_LPPoolNd):
 # As many windows as one asks for
 
 
-class _AdaptiveMaxPoolNd(Module):
+class _AdaptiveMaxPoolNd(NamedByClass, Module):
+    _named = ("forward",)
     __constants__ = ["output_size", "return_indices"]
     return_indices: bool
     _compute: Any
@@ -364,7 +368,8 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     _compute: Any = staticmethod(F.adaptive_max_pool3d)
 
 
-class _AdaptiveAvgPoolNd(Module):
+class _AdaptiveAvgPoolNd(NamedByClass, Module):
+    _named = ("forward",)
     __constants__ = ["output_size"]
     _compute: Any
 

@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from graphc.eager.guard import NamedByClass
 from graphc.optim.lr_scheduler.base import LRScheduler, Rate, state_of_callable
 from graphc.optim.optimizer import Optimizer
 
 
-class _OfFunctions(LRScheduler):
+class _OfFunctions(NamedByClass, LRScheduler):
     """A schedule made of one function for each group."""
 
+    _named = ("__init__",)
     lr_lambdas: list[Callable[[int], float]]
 
     def __init__(

@@ -10,7 +10,7 @@ torch.Size([5, 3])
 ['weight', 'bias']
 """
 
-from graphc.nn import common_types, functional, init, modules, parallel, utils
+from graphc.nn import common_types, functional, grad, init, modules, parallel, utils
 from graphc.nn.compiled import OptimizedModule
 from graphc.nn.modules import *  # noqa: F403  # it says what it has, in its `__all__`
 from graphc.nn.parallel import DataParallel
@@ -25,6 +25,7 @@ __all__ = [
     "UninitializedParameter",
     "common_types",
     "functional",
+    "grad",
     "init",
     "modules",
     "parallel",

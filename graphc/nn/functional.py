@@ -24,6 +24,7 @@ from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.errors import ArgumentError, ShapeError
+from graphc.nn import grad as grad
 from graphc.nn.attention import multi_head_attention_forward, public, scaled_dot_product_attention
 from graphc.ops.function import functions
 

@@ -21,6 +21,7 @@ from typing import Any, Literal
 import graphc
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import watcher
 from graphc.nn.module import Module
 from graphc.nn.modules.batchnorm import _BatchNorm
 from graphc.optim.lr_scheduler.base import LRScheduler, Rate, for_each_group
@@ -141,21 +142,31 @@ class AveragedModel(Module):
         else:
             averages, values = self.parameters(), model.parameters()
         pairs = [(average.detach(), value.detach()) for average, value in zip(averages, values)]
-        if self.n_averaged == 0:
+        is_first = self.n_averaged == 0
+        if watcher() is not None:  # a recorded step is run again for other counts: it computes both
+            self._average(pairs)
+            for average, value in pairs:
+                average.copy_(value.where(is_first, average))
+        elif is_first:
             for average, value in pairs:
                 average.copy_(value)
-        elif self.multi_avg_fn is not None:
-            for dtype in dict.fromkeys(average.dtype for average, _ in pairs):
-                of_dtype = [pair for pair in pairs if pair[0].dtype is dtype]
-                self.multi_avg_fn([each for each, _ in of_dtype], [each for _, each in of_dtype], self.n_averaged)
         else:
-            average_of = self.avg_fn or get_swa_avg_fn()
-            for average, value in pairs:
-                average.copy_(average_of(average, value, self.n_averaged))
+            self._average(pairs)
         if not self.use_buffers:
             for its, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
                 its.detach().copy_(buffer.detach())  # type: ignore[attr-defined]  # installed later
         self.n_averaged += 1
+
+    def _average(self, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """Write the new average of each pair to its first tensor, which is the old one."""
+        if self.multi_avg_fn is not None:
+            for dtype in dict.fromkeys(average.dtype for average, _ in pairs):
+                of_dtype = [pair for pair in pairs if pair[0].dtype is dtype]
+                self.multi_avg_fn([each for each, _ in of_dtype], [each for _, each in of_dtype], self.n_averaged)
+            return
+        average_of = self.avg_fn or get_swa_avg_fn()
+        for average, value in pairs:
+            average.copy_(average_of(average, value, self.n_averaged))
 
 
 def update_bn(loader: Iterable[Any], model: Module, device: object = None) -> None:

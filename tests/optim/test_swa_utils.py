@@ -53,6 +53,38 @@ def test_buffers_are_those_of_the_model_or_averaged_too(use_buffers: bool) -> No
     assert averaged.module.running_mean.item() == (4.0 if use_buffers else 6.0)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"avg_fn": swa_utils.get_ema_avg_fn(0.9)},
+        {"multi_avg_fn": swa_utils.get_ema_multi_avg_fn(0.9), "use_buffers": True},
+    ],
+    ids=["mean", "ema", "ema of many"],
+)
+def test_a_compiled_step_averages_with_the_bits_of_an_eager_one(options: dict[str, Any]) -> None:
+    def train(is_compiled: bool) -> dict[str, Any]:
+        graphc.manual_seed(0)
+        model = graphc.nn.Sequential(graphc.nn.Linear(3, 2), graphc.nn.BatchNorm1d(2))
+        averaged = swa_utils.AveragedModel(model, **options)
+        optimizer = graphc.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(x: Any) -> None:
+            optimizer.zero_grad()
+            (model(x) - 1).pow(4).sum().backward()
+            optimizer.step()
+            averaged.update_parameters(model)
+
+        call = graphc.compile(step) if is_compiled else step
+        for _ in range(3):
+            call(graphc.randn(4, 3))
+        return {name: value.tolist() for name, value in averaged.state_dict().items()}
+
+    expected = train(False)
+    assert expected["n_averaged"] == 3
+    assert train(True) == expected
+
+
 def test_statistics_are_computed_anew_over_all_batches() -> None:
     model = graphc.nn.Sequential(graphc.nn.BatchNorm1d(2, momentum=0.3)).eval()
     model[0].running_mean.fill_(100.0)

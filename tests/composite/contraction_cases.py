@@ -49,6 +49,7 @@ def _products() -> Iterator[Case]:
     yield Case("__rmatmul__", lambda a: w.astype(a.dtype.numpy) @ a, lambda a: w @ a, (draw(3, 2),))
     m, n = draw(2, 3), draw(3, 4)
     yield Case("mm", g.mm, np.matmul, (m, n), gradient=True)
+    yield Case("spmm", g.spmm, np.matmul, (m, n), gradient=True)
     yield Case("bmm", g.bmm, np.matmul, (draw(5, 2, 3), draw(5, 3, 2)), gradient=True)
     yield Case("mv", g.mv, np.matmul, (m, draw(3)), gradient=True)
     yield Case("dot", g.dot, np.dot, (draw(3), draw(3)), gradient=True)

@@ -215,6 +215,7 @@ def _counted() -> Iterator[Case]:
     yield _exact("histc", lambda x: g.histc(x, 8), lambda x: np.histogram(x, 8)[0].astype(x.dtype), draw(40))
     yield _exact("histc", lambda x: g.histc(x, 2), lambda x: np.array([0, 3], x.dtype), np.array([2.0, 2.0, 2.0]))
     yield Case("histogram", lambda x: g.histogram(x, 5), lambda x: _histogram(x, 5), (draw(30),))
+    yield Case("histogram", lambda x: g.histogram(x), lambda x: _histogram(x, 100), (draw(30),))
     weighted = lambda x, w: _histogram(x, 3, range=(-1, 2), weights=w, density=True)  # noqa: E731
     by_weight = lambda x, w: x.histogram(3, range=(-1.0, 2.0), weight=w, density=True)  # noqa: E731
     yield Case("histogram", by_weight, weighted, (draw(30), draw(30, low=0.0)))

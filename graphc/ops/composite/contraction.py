@@ -268,6 +268,12 @@ def mm(input: Node, mat2: Node) -> Node:
     return matmul(input, mat2)
 
 
+@function()
+def spmm(input: Node, mat2: Node) -> Node:
+    """The product of two matrices; PyTorch's name for it where the first may be sparse, as graph networks write."""
+    return mm(input, mat2)
+
+
 @function(method=True)
 def bmm(input: Node, mat2: Node) -> Node:
     """The products of matrices in pairs; both have the same number of them."""

@@ -72,7 +72,7 @@ def histc(input: Node, bins: int = 100, min: float = 0, max: float = 0) -> Node:
 @function(method=True)
 def histogram(
     input: Node,
-    bins: int | Node,
+    bins: int | Node = 100,
     *,
     range: Sequence[float] | None = None,
     weight: Node | None = None,

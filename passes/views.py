@@ -14,7 +14,7 @@ from graphc.ir.dim import Size, is_at_least
 from graphc.ir.dtype import Kind
 from graphc.ir.graph import Node
 from graphc.ir.type import Shape
-from graphc.ops import build, contraction, movement
+from graphc.ops import build, contraction, elementwise, movement
 from graphc.passes.match import axes_of, constant_array, integer, is_one, sizes_of, splat, static_shape
 from graphc.passes.rewrite import RuleSet
 
@@ -354,3 +354,36 @@ def _pairs(node: Node, name: str) -> list[tuple[int, ...]]:
     value = node.attribute(name)
     assert isinstance(value, tuple)
     return [tuple(axis for axis in side if isinstance(axis, int)) for side in value if isinstance(side, tuple)]
+
+
+@VIEWS.rule("fold")
+def fold_apart(node: Node) -> Node | None:
+    """Windows that lie side by side: each element is in one of them, and folding only puts them in their places."""
+    (x,) = node.inputs
+    attributes = node.keywords
+    axes, size, stride = attributes["axes"], attributes["size"], attributes["stride"]
+    assert isinstance(axes, tuple)
+    assert isinstance(size, tuple)
+    rank = len(x.shape) - len(axes)
+    counts = static_shape(tuple(x.shape[axis] for axis in axes))
+    extents = static_shape(tuple(node.shape[axis] for axis in axes))
+    if size != stride or any(d != 1 for d in attributes["dilation"]) or counts is None or extents is None:
+        return None
+    order: list[int] = []
+    shape: list[Size] = []
+    missing = [0] * rank
+    for axis in range(rank):
+        order.append(axis)
+        shape.append(x.shape[axis])
+        if axis in axes:
+            place = axes.index(axis)
+            order.append(rank + place)
+            shape[-1] = counts[place] * size[place]
+            missing[axis] = extents[place] - counts[place] * size[place]
+    result = build.reshape_to(build.permute_to(x, tuple(order)), tuple(shape))
+    if any(missing):
+        zeros = (0,) * rank
+        result = movement.pad(result, build.zero(node.tensor.dtype), low=zeros, high=tuple(missing), interior=zeros)
+    # A sum starts at 0.0, so that a lone -0.0 becomes 0.0.
+    is_float = node.tensor.dtype.kind >= Kind.FLOAT
+    return elementwise.add(result, build.zeros_like(result)) if is_float else result

@@ -26,6 +26,19 @@ def constant(value: str, dtype: str = "f32") -> str:
 
 # name: (inputs, lines before, lines after)
 RULES: dict[str, tuple[str, str, str]] = {
+    "a fold of windows side by side": (
+        "%x: f32[2,3,2]",
+        "%0 = fold(%x) {axes=(1), dilation=(1), extent=(6), size=(2), stride=(2)} : f32[2,6]\n return %0",
+        "%0 = reshape(%x) {shape=(2,6)} : f32[2,6]\n %1 = constant() {value=dense<f32[1,1]: 0.0>} : f32[1,1]\n"
+        " %2 = broadcast(%1) {shape=(2,6)} : f32[2,6]\n %3 = add(%0, %2) : f32[2,6]\n return %3",
+    ),
+    "a fold of windows side by side along two axes, and a rest": (
+        "%x: i32[2,3,2,2]",
+        "%0 = fold(%x) {axes=(0,1), dilation=(1,1), extent=(5,6), size=(2,2), stride=(2,2)} : i32[5,6]\n return %0",
+        "%0 = permute(%x) {axes=(0,2,1,3)} : i32[2,2,3,2]\n %1 = reshape(%0) {shape=(4,6)} : i32[4,6]\n"
+        " %2 = constant() {value=dense<i32[]: 0>} : i32[]\n"
+        " %3 = pad(%1, %2) {high=(1,0), interior=(0,0), low=(0,0)} : i32[5,6]\n return %3",
+    ),
     "x * 1": (F, constant("1.0") + "%0 = mul(%x, %w) : f32[9]\n return %0", "return %x"),
     "1 * x": (F, constant("1.0") + "%0 = mul(%w, %x) : f32[9]\n return %0", "return %x"),
     "x * -1": (F, constant("-1.0") + "%0 = mul(%x, %w) : f32[9]\n return %0", "%0 = neg(%x) : f32[9]\n return %0"),

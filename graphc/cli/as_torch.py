@@ -30,6 +30,8 @@ from graphc.ir.errors import ArgumentError
 from graphc.ir.settings import settings
 
 ADVICE = 'README.md lists what is missing yet, under "Coming from PyTorch"'
+_SHOWN: dict[type, str] = {graphc.Tensor: "Tensor", graphc.Size: "Size", graphc.device: "device", graphc.dtype: "dtype"}
+"""Classes that scripts print the type of: it shows as PyTorch's, under which name pickle finds them too."""
 _NO_NAME = re.compile(r"cannot import name '(\w+)' from '([\w.]+)'|module '([\w.]+)' has no attribute '(\w+)'")
 
 
@@ -84,6 +86,8 @@ def install() -> None:
         )
     sys.meta_path.insert(0, _Alias())
     sys.modules["torch"] = graphc
+    for kind, name in _SHOWN.items():
+        kind.__module__, kind.__qualname__ = "torch", name
 
 
 class _Arguments(list[str]):

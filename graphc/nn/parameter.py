@@ -34,6 +34,9 @@ class _ParameterMeta(type):
             return True
         return cls is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
 
+    def __repr__(cls) -> str:
+        return "<class 'torch.nn.parameter.Parameter'>" if cls is Parameter else super().__repr__()
+
 
 class Parameter(Tensor, metaclass=_ParameterMeta):
     """A tensor that a module counts among its parameters when it becomes one of its attributes.

@@ -37,6 +37,18 @@ print(isinstance(F.relu(torch.ones(2)), Tensor))
     assert run(tmp_path, script) == (0, "True\n", "")
 
 
+def test_types_show_as_those_of_torch(tmp_path: Path) -> None:
+    script = """
+import pickle, torch
+x = torch.ones(2)
+print(type(x), type(x.shape), type(x.dtype), type(x.device), type(torch.nn.Parameter(x)))
+for each in (x, x.shape, x.dtype, x.device, type(x), type(x.dtype)):
+    assert type(pickle.loads(pickle.dumps(each))) is type(each)
+"""
+    shown = "Tensor", "Size", "dtype", "device", "nn.parameter.Parameter"
+    assert run(tmp_path, script) == (0, " ".join(f"<class 'torch.{name}'>" for name in shown) + "\n", "")
+
+
 def test_the_script_is_main_with_its_arguments_and_its_folder(tmp_path: Path) -> None:
     script = """
 import argparse, pickle, sys

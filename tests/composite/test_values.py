@@ -28,6 +28,9 @@ ELSEWHERE = {
     "forms of functions that have cases, in tests/nn/test_functional.py": {
         n for n, e in functions().items() if e.build.__module__.endswith(".functional_forms") or n.endswith("_moving")
     },
+    "recurrences, in tests/nn/test_rnn.py": {
+        n for n, e in functions().items() if e.build.__module__.endswith(".recurrence")
+    },
     "give no tensor": {"dim", "size", "is_same_size"},
     "refuses": {"__setitem__"},
     "moved elements, in test_shapes.py and test_subscripts.py": {

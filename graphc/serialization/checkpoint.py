@@ -9,12 +9,9 @@ or not at all; or the objects and the random numbers as they were, bit for bit.
 
 from __future__ import annotations
 
-import random
 from typing import Any, Final
 
-import numpy as np
-
-from graphc.eager import generator
+from graphc.eager import random_state
 from graphc.eager.guard import guarded
 from graphc.ir.errors import describe
 from graphc.serialization.entry import load, save
@@ -37,11 +34,7 @@ def save_checkpoint(f: FileLike, /, *, rng: bool = True, **parts: Any) -> None:
     """
     content: dict[str, Any] = {_VERSION: 1, _PARTS: {name: _state(part) for name, part in parts.items()}}
     if rng:
-        content[_RANDOM] = {
-            "graphc": generator.get_rng_state(),
-            "python": random.getstate(),
-            "numpy": np.random.get_state(legacy=False),  # noqa: NPY002 - programs use the global generator
-        }
+        content[_RANDOM] = random_state.to_plain(random_state.take())
     save(content, f, format="safetensors")
 
 
@@ -56,11 +49,16 @@ def load_checkpoint(
     another kind of file, and for a part that it lacks.
     """
     content = load(f, map_location)
-    if not isinstance(content, dict) or content.get(_VERSION) != 1:
+    version = content.get(_VERSION) if isinstance(content, dict) else None
+    if type(version) is not int or version != 1 or type(content.get(_PARTS)) is not dict:
         raise CheckpointError(
             "the file holds no checkpoint", hint="graphc.load reads it; save_checkpoint writes what is read here"
         )
     found: dict[str, Any] = content[_PARTS]
+    try:
+        numbers = random_state.from_plain(content.get(_RANDOM)) if rng else None
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     for name, part in parts.items():
         if name not in found:
             have = ", ".join(map(repr, found)) or "nothing"
@@ -68,11 +66,8 @@ def load_checkpoint(
         _check(name, part, found[name])
     for name, part in parts.items():
         _restore(part, found[name])
-    if rng and _RANDOM in content:
-        state = content[_RANDOM]
-        random.setstate(state["python"])
-        np.random.set_state(state["numpy"])  # noqa: NPY002 - as above
-        generator.set_rng_state(state["graphc"])
+    if numbers is not None:
+        random_state.put(numbers)
     return {name: state for name, state in found.items() if name not in parts}
 
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from graphc.eager import random_state
 from graphc.eager.generator import Generator, default_generator
-from graphc.utils.data._utils import random_state
+from graphc.eager.random_state import RandomState
 from graphc.utils.data._utils.fetch import is_stateful
-from graphc.utils.data._utils.random_state import RandomState
 from graphc.utils.data._utils.worker import Batch, Position
 
 if TYPE_CHECKING:

@@ -1,93 +1,29 @@
-"""Where random numbers stand: graphc's, Python's and numpy's generators, taken and set together.
+"""Where the random numbers of a worker stand: those of its process, or those of its thread alone.
 
-In: the generators of this process, or those of a worker thread. Out: states that compare with `==`, and that can be
-written as plain values and tensors.
+In: the generators of a thread, or None. Out: states as in `graphc/eager/random_state.py`.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping
-from typing import Any, TypeAlias
-
-import numpy as np
-
-from graphc.eager.generator import Generator, default_generator
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager import random_state
+from graphc.eager.random_state import RandomState
 from graphc.utils.data._utils.worker_info import WorkerRandom
 
-RandomState: TypeAlias = tuple[bytes, tuple[Any, ...], Any]
-"""Of graphc's generator, of Python's, and of numpy's (None where numpy's has been replaced by another kind)."""
 
-
-def take(own: WorkerRandom | None = None) -> RandomState:
+def take(own: WorkerRandom | None) -> RandomState:
     """The states of the generators of this process, or of a thread's own."""
-    if own is not None:
-        return state_of(own.torch_generator), own.random_generator.getstate(), own.numpy_generator.bit_generator.state
-    numpy_state: Any = np.random.get_state()  # noqa: NPY002  # what the code of datasets draws from
-    if isinstance(numpy_state, tuple):
-        name, key, *rest = numpy_state
-        return state_of(default_generator), random.getstate(), (name, key.tobytes(), *rest)
-    return state_of(default_generator), random.getstate(), None
+    if own is None:
+        return random_state.take()
+    ours = random_state.state_of(own.torch_generator)
+    return ours, own.random_generator.getstate(), own.numpy_generator.bit_generator.state
 
 
-def put(state: RandomState, own: WorkerRandom | None = None) -> None:
+def put(state: RandomState, own: WorkerRandom | None) -> None:
     """Let the generators go on from these states."""
-    ours, python_state, numpy_state = state
-    if own is not None:
-        set_state(own.torch_generator, ours)
-        own.random_generator.setstate(python_state)
-        own.numpy_generator.bit_generator.state = numpy_state
+    if own is None:
+        random_state.put(state)
         return
-    set_state(default_generator, ours)
-    random.setstate(python_state)
-    if numpy_state is not None:
-        name, key, *rest = numpy_state
-        np.random.set_state((name, np.frombuffer(key, np.uint32), *rest))  # noqa: NPY002  # as above
-
-
-def state_of(generator: Generator) -> bytes:
-    """The state of one generator."""
-    return generator.get_state()._array.tobytes()
-
-
-def set_state(generator: Generator, state: bytes) -> None:
-    """Let one generator go on from a state."""
-    generator.set_state(tensor_of(state))
-
-
-def tensor_of(content: bytes) -> Tensor:
-    """Bytes as a tensor."""
-    return wrap(np.frombuffer(content, np.uint8).copy())
-
-
-def bytes_of(tensor: Tensor) -> bytes:
-    """A tensor as bytes."""
-    return tensor._array.tobytes()
-
-
-def to_plain(state: RandomState | None) -> dict[str, Any] | None:
-    """A state as what a checkpoint holds."""
-    if state is None:
-        return None
-    ours, (version, words, gauss), numpy_state = state
-    if isinstance(numpy_state, tuple):
-        name, key, *rest = numpy_state
-        numpy_state = [name, tensor_of(key), *rest]
-    return {
-        "graphc": tensor_of(ours),
-        "python": [version, wrap(np.array(words, np.int64)), gauss],
-        "numpy": numpy_state,
-    }
-
-
-def from_plain(plain: Mapping[str, Any] | None) -> RandomState | None:
-    """The state that a checkpoint holds."""
-    if plain is None:
-        return None
-    version, words, gauss = plain["python"]
-    numpy_state = plain["numpy"]
-    if isinstance(numpy_state, list | tuple):
-        name, key, *rest = numpy_state
-        numpy_state = (name, bytes_of(key), *rest)
-    return bytes_of(plain["graphc"]), (version, tuple(words.tolist()), gauss), numpy_state
+    ours, python_state, numpy_state = state
+    random_state.set_state(own.torch_generator, ours)
+    own.random_generator.setstate(python_state)
+    own.numpy_generator.bit_generator.state = numpy_state

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from graphc.eager.random_state import RandomState
 from graphc.runtime.pool import set_num_threads
 from graphc.utils.data._utils import random_state
 from graphc.utils.data._utils.failure import ExceptionWrapper
 from graphc.utils.data._utils.fetch import MapFetcher, Source, StatefulState, StreamFetcher
-from graphc.utils.data._utils.random_state import RandomState
 from graphc.utils.data._utils.seed import seed_worker
 from graphc.utils.data._utils.worker_info import WorkerInfo, WorkerRandom, set_worker_info
 

@@ -19,12 +19,11 @@ import numpy as np
 
 from graphc.eager.memory import TypedStorage
 from graphc.eager.tensor import AnyArray
-from graphc.ir import dtype as dtypes
-from graphc.ir.dtype import DType
+from graphc.serialization.constructors import StorageOf, StorageRequest
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.file import read_exactly, read_into, size_of
 from graphc.serialization.location import Restore
-from graphc.serialization.memory import memory_of
+from graphc.serialization.memory import memory_of, native
 from graphc.serialization.pickler import Pickler
 from graphc.serialization.unpickler import Unpickler
 
@@ -32,7 +31,6 @@ MAGIC: Final = b"PK\x03\x04"
 ALIGNMENT: Final = 64
 LARGEST_PICKLE: Final = 1 << 31
 _LOCAL_HEADER: Final = 30
-_WORDS: Final = {"little": "<", "big": ">"}
 
 
 class Archive:
@@ -122,41 +120,24 @@ def load(
     stream: BinaryIO,
     restore: Restore,
     mapped: AnyArray | None,
-    unpickler: Callable[[BinaryIO, Callable[[tuple[Any, ...]], TypedStorage]], Any] = Unpickler,
+    unpickler: Callable[[BinaryIO, StorageOf], Any] = Unpickler,
 ) -> Any:
     """The object that the archive holds."""
     archive = Archive(stream, mapped)
     order = archive.read("byteorder").decode("latin1") if "byteorder" in archive.records else "little"
-    if order not in _WORDS:
+    if order not in ("little", "big"):
         raise CheckpointError(f"Unknown endianness type: {order[:40]}")
     loaded: dict[str, TypedStorage] = {}
 
-    def storage_of(told: tuple[Any, ...]) -> TypedStorage:
-        kind, key, location, count = (*told[1:5],)
-        if isinstance(location, bytes):
-            location = location.decode("latin1")
-        if type(key) is not str or type(location) is not str or type(count) is not int or count < 0:
-            raise CheckpointError("a storage in the file has no name, location or size")
-        found = loaded.get(key)
+    def storage_of(asked: StorageRequest) -> TypedStorage:
+        found = loaded.get(asked.key)
         if found is None:
-            content = archive.content(key, count * kind.dtype.itemsize)
-            made = memory_of(_usable(content, kind.dtype, order), kind.dtype)
-            found = loaded[key] = TypedStorage(restore(made._storage, location), kind.dtype)
+            content = native(archive.content(asked.key, asked.nbytes), asked.dtype, order)
+            made = memory_of(content, asked.dtype)
+            found = loaded[asked.key] = TypedStorage(restore(made._storage, asked.location), asked.dtype)
         return found
 
     return unpickler(io.BytesIO(archive.read("data.pkl")), storage_of).load()
-
-
-def _usable(content: AnyArray, kind: DType, order: str) -> AnyArray:
-    """The bytes as this machine reads them."""
-    if kind is dtypes.bool_ and content.size and int(content.max()) > 1:
-        truth: AnyArray = (content != 0).view(np.uint8)
-        return truth
-    unit = kind.itemsize // (2 if kind.is_complex else 1)
-    if order != sys.byteorder and unit > 1:
-        swapped: AnyArray = content.view(np.dtype(f"u{unit}")).byteswap().view(np.uint8)
-        return swapped
-    return content
 
 
 def save(obj: object, stream: BinaryIO, name: str, protocol: int) -> None:

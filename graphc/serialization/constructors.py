@@ -7,10 +7,11 @@ that they name.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from graphc.nn.parameter import Buffer, Parameter
 from graphc.serialization.decode import numpy_dtype
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.hashing import check_key
-from graphc.serialization.memory import tensor_at
+from graphc.serialization.memory import sizes_of, tensor_at
 from graphc.serialization.structure import NAMED
 
 
@@ -34,6 +35,39 @@ class StorageType:
     """What a file calls the memory of tensors of one dtype."""
 
     dtype: DType
+
+
+@dataclass(frozen=True, slots=True)
+class StorageRequest:
+    """What a file says of a storage where it refers to it: what PyTorch calls a persistent id."""
+
+    dtype: DType
+    key: str
+    location: str
+    count: int
+    """Elements of the dtype."""
+    rest: tuple[object, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.count * self.dtype.itemsize
+
+    @staticmethod
+    def read(told: object) -> StorageRequest:
+        """The same of a tuple that may be anybody's; raises CheckpointError."""
+        if not isinstance(told, tuple) or len(told) < 5 or not isinstance(told[1], StorageType):
+            raise CheckpointError("a storage in the file has no type that graphc knows")
+        _, kind, key, location, count, *rest = told
+        if isinstance(location, bytes):
+            location = location.decode("latin1")
+        if type(key) is not str or type(location) is not str or type(count) is not int or count < 0:
+            raise CheckpointError("a storage in the file has no name, location or size")
+        return StorageRequest(kind.dtype, key, location, count, tuple(rest))
+
+
+StorageOf: TypeAlias = Callable[[StorageRequest], TypedStorage]
+"""What gives the memory."""
 
 
 # Tensors
@@ -310,14 +344,10 @@ def fill_array(array: AnyArray, state: object) -> None:
     if not isinstance(state, tuple) or len(state) != 5:
         raise CheckpointError("an array of numpy in the file has no elements")
     _, shape, kind, is_fortran, content = state
-    count = 1
-    for size in shape if isinstance(shape, tuple) else (-1,):
-        if type(size) is not int or size < 0:
-            raise CheckpointError("an array of numpy in the file has no shape")
-        count *= size
+    shape = sizes_of(shape, "sizes")
     if not isinstance(kind, np.dtype) or kind.hasobject or not isinstance(content, bytes):
         raise CheckpointError("an array of numpy in the file has elements that are no numbers")
-    if count * kind.itemsize != len(content) or len(shape) > 64:
+    if math.prod(shape) * kind.itemsize != len(content):
         raise CheckpointError("an array of numpy in the file has too few or too many bytes")
     fill: Any = array.__setstate__
     fill((1, shape, kind, bool(is_fortran), content))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from graphc.ir.errors import GraphcError
 from graphc.nn.parameter import Buffer, Parameter
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.hashing import check_key
-from graphc.serialization.memory import bytes_in, memory_of, row_major, tensor_at
+from graphc.serialization.memory import bytes_in, memory_of, row_major, sizes_of, tensor_at
 from graphc.serialization.safetensors import Entry
 from graphc.serialization.structure import MAPPINGS, NAMED, SEQUENCES, TENSORS
 
@@ -160,12 +159,14 @@ class _Decoder:
                 case ["numpy.scalar", str(name), str(content)]:
                     return np.frombuffer(_unpacked(content), numpy_dtype(name), 1)[0]
                 case ["numpy.raw", str(name), list(shape), str(content)]:
-                    return np.frombuffer(bytearray(_unpacked(content)), numpy_dtype(name)).reshape(_sizes(shape))
+                    return np.frombuffer(bytearray(_unpacked(content)), numpy_dtype(name)).reshape(
+                        sizes_of(shape, "sizes")
+                    )
                 case ["numpy.array", dict(told)]:
                     return self._array(told)
                 case [str(name), dict(told)] if name in TENSORS:
                     return self._tensor(name, told)
-        except (GraphcError, ValueError, TypeError) as error:
+        except (GraphcError, ValueError, TypeError, OverflowError) as error:
             if isinstance(error, CheckpointError):
                 raise
             raise _malformed(f"an item of kind {kind[:40]!r}: {error}") from None
@@ -202,15 +203,15 @@ class _Decoder:
     def _array(self, told: dict[str, Any]) -> AnyArray:
         _, storage = self._storage(told.get("entry"))
         kind = to_dtype(told.get("dtype"))
-        shape = _sizes(told.get("shape"))
+        shape = sizes_of(told.get("shape"), "sizes")
         found = tensor_at(storage, 0, shape, row_major(shape), kind)._array
         return np.asfortranarray(found) if told.get("fortran") is True else found
 
     def _tensor(self, name: str, told: dict[str, Any]) -> Tensor:
         entry, storage = self._storage(told.get("entry"))
         kind = to_dtype(told.get("dtype"))
-        shape = _sizes(told.get("shape"))
-        stride = _sizes(told["stride"]) if "stride" in told else row_major(shape)
+        shape = sizes_of(told.get("shape"), "sizes")
+        stride = sizes_of(told["stride"], "strides") if "stride" in told else row_major(shape)
         offset = told.get("offset", 0)
         if "stride" in told and not told.get("view"):
             self._rearrange(entry, storage, kind, shape, stride)
@@ -261,14 +262,6 @@ def _list_of(item: list[Any], place: int) -> list[Any]:
         raise _malformed(f"an item of kind {item[0][:40]!r} lacks its parts")
     parts: list[Any] = item[place]
     return parts
-
-
-def _sizes(told: Any) -> tuple[int, ...]:
-    if not isinstance(told, list) or not all(type(n) is int and 0 <= n < 1 << 63 for n in told):
-        raise _malformed("a shape is no list of sizes")
-    if len(told) > 64 or math.prod(told) >= 1 << 63:
-        raise _malformed("a shape is too large")
-    return tuple(told)
 
 
 def _number(value: object) -> float:

@@ -21,13 +21,13 @@ import numpy as np
 
 from graphc.eager.guard import guarded
 from graphc.eager.tensor import AnyArray, Storage
-from graphc.ir import dtype as dtypes
 from graphc.ir.errors import ArgumentError
 from graphc.serialization import archive, legacy, safetensors
 from graphc.serialization.decode import decode, plain_tensors
 from graphc.serialization.errors import CheckpointError, TruncatedCheckpoint
 from graphc.serialization.file import FileLike, is_path, read_into, reading, writing
 from graphc.serialization.location import MapLocation, Restore, restorer
+from graphc.serialization.memory import native
 from graphc.serialization.structure import STRUCTURE, NotPlain, encode
 from graphc.serialization.trusted import trusting
 from graphc.serialization.unpickler import Refused, Unpickler
@@ -179,16 +179,12 @@ def _reader(
         start = header.data + entry.start
         if mapped is not None:
             content = mapped[start : start + entry.nbytes]
-            is_aligned = content.ctypes.data % entry.dtype.itemsize == 0
-            content = content if is_aligned else content.copy()
         else:
             content = np.empty(entry.nbytes, np.uint8)
             stream.seek(start)
             if content.size:
                 read_into(stream, memoryview(content))  # type: ignore[arg-type]  # an array is a buffer
-        if entry.dtype is dtypes.bool_ and content.size and int(content.max()) > 1:
-            content = (content != 0).view(np.uint8)
-        placed = restore(Storage(content), "cpu").owner
+        placed = restore(Storage(native(content, entry.dtype, "little")), "cpu").owner
         assert placed is not None
         return placed
 

@@ -9,6 +9,7 @@ tensor in them, or tensors. Places that reach beyond the bytes are refused: they
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy as np
 from graphc.eager.geometry import address_of
 from graphc.eager.memory import TypedStorage, bytes_of, owner_of
 from graphc.eager.tensor import AnyArray, Storage, Tensor, wrap_shared
-from graphc.ir.dtype import DType
+from graphc.ir.dtype import DType, bool_
 from graphc.serialization.errors import CheckpointError
 
 MOST_DIMENSIONS = 64
@@ -87,6 +88,20 @@ def memory_of(content: AnyArray, dtype: DType) -> TypedStorage:
     return TypedStorage(Storage(content), dtype)
 
 
+def native(content: AnyArray, dtype: DType, order: str) -> AnyArray:
+    """Bytes from a file, "little" or "big", as this machine reads them: aligned, and bools that are 0 or 1."""
+    if content.size and content.ctypes.data % dtype.itemsize:
+        content = content.copy()
+    if dtype is bool_ and content.size and int(content.max()) > 1:
+        truth: AnyArray = (content != 0).view(np.uint8)
+        return truth
+    unit = dtype.itemsize // (2 if dtype.is_complex else 1)
+    if order != sys.byteorder and unit > 1:
+        swapped: AnyArray = content.view(np.dtype(f"u{unit}")).byteswap().view(np.uint8)
+        return swapped
+    return content
+
+
 def bytes_in(memory: TypedStorage) -> AnyArray:
     """The bytes of memory that came from a file."""
     owner = memory._storage.owner
@@ -100,10 +115,10 @@ def tensor_at(
     """The elements at this place of the memory; raises CheckpointError for a place beyond it."""
     kind = memory.dtype if dtype is None else dtype
     content = bytes_in(memory)
-    shape, stride = _sizes(shape, "sizes"), _sizes(stride, "strides")
+    shape, stride = sizes_of(shape, "sizes"), sizes_of(stride, "strides")
     if type(offset) is not int or offset < 0 or offset > _FARTHEST:
         raise CheckpointError(f"Tensor: invalid storage offset {offset!r}")
-    if len(shape) != len(stride) or len(shape) > MOST_DIMENSIONS:
+    if len(shape) != len(stride):
         raise CheckpointError(f"a tensor in the file has {len(shape)} sizes and {len(stride)} strides")
     if math.prod(max(size, 1) for size in shape) * kind.itemsize > _FARTHEST:
         raise CheckpointError(f"Storage size calculation overflowed with sizes={list(shape)}")
@@ -120,9 +135,10 @@ def tensor_at(
     return wrap_shared(array, memory._storage)
 
 
-def _sizes(values: object, what: str) -> tuple[int, ...]:
-    if not isinstance(values, tuple | list):
-        raise CheckpointError(f"{what} of a tensor in the file are no tuple")
+def sizes_of(values: object, what: str) -> tuple[int, ...]:
+    """Sizes or strides that may be anybody's; raises CheckpointError for what none can be."""
+    if not isinstance(values, tuple | list) or len(values) > MOST_DIMENSIONS:
+        raise CheckpointError(f"{what} of a tensor in the file are no tuple, or of more than {MOST_DIMENSIONS}")
     for value in values:
         if type(value) is not int or not 0 <= value <= _FARTHEST:
             raise CheckpointError(f"a tensor in the file has {what} {list(values)[:8]!r}")

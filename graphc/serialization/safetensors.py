@@ -23,6 +23,7 @@ from graphc.ir import dtype as dtypes
 from graphc.ir.dtype import DType
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.file import read_exactly, size_of
+from graphc.serialization.memory import MOST_DIMENSIONS
 
 LONGEST_HEADER = 100_000_000
 """As in the reference implementation."""
@@ -150,8 +151,9 @@ def _entry(name: str, told: Any) -> Entry:
     for numbers in (shape, offsets):
         if not isinstance(numbers, list) or not all(type(n) is int and 0 <= n < 1 << 63 for n in numbers):
             raise _malformed(f"{name!r} has a shape or data_offsets that are no sizes")
-    entry = Entry(CODES[told["dtype"]], tuple(shape), offsets[0] if offsets else 0)
-    if len(offsets) != 2 or offsets[1] - offsets[0] != entry.nbytes or len(shape) > 64:
+    is_sound = len(offsets) == 2 and len(shape) <= MOST_DIMENSIONS
+    entry = Entry(CODES[told["dtype"]], tuple(shape) if is_sound else (), offsets[0] if is_sound else 0)
+    if not is_sound or offsets[1] - offsets[0] != entry.nbytes:
         raise _malformed(f"the data of {name!r} don't fit its shape {shape[:8]}")
     return entry
 

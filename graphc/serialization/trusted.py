@@ -10,17 +10,16 @@ import pickle
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-from graphc.serialization.constructors import CALLABLE, VALUES, StorageType
-from graphc.serialization.errors import CheckpointError
+from graphc.serialization.constructors import CALLABLE, VALUES, StorageOf, StorageRequest
 
 
-def trusting(options: dict[str, Any]) -> Callable[[BinaryIO, Callable[[tuple[Any, ...]], Any]], pickle.Unpickler]:
+def trusting(options: dict[str, Any]) -> Callable[[BinaryIO, StorageOf], pickle.Unpickler]:
     """What reads pickles with these options of `pickle.Unpickler`."""
 
     class Trusting(pickle.Unpickler):
         """Python's own unpickler, which imports what it is told to."""
 
-        def __init__(self, stream: BinaryIO, storage_of: Callable[[tuple[Any, ...]], Any]) -> None:
+        def __init__(self, stream: BinaryIO, storage_of: StorageOf) -> None:
             super().__init__(stream, **options)
             self.storage_of = storage_of
 
@@ -28,9 +27,7 @@ def trusting(options: dict[str, Any]) -> Callable[[BinaryIO, Callable[[tuple[Any
             """Memory of the file, or a class that an old file has with its source."""
             if isinstance(pid, tuple) and pid and pid[0] in ("module", b"module"):
                 return pid[1]
-            if not isinstance(pid, tuple) or len(pid) < 5 or not isinstance(pid[1], StorageType):
-                raise CheckpointError("a storage in the file has no type that graphc knows")
-            return self.storage_of(pid)
+            return self.storage_of(StorageRequest.read(pid))
 
         def find_class(self, module_name: str, global_name: str, /) -> Any:
             """What a name stands for: PyTorch's modules have their names here under `graphc`."""

@@ -22,7 +22,8 @@ from graphc.serialization.constructors import (
     CALLABLE,
     CLASSES,
     VALUES,
-    StorageType,
+    StorageOf,
+    StorageRequest,
     check_numpy_dtype_state,
     checked,
     fill_array,
@@ -48,7 +49,7 @@ class Refused(CheckpointError):
 class Unpickler:
     """Reads pickles from a stream; `storage_of` gives the memory for what PyTorch calls a persistent id."""
 
-    def __init__(self, stream: BinaryIO, storage_of: Callable[[tuple[Any, ...]], Any]) -> None:
+    def __init__(self, stream: BinaryIO, storage_of: StorageOf) -> None:
         self.stream = stream
         self.size = size_of(stream)
         self.storage_of = storage_of
@@ -71,7 +72,8 @@ class Unpickler:
                 step(self)
         except CheckpointError:
             raise
-        except (IndexError, KeyError, ValueError, TypeError, struct.error, OverflowError) as error:
+        # RecursionError: a nest of any depth can be read, but not be shown in an error.
+        except (IndexError, KeyError, ValueError, TypeError, struct.error, OverflowError, RecursionError) as error:
             raise CheckpointError(f"the pickle in the file is damaged: {type(error).__name__}: {error}") from None
 
     # Bytes
@@ -199,9 +201,7 @@ class Unpickler:
             raise Refused(f"persistent_load id must be tuple or int, but got {type(told)}")
         if not told or told[0] not in ("storage", b"storage"):
             raise Refused(f"Only persistent_load of storage is allowed, but got {told[0] if told else told}")
-        if len(told) < 5 or not isinstance(told[1], StorageType):
-            raise Refused("a storage in the file has no type that graphc knows")
-        self.push(self.storage_of(told))
+        self.push(self.storage_of(StorageRequest.read(told)))
 
     def _is_vouched(self, value: object) -> bool:
         return any(value is each for each in self.user.values())

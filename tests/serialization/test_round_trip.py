@@ -154,6 +154,14 @@ def test_objects_met_twice_are_one_again(format: str | None) -> None:
     assert found["a"] is found["b"][0] is found["b"][1]["c"] is found["a"][1]
 
 
+def test_strides_of_any_size() -> None:
+    """Their product says nothing: that of a large image in another layout is beyond 64 bits."""
+    tensor = graphc.arange(4.0).as_strided((1, 1, 1, 2), (2**30, 2**30, 2**30, 2))
+    found = again(tensor)
+    assert found.stride() == tensor.stride()
+    assert found.tolist() == [[[[0, 2]]]]
+
+
 def test_deep_nests() -> None:
     deep: Any = []
     for _ in range(20_000):

@@ -36,23 +36,28 @@ def writing(f: FileLike) -> Iterator[BinaryIO]:
             f.flush()
         return
     path = os.path.realpath(f)
-    if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # a device or a pipe can't be replaced
-        with open(path, "wb") as stream:
-            yield stream
-        return
     folder, name = os.path.split(path)
+    mode: int | None = None
+    if os.path.lexists(path):
+        if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # a device or a pipe can't be replaced
+            with open(path, "wb") as stream:
+                yield stream
+            return
+        with open(path, "r+b") as stream:  # refused where the file is not to be written, though it could be replaced
+            mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
     if not os.path.isdir(folder):
         raise CheckpointError(f"Parent directory {os.path.dirname(f)} does not exist.")
-    temporary = os.path.join(folder, f".{name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    # Of a name that is as long as the system allows, a part.
+    temporary = os.path.join(folder, f".{name[:40]}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    handle = os.open(temporary, flags, 0o666)
+    handle = os.open(temporary, flags, 0o666 if mode is None else 0o600)
     try:
         with open(handle, "wb") as stream:
+            if mode is not None:
+                os.chmod(temporary, mode)  # before there is anything in it to be read
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        if os.path.exists(path):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):

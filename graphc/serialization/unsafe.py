@@ -32,10 +32,20 @@ def get_unsafe_globals_in_checkpoint(f: FileLike) -> list[str]:
     known = {*CALLABLE, *VALUES, *user_globals()}
     found: dict[str, None] = {}
     texts: list[Any] = []
+    memo: dict[int, Any] = {}
+    pushed: Any = None
     try:
         for code, argument, _ in pickletools.genops(content):
-            if isinstance(argument, str) and code.name != "GLOBAL":
-                texts.append(argument)
+            if code.name == "MEMOIZE":
+                memo[len(memo)] = pushed
+            elif code.name in ("PUT", "BINPUT", "LONG_BINPUT"):
+                memo[argument] = pushed  # type: ignore[index]  # a number, with these
+            elif code.name in ("GET", "BINGET", "LONG_BINGET"):
+                pushed = memo.get(argument)  # type: ignore[arg-type]  # as above
+                texts.append(pushed)
+            else:
+                pushed = argument if code.name.endswith(("UNICODE", "UNICODE8", "STRING")) else None
+                texts += () if pushed is None else (pushed,)
             if code.name == "GLOBAL":
                 module, _, name = str(argument).partition(" ")
             elif code.name == "STACK_GLOBAL" and len(texts) > 1:

@@ -14,6 +14,7 @@ import pytest
 
 import graphc
 from graphc import nn
+from graphc.eager import random_state
 from graphc.serialization import CheckpointError, load_checkpoint, save_checkpoint
 from graphc.utils.data import DataLoader, TensorDataset
 
@@ -159,6 +160,40 @@ def test_what_does_not_fit(tmp_path: pathlib.Path) -> None:
         save_checkpoint(path, callback=print)
 
 
+def test_random_numbers_that_no_generator_goes_on_from(tmp_path: pathlib.Path) -> None:
+    good: dict[str, Any] = random_state.to_plain(random_state.take()) or {}
+    name, key, place, *rest = good["numpy"]
+    version, words, gauss = good["python"]
+    model = Model()
+    before, python_before = model.weight.clone(), random.getstate()
+    for numbers in (
+        {"numpy": [name, key, 10**6, *rest]},  # numpy would take it, and read beyond its memory
+        {"numpy": [name, key, -1, *rest]},
+        {"numpy": [name, key[:-4], place, *rest]},
+        {"numpy": ["PCG64", key, place, *rest]},
+        {"numpy": {"bit_generator": "PCG64"}},
+        {"numpy": 1},
+        {"python": [version, words + 2**33, gauss]},
+        {"python": [version, words[1:], gauss]},
+        {"python": None},
+        {"graphc": key},
+        {"graphc": None},
+    ):
+        state = {"model": Model().state_dict()}
+        graphc.save({"graphc.checkpoint": 1, "parts": state, "random numbers": good | numbers}, tmp_path / "x.pt")
+        with pytest.raises(CheckpointError, match="the random numbers in the state are damaged: "):
+            load_checkpoint(tmp_path / "x.pt", model=model)
+        assert graphc.equal(model.weight, before)
+        assert random.getstate() == python_before
+
+
+@pytest.mark.parametrize("content", [{}, {"graphc.checkpoint": 1}, {"graphc.checkpoint": np.ones(2), "parts": {}}, [1]])
+def test_files_that_are_no_checkpoints(tmp_path: pathlib.Path, content: Any) -> None:
+    graphc.save(content, tmp_path / "x.pt")
+    with pytest.raises(CheckpointError, match="the file holds no checkpoint"):
+        load_checkpoint(tmp_path / "x.pt")
+
+
 KILLED = """
 import os, resource, signal, sys, graphc
 from graphc.serialization import save_checkpoint
@@ -212,6 +247,61 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: pathlib.Path) -> None:
     assert graphc.load(path) == [3]
     assert link.is_symlink()
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_private_file_is_private_while_it_is_written(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.pt"
+    path.touch(0o600)
+    seen: list[int] = []
+
+    class Looking:
+        def __reduce__(self) -> Any:
+            seen.extend(each.stat().st_mode & 0o777 for each in tmp_path.iterdir())
+            return int, ()
+
+    graphc.save(Looking(), path)
+    assert seen == [0o600, 0o600]
+
+
+def test_a_new_file_may_be_read_by_whom_the_process_lets(tmp_path: pathlib.Path) -> None:
+    before = os.umask(0o027)
+    try:
+        graphc.save([1], tmp_path / "x.pt")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "x.pt").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_name_as_long_as_the_system_allows(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / ("x" * 255)
+    graphc.save([1], path)
+    assert graphc.load(path) == [1]
+
+
+def test_what_may_not_be_written_to_is_not_replaced(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        graphc.save([1], tmp_path / "loop")
+    assert os.listdir(tmp_path) == ["loop"]
+    if os.geteuid() == 0:
+        pytest.skip("root may write to every file")
+    path = tmp_path / "x.pt"
+    path.write_bytes(b"old")
+    path.chmod(0o400)
+    with pytest.raises(PermissionError):
+        graphc.save([1], path)
+    assert path.read_bytes() == b"old"
+
+
+def test_several_processes_write_one_file(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "x.pt"
+    program = "import sys, graphc\nfor _ in range(8): graphc.save([int(sys.argv[2])] * 9, sys.argv[1])"
+    writers = [subprocess.Popen([sys.executable, "-c", program, str(path), str(number)]) for number in range(2)]
+    while any(each.poll() is None for each in writers):
+        if path.exists():
+            assert graphc.load(path) in ([0] * 9, [1] * 9)
+    assert [each.returncode for each in writers] == [0, 0]
+    assert os.listdir(tmp_path) == ["x.pt"]
 
 
 def test_devices_are_written_to_as_they_are() -> None:

@@ -138,6 +138,27 @@ def test_names_that_nobody_has_vouched_for() -> None:
         unsafe(DATA / "legacy.pt")
 
 
+def test_mapped_tensors_are_aligned(tmp_path: pathlib.Path) -> None:
+    """In files of other writers the bytes of a storage begin anywhere."""
+    for shift in range(4):
+        path = tmp_path / str(shift)
+        path.write_bytes(archive(program(tensor(storage(), 0, (4,), (1,))), {"0": FLOATS}, pad=b"x" * shift))
+        found = graphc.load(path, mmap=True)
+        assert found.data_ptr() % 4 == 0
+        assert found.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_names_are_found_in_every_protocol(protocol: int) -> None:
+    """A later protocol tells the module once, and then where it was told."""
+    file = io.BytesIO()
+    graphc.save([nn.Linear, nn.Bilinear, nn.ReLU], file, pickle_protocol=protocol)
+    file.seek(0)
+    assert graphc.serialization.get_unsafe_globals_in_checkpoint(file) == [
+        f"graphc.nn.modules.{name}" for name in ("linear.Linear", "linear.Bilinear", "activation.ReLU")
+    ]
+
+
 def test_hand_written_archives_are_good_ones() -> None:
     """The archives of these tests are read where nothing is wrong with them."""
     content = archive(program(tensor(storage(), 1, (3,), (1,))), {"0": FLOATS})

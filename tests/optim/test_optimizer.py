@@ -147,6 +147,7 @@ def test_groups_take_defaults_and_print() -> None:
         "Parameter Group 0\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n"
         "    lr: 0.5\n"
         "    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n"
+        "\n"
         "Parameter Group 1\n    dampening: 0\n    differentiable: False\n    foreach: None\n    fused: None\n"
         "    lr: 0.1\n"
         "    maximize: False\n    momentum: 0.9\n    nesterov: False\n    weight_decay: 0\n)"

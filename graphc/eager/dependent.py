@@ -25,7 +25,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, 
     """The indices of the elements that aren't 0, one row for each; or a vector of them for each dimension."""
     array = input._array
     if as_tuple:
-        return tuple(wrap(each) for each in np.atleast_1d(array).nonzero())
+        return tuple(wrap(np.ascontiguousarray(each)) for each in np.atleast_1d(array).nonzero())
     if not array.ndim:
         return wrap(np.empty((int(bool(array)), 0), np.int64))
     return wrap(np.stack(array.nonzero()).T)  # one column after the other
@@ -165,7 +165,7 @@ def unique(
     firsts, numbers = _runs(keys[order])
     inverse = np.empty(order.size, np.int64)
     inverse[order] = numbers
-    chosen = parts[order][firsts]
+    chosen = np.ascontiguousarray(parts[order][firsts])
     if dim is not None and array.ndim:
         chosen = np.moveaxis(chosen, 0, axis)
     counts = np.diff(np.append(firsts, order.size))
@@ -181,7 +181,7 @@ def unique_consecutive(
     parts = array.reshape(-1) if dim is None else np.moveaxis(array, axis, 0)
     keys = parts if parts.ndim == 1 else parts.reshape(parts.shape[0], math.prod(parts.shape[1:]))
     firsts, numbers = _runs(keys)
-    chosen = parts[firsts]
+    chosen = np.ascontiguousarray(parts[firsts])
     if dim is not None:
         chosen = np.moveaxis(chosen, 0, axis)
     shape = array.shape if dim is None else (parts.shape[0],)
@@ -207,7 +207,7 @@ def _runs(keys: AnyArray) -> tuple[AnyArray, AnyArray]:
 def _answer(
     chosen: AnyArray, inverse: AnyArray, counts: AnyArray, return_inverse: bool, return_counts: bool
 ) -> Tensor | tuple[Tensor, ...]:
-    found = [wrap(np.ascontiguousarray(chosen).reshape(chosen.shape))]
+    found = [wrap(chosen)]
     if return_inverse:
         found.append(wrap(inverse))
     if return_counts:

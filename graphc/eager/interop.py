@@ -18,6 +18,7 @@ from graphc.eager.data import _BadSequence, array_of, cast, check_array
 from graphc.eager.dispatch import function_of
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import clone
+from graphc.eager.mode import is_grad_enabled
 from graphc.eager.node import AutogradError
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING, look
@@ -203,10 +204,10 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
 
 
 def numpy(self: Tensor, *, force: bool = False) -> AnyArray:
-    """The array over the same memory. Raises where a gradient would be lost, unless `force` is set."""
+    """The array over the same memory. Raises where a gradient would be lost: not inside `no_grad`, nor with `force`."""
     if WATCHING:
         look(self, "numpy()")
-    if self.requires_grad and not force:
+    if self.requires_grad and not force and is_grad_enabled():
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     _refuse_foreign(self)
     return self._array

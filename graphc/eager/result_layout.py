@@ -62,6 +62,11 @@ def of_graph(graph: Graph) -> tuple[Layout | None, ...]:
         return ()
     if graph.name == "rot90":
         return (_turned(graph.outputs[0]),)
+    if graph.name in ("adjoint", "mH", "H"):
+        turns = [node for node in _end_of(graph.outputs[0]) if node.op.name == "permute"]
+        return (_turned(turns[0]),) if turns else ()
+    if graph.name in ("quantile", "nanquantile") and len(graph.inputs) > 1 and len(graph.inputs[1].shape) == 1:
+        return (_fixed(_first_fastest(graph.outputs[0])),)
     if graph.name == "stft":
         return (_fixed(_of_spectra(graph.outputs[0])),)
     if not always and not any(node.op is host_call for node in graph.nodes):
@@ -91,6 +96,13 @@ def _of_spectra(output: Node) -> Strides:
     if output.tensor.dtype.is_complex:
         return by_columns(output.shape, itemsize)
     return (*by_columns(output.shape[:-1], 2 * itemsize), itemsize)  # parts side by side
+
+
+def _first_fastest(output: Node) -> Strides:
+    """Those of a tensor whose first dimension was computed as the last."""
+    first, *rest = _numbers(output.shape)
+    itemsize = output.tensor.dtype.itemsize
+    return (itemsize, *row_major(rest, itemsize * max(first, 1)))
 
 
 def _numbers(shape: Sequence[object]) -> list[int]:
@@ -148,6 +160,8 @@ def _moved(call: Node, result: Node, output: Node) -> Layout | None:
     rows = 0
     if call.keywords["function"] == "linalg.lstsq":  # the solution overwrites the right side
         rows = max(_numbers(call.inputs[0].shape[-2:]))
+    if call.keywords["function"] == "linalg.solve" and len(output.shape) == len(shape) - 1:
+        return _fixed(by_columns(output.shape, itemsize))  # PyTorch's way with vectors, one for each matrix
     strides = by_columns(shape, itemsize, rows)
     if result is output:
         return _fixed(strides)

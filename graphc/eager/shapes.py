@@ -14,6 +14,7 @@ from graphc.eager.arguments import created, type_name
 from graphc.eager.dispatch import function_of
 from graphc.eager.size import Size
 from graphc.eager.tensor import Tensor
+from graphc.eager.view import view_function
 from graphc.ir.errors import ShapeError, SignatureError
 
 
@@ -45,7 +46,11 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
         raise SignatureError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
     steps = [int(np.prod(sizes[axis + 1 :], dtype=np.int64)) for axis in range(len(sizes))]
-    return tuple(created(indices._array // step % size) for size, step in zip(sizes, steps))
+    rows = function_of("floor_divide")(view_function("unsqueeze")(indices, -1), created(np.array(steps, np.int64)))
+    coordinates = function_of("remainder")(rows, created(np.array(sizes, np.int64)))
+    found = view_function("unbind")(coordinates, -1)
+    assert isinstance(found, tuple)
+    return found
 
 
 def is_same_size(input: Tensor, other: Tensor) -> bool:

@@ -56,6 +56,7 @@ def _products() -> Iterator[Case]:
     yield Case("vdot", g.vdot, np.vdot, (z[0], z[1]))
     yield Case("inner", g.inner, np.inner, (m, draw(4, 5, 3)), gradient=True)
     yield Case("inner", g.inner, np.multiply, (m, draw()))
+    yield Case("inner", g.inner, np.multiply, (m, np.array(3)))
     yield Case("outer", g.outer, np.outer, (draw(2), draw(3)), gradient=True)
     total = draw(4), m, n
     yield Case("addmm", partial(g.addmm, beta=2, alpha=0.5), lambda c, a, b: 2 * c + 0.5 * a @ b, total, gradient=True)

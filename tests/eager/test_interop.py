@@ -118,6 +118,14 @@ def test_force_gives_numpy_what_requires_gradients() -> None:
     assert torch.ones(2, requires_grad=True).numpy(force=True).tolist() == [1.0, 1.0]
 
 
+def test_memory_is_given_where_no_gradients_are_recorded() -> None:
+    x = torch.ones(2, requires_grad=True)
+    with torch.no_grad():
+        x.numpy()[0] = 3
+        assert np.asarray(x).tolist() == [3.0, 1.0]
+    assert x.tolist() == [3.0, 1.0]
+
+
 NEEDS_DETACH = "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
 SUPPORTED = (
     "The only supported types are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, "

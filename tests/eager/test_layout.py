@@ -64,6 +64,18 @@ CASES = [
     (lambda: image().sum(1), (20, 5, 1)),
     (lambda: t().t() @ torch.ones(3, 4), (4, 1)),
     (lambda: torch.ones(4, 2, 3).transpose(0, 1).matmul(torch.ones(3, 5)), (20, 5, 1)),
+    (lambda: torch.arange(12).reshape(2, 3, 2).unique(dim=1), (2, 4, 1)),
+    (lambda: torch.arange(12).reshape(2, 3, 2).unique(dim=2), (3, 1, 6)),
+    (lambda: torch.arange(12).reshape(2, 3, 2).unique_consecutive(dim=1), (2, 4, 1)),
+    (lambda: torch.ones(3, 4).nonzero(as_tuple=True)[1], (1,)),
+    (lambda: torch.unravel_index(torch.arange(4), (2, 2))[1], (2,)),
+    (lambda: torch.ones(2, 3, 4).quantile(torch.tensor([0.25, 0.5, 0.75]), dim=1), (1, 12, 3)),
+    (lambda: torch.ones(2, 3, 4).quantile(torch.tensor([0.25, 0.5, 0.75]), dim=1, keepdim=True), (1, 12, 12, 3)),
+    (lambda: torch.ones(2, 3, 4).nanquantile(0.5, dim=1), (4, 1)),
+    (lambda: torch.ones(2, 3, dtype=torch.complex64).adjoint(), (1, 3)),
+    (lambda: torch.ones(2, 3, 4, dtype=torch.complex64).mH, (12, 1, 4)),
+    (lambda: torch.linalg.solve(torch.eye(3).expand(2, 3, 3), torch.ones(3)), (1, 2)),
+    (lambda: torch.linalg.solve(torch.eye(3).expand(4, 2, 3, 3), torch.ones(3)), (6, 1, 2)),
 ]
 
 

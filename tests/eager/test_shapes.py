@@ -26,6 +26,7 @@ def test_unravel_index() -> None:
     assert rows.tolist() == [1, 1]
     assert columns.tolist() == [2, 0]
     assert torch.unravel_index(torch.tensor(4), 6)[0].item() == 4
+    assert torch.unravel_index(torch.tensor([4], dtype=torch.int32), (6,))[0].dtype is torch.int64
     with pytest.raises(TypeError, match=r"^expected 'indices' to be integer dtype, but got torch.float32$"):
         torch.unravel_index(torch.tensor([5.0]), (2, 3))
 

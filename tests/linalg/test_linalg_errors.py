@@ -236,3 +236,12 @@ def test_eager_calls_on_many_shapes_share_a_program() -> None:
             np.testing.assert_allclose(square.grad.numpy(), np.linalg.inv(square.detach().numpy()), atol=1e-8)
         with pytest.raises(LinAlgError, match="element 1 is zero"):
             la.inv(g.zeros(rows, rows))
+
+
+def test_least_squares_say_of_one_matrix_what_holds_for_all_right_sides() -> None:
+    a, b = g.eye(3).reshape(1, 3, 3), g.ones(2, 3, 4)
+    found = la.lstsq(a, b, driver="gelsd")
+    assert found.solution.tolist() == b.tolist()
+    assert (found.rank.tolist(), found.singular_values.tolist()) == ([3], [[1.0, 1.0, 1.0]])
+    with pytest.raises(RuntimeError, match=r"input.dim\(\) must be greater or equal to other.dim\(\)"):
+        la.lstsq(a[0], b)

@@ -36,6 +36,7 @@ from graphc.ops.composite.linalg_matrix import (
 )
 from graphc.ops.composite.linalg_spectral import hermitian_values, singular_values
 from graphc.ops.composite.operand import Operand, as_tensor, broadcast_shape
+from graphc.ops.composite.shapes import cut
 from graphc.ops.function import function
 from graphc.ops.host import call
 from graphc.ops.lapack import Matrix, hermitian
@@ -245,7 +246,13 @@ def lstsq(input: Node, b: Node, rcond: float | None = None, *, driver: str | Non
         raise ArgumentError(
             f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)", hint="leave it out"
         )
-    is_vector = len(b.shape) == 1 or (len(input.shape) - 1 == len(b.shape) and input.shape[:-1] == b.shape)
+    fewer = len(input.shape) - len(b.shape)
+    if fewer not in (0, 1):
+        raise ShapeError(
+            f"{name}: input.dim() must be greater or equal to other.dim() and (input.dim() - other.dim()) <= 1",
+            hint="repeat the smaller one, e.g. with expand()",
+        )
+    is_vector = fewer == 1
     right = column(b) if is_vector else b
     rows: tuple[Size, Size] = (input.shape[-2], right.shape[-2])
     if rows[0] != rows[1]:
@@ -269,6 +276,9 @@ def _least_squares(a: Node, b: Node, is_vector: bool, rcond: float | None, drive
         TensorType((*batch, least(m, n)), real),
     )
     solution, rank, values = call("linalg.lstsq", (matrices, right), types, rcond=float(limit))
+    for axis, (own, size) in enumerate(zip(a.shape[:-2], batch)):
+        if own == 1 and size not in (0, 1):  # one matrix for several right sides: what is said of it, once
+            rank, values = cut(rank, axis, 0, 1), cut(values, axis, 0, 1)
     empty = build.full(0, TensorType((0,), real))
     residuals = empty
     if driver != "gelsy" and isinstance(m, int) and isinstance(n, int) and m > n:

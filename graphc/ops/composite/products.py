@@ -31,9 +31,9 @@ def _same_dtype(x: Node, y: Node) -> None:
 @function(method=True)
 def inner(input: Node, other: Node) -> Node:
     """The sum of products over the last dimension of both; a 0-d tensor multiplies."""
-    _same_dtype(input, other)
     if not input.shape or not other.shape:
         return mul(input, other)
+    _same_dtype(input, other)
     message = (
         "inner() the last dimension must match on both input tensors but got shapes "
         f"{sizes_text(input.shape)} and {sizes_text(other.shape)}"

@@ -107,6 +107,11 @@ def eager_form(entry: Function) -> Callable[..., object]:
     return function_of(name)
 
 
+def of_table(name: str) -> Callable[..., Any]:
+    """The function of `graphc` that the entry of this name gives, for Python code that computes with tensors."""
+    return free_function(functions()[name])
+
+
 def free_function(entry: Function) -> Callable[..., object]:
     """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
     compute = eager_form(entry)

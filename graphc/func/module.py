@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graphc.eager.methods import of_table
 from graphc.nn.module import Module
-from graphc.nn.modules.utils import of_table
 from graphc.nn.utils.stateless import call_with
 
 __all__ = ["functional_call", "stack_module_state"]

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from graphc.eager.backward import grad as gradients_of
+from graphc.eager.methods import of_table
 from graphc.eager.mode import enable_grad, is_grad_enabled
 from graphc.eager.node import AccumulateGrad
 from graphc.eager.tensor import Tensor
-from graphc.nn.modules.utils import of_table
 
 __all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "vjp"]
 

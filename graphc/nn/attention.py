@@ -13,24 +13,21 @@ from collections.abc import Callable
 from typing import Any
 
 from graphc.eager.guard import guarded
-from graphc.eager.methods import free_function
+from graphc.eager.inplace import any_requires
+from graphc.eager.methods import of_table
+from graphc.eager.mode import is_grad_enabled
 from graphc.eager.sampling import key_of
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.dtype import bool_
 from graphc.ir.errors import ShapeError
 from graphc.nn.attention_backend import SDPBackend, sdpa_kernel
-from graphc.ops.function import functions
 
 __all__ = ["SDPBackend", "multi_head_attention_forward", "scaled_dot_product_attention", "sdpa_kernel"]
 
 
-def _of_table(name: str) -> Callable[..., Any]:
-    return free_function(functions()[name])
-
-
-_linear, _cat, _pad, _drop = (_of_table(name) for name in ("linear", "cat", "pad", "dropout"))
-_softmax, _zeros_like, _baddbmm = (_of_table(name) for name in ("softmax", "zeros_like", "baddbmm"))
-_attend = _of_table("nn.functional.scaled_dot_product_attention")
+_linear, _cat, _pad, _drop = (of_table(name) for name in ("linear", "cat", "pad", "dropout"))
+_softmax, _zeros_like, _baddbmm = (of_table(name) for name in ("softmax", "zeros_like", "baddbmm"))
+_attend = of_table("nn.functional.scaled_dot_product_attention")
 
 
 def public(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,6 +40,11 @@ def public(function: Callable[..., Any]) -> Callable[..., Any]:
         return (function if is_traced else eager)(*args, **kwargs)
 
     return call
+
+
+def needs_gradient(*tensors: Any) -> bool:
+    """Whether a gradient by any of these may be asked for."""
+    return is_grad_enabled() and any_requires(tensors)
 
 
 @public

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from graphc.eager import inplace
 from graphc.eager.guard import guarded
-from graphc.eager.methods import free_function, free_functions
+from graphc.eager.methods import free_functions, of_table
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
 from graphc.frontend.tensor import SymbolicTensor
@@ -47,10 +47,6 @@ _DROPOUTS = "alpha_dropout dropout feature_alpha_dropout rrelu".split()
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any: ...  # most functions are put here by name
-
-
-def _root(name: str) -> Callable[..., Any]:
-    return free_function(functions()[name])
 
 
 def _with_inplace(name: str, compute: Callable[..., Any], write: Callable[..., Any]) -> Callable[..., Any]:
@@ -87,7 +83,7 @@ def _written(compute: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _activation(name: str) -> Callable[..., Any]:
-    compute = _root(name)
+    compute = of_table(name)
     eager, traced = guarded(inplace.in_place(name)), _written(compute)
 
     def write(input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -98,18 +94,18 @@ def _activation(name: str) -> Callable[..., Any]:
 
 _table = free_functions("nn.functional")
 globals().update({name: each for name, each in _table.items() if not name.startswith("_") and name not in globals()})
-globals().update({name: _root(name) for name in _SAME})
+globals().update({name: of_table(name) for name in _SAME})
 globals().update({name: _activation(name) for name in _ACTIVATIONS})
-globals().update({name: _with_inplace(name, _root(name), _written(_root(name))) for name in _DROPOUTS})
+globals().update({name: _with_inplace(name, of_table(name), _written(of_table(name))) for name in _DROPOUTS})
 globals().update({f"{name}_": guarded(inplace.in_place(name)) for name in _IN_PLACE})
-rrelu_ = _written(_root("rrelu"))
+rrelu_ = _written(of_table("rrelu"))
 
 
 # Positions of the greatest elements, always given
 
 
 def _with_indices(name: str) -> Callable[..., Any]:
-    compute = _root(name)
+    compute = of_table(name)
     parameters = list(inspect.signature(functions()[name].build).parameters)
     place = parameters.index("return_indices")
 
@@ -131,7 +127,7 @@ globals().update({f"{name}_with_indices": _with_indices(name) for name in _POOLS
 
 def _channels_dropped(rank: int) -> Callable[..., Any]:
     name = f"dropout{rank}d"
-    drop = _root("feature_dropout")
+    drop = of_table("feature_dropout")
     batched = rank + 2
     shapes = {1: "2D or 3D", 2: "3D or 4D", 3: "4D or 5D"}[rank]
     exists = (
@@ -228,7 +224,7 @@ def instance_norm(
     return result
 
 
-_plain_batch_norm, _plain_instance_norm = _root("batch_norm"), _root("instance_norm")
+_plain_batch_norm, _plain_instance_norm = of_table("batch_norm"), of_table("instance_norm")
 _batch_norm_moving: Callable[..., Any]
 _instance_norm_moving: Callable[..., Any]
 _batch_norm_moving, _instance_norm_moving = _table["_batch_norm_moving"], _table["_instance_norm_moving"]
@@ -321,10 +317,10 @@ def triplet_margin_with_distance_loss(
             "The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: "
             f"anchor {ranks[0]}D, positive {ranks[1]}D, and negative {ranks[2]}D inputs"
         )
-    distance = _root("pairwise_distance") if distance_function is None else distance_function
+    distance = of_table("pairwise_distance") if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
-        far = _root("minimum")(far, distance(positive, negative))
+        far = of_table("minimum")(far, distance(positive, negative))
     loss = (margin + near - far).clamp(min=0)
     return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
 

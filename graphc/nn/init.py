@@ -16,9 +16,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
-from graphc.eager.methods import free_function
+from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
-from graphc.ops.function import functions
 
 _FILLING = (
     "uniform_ normal_ trunc_normal_ constant_ ones_ zeros_ eye_ dirac_ xavier_uniform_ xavier_normal_ "
@@ -39,12 +38,8 @@ _EMPTY = "Initializing zero-element tensors is a no-op"
 """The warning for tensors without elements."""
 
 
-def _of_table(name: str) -> Callable[..., Any]:
-    return free_function(functions()[name])
-
-
-_arange, _diagonal, _empty_like = (_of_table(name) for name in ("arange", "diagonal", "empty_like"))
-_eye, _qr, _randperm, _where = (_of_table(name) for name in ("eye", "linalg.qr", "randperm", "where"))
+_arange, _diagonal, _empty_like = (of_table(name) for name in ("arange", "diagonal", "empty_like"))
+_eye, _qr, _randperm, _where = (of_table(name) for name in ("eye", "linalg.qr", "randperm", "where"))
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:

@@ -11,20 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from graphc.eager.methods import free_function
-from graphc.eager.mode import is_grad_enabled
-from graphc.eager.tensor import Tensor
+from graphc.eager.methods import of_table
 from graphc.ir.errors import ArgumentError, ShapeError
-from graphc.nn.attention import public
-from graphc.ops.function import functions
+from graphc.nn.attention import needs_gradient, public
 
-
-def _of_table(name: str) -> Callable[..., Any]:
-    return free_function(functions()[name])
-
-
-_layer, _cat, _stack, _drop = (_of_table(name) for name in ("_recurrent_layer", "cat", "stack", "dropout"))
-_arange, _cumsum, _searchsorted = (_of_table(name) for name in ("arange", "cumsum", "searchsorted"))
+_layer, _cat, _stack, _drop = (of_table(name) for name in ("_recurrent_layer", "cat", "stack", "dropout"))
+_arange, _cumsum, _searchsorted = (of_table(name) for name in ("arange", "cumsum", "searchsorted"))
 
 
 class _Packing:
@@ -49,10 +41,6 @@ class _Packing:
     def packed(self, x: Any) -> Any:
         """`[steps, batch, inputs]` as `[elements, inputs]`."""
         return x.reshape(self.steps * self.samples, x.shape[2]).index_select(0, self._places)
-
-
-def _needs_gradient(*tensors: Any) -> bool:
-    return is_grad_enabled() and any(isinstance(each, Tensor) and each.requires_grad for each in tensors)
 
 
 def _stacked_layers(
@@ -92,7 +80,7 @@ def _stacked_layers(
             projection = weights.pop() if is_projected else None
             w_ih, w_hh, b_ih, b_hh = weights if has_biases else (*weights, None, None)
             own = tuple([each[number] for each in states])
-            keeps = _needs_gradient(input, *own, *params[number * size : (number + 1) * size])
+            keeps = needs_gradient(input, *own, *params[number * size : (number + 1) * size])
             histories, last = _layer(kind, input, own, w_ih, w_hh, b_ih, b_hh, projection, mask, direction == 1, keeps)
             outputs.append(histories[0])
             finals.append(last)

@@ -12,11 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from graphc.eager.methods import of_table
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.container import ModuleList, Sequential
 from graphc.nn.modules.linear import Linear
-from graphc.nn.modules.utils import of_table
 
 __all__ = ["AdaptiveLogSoftmaxWithLoss"]
 

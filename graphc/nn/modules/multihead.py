@@ -12,9 +12,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from graphc.eager.mode import is_grad_enabled
 from graphc.eager.tensor import Tensor
-from graphc.nn.attention import additive_mask, multi_head_attention_forward
+from graphc.nn.attention import additive_mask, multi_head_attention_forward, needs_gradient
 from graphc.nn.init import constant_, xavier_normal_, xavier_uniform_
 from graphc.nn.module import Module
 from graphc.nn.modules.linear import NonDynamicallyQuantizableLinear
@@ -194,8 +193,3 @@ def _transposed(query: Any, key: Any, value: Any) -> tuple[Any, Any, Any]:
     turned_key = key.transpose(1, 0)
     turned_value = turned_key if value is key else value.transpose(1, 0)
     return turned_key if query is key else query.transpose(1, 0), turned_key, turned_value
-
-
-def needs_gradient(*tensors: Any) -> bool:
-    """Whether a gradient by any of these may be asked for."""
-    return is_grad_enabled() and any(isinstance(each, Tensor) and each.requires_grad for each in tensors)

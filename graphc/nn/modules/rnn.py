@@ -14,9 +14,10 @@ import numbers
 import warnings
 from typing import Any
 
+from graphc.eager.methods import of_table
 from graphc.nn import init
 from graphc.nn.module import Module
-from graphc.nn.modules.utils import of_table, uninitialised, zeros
+from graphc.nn.modules.utils import uninitialised, zeros
 from graphc.nn.parameter import Parameter
 from graphc.nn.recurrence import packed, padded
 from graphc.nn.utils.rnn import PackedSequence

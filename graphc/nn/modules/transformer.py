@@ -15,18 +15,18 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from graphc.eager.methods import of_table
 from graphc.eager.tensor import Tensor
 from graphc.nn import functional as F
-from graphc.nn.attention import additive_mask
+from graphc.nn.attention import additive_mask, needs_gradient
 from graphc.nn.init import xavier_uniform_
 from graphc.nn.module import Module
 from graphc.nn.modules.activation import GELU, ReLU
 from graphc.nn.modules.container import ModuleList
 from graphc.nn.modules.dropout import Dropout
 from graphc.nn.modules.linear import Linear
-from graphc.nn.modules.multihead import MultiheadAttention, needs_gradient
+from graphc.nn.modules.multihead import MultiheadAttention
 from graphc.nn.modules.normalization import LayerNorm
-from graphc.nn.modules.utils import of_table
 
 __all__ = [
     "Transformer",

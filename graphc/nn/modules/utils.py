@@ -11,16 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from graphc.eager.methods import free_function
+from graphc.eager.methods import of_table
 from graphc.nn.parameter import Parameter
-from graphc.ops.function import functions
 
 __all__ = ["consume_prefix_in_state_dict_if_present"]
-
-
-def of_table(name: str) -> Callable[..., Any]:
-    """A function of graphc by its name in the table."""
-    return free_function(functions()[name])
 
 
 empty, ones, zeros = (of_table(name) for name in ("empty", "ones", "zeros"))

@@ -16,9 +16,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
-from graphc.nn.modules.utils import of_table
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from graphc.eager.attributes import typename
+from graphc.eager.methods import of_table
 from graphc.eager.tensor import Tensor
-from graphc.nn.modules.utils import of_table
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from graphc.nn.modules.utils import of_table
+from graphc.eager.methods import of_table
 from graphc.nn.parameter import Parameter
 
 __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "fuse_linear_bn_weights"]

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
 from graphc.eager.type_info import finfo
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from graphc.nn.modules.utils import of_table
 from graphc.nn.utils.parametrize import register_parametrization
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]

@@ -17,8 +17,8 @@ import numbers
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar
 
+from graphc.eager.methods import of_table
 from graphc.nn.module import Module
-from graphc.nn.modules.utils import of_table
 from graphc.nn.utils.convert_parameters import parameters_to_vector
 
 M = TypeVar("M", bound=Module)

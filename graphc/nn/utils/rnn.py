@@ -14,7 +14,7 @@ tensor([[1, 2, 3],
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,11 +22,10 @@ import numpy.typing as npt
 
 from graphc.eager.attributes import typename
 from graphc.eager.guard import guarded
-from graphc.eager.methods import free_function
+from graphc.eager.methods import of_table
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir import dtype as dtypes
 from graphc.ir.errors import ArgumentError, ShapeError, SignatureError
-from graphc.ops.function import functions
 
 __all__ = [
     "PackedSequence",
@@ -40,11 +39,7 @@ __all__ = [
 ]
 
 
-def _of_table(name: str) -> Callable[..., Any]:
-    return free_function(functions()[name])
-
-
-_cat, _full, _where, _sort = (_of_table(name) for name in ("cat", "full", "where", "sort"))
+_cat, _full, _where, _sort = (of_table(name) for name in ("cat", "full", "where", "sort"))
 Positions = npt.NDArray[np.int64]
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
 from graphc.nn import functional as F
 from graphc.nn.module import Module
 from graphc.nn.modules.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from graphc.nn.modules.utils import of_table
 from graphc.nn.parameter import Parameter, is_lazy
 
 __all__ = ["SpectralNorm", "remove_spectral_norm", "spectral_norm"]

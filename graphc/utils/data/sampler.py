@@ -15,15 +15,14 @@ from typing import Any, Generic, TypeVar
 
 from graphc.eager.generator import Generator
 from graphc.eager.interop import as_tensor
-from graphc.eager.methods import free_function
+from graphc.eager.methods import of_table
 from graphc.eager.random import randint, randperm
 from graphc.eager.tensor import Tensor
 from graphc.ir.dtype import f64
-from graphc.ops.function import functions
 from graphc.utils.data._utils.seed import draw_seed
 
 T_co = TypeVar("T_co", covariant=True)
-_multinomial = free_function(functions()["multinomial"])
+_multinomial = of_table("multinomial")
 _CHUNK = 32
 """Numbers that are drawn at once with replacement."""
 

@@ -19,14 +19,13 @@ import numpy as np
 from graphc.eager.guard import guarded
 from graphc.eager.interop import as_tensor as _as_tensor
 from graphc.eager.interop import tensor as _tensor
-from graphc.eager.methods import free_function
+from graphc.eager.methods import of_table
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir.dtype import f64
-from graphc.ops.function import functions
 
 CollateMap: TypeAlias = dict[type | tuple[type, ...], Callable[..., Any]]
 as_tensor, tensor = guarded(_as_tensor), guarded(_tensor)
-_stack = free_function(functions()["stack"])
+_stack = of_table("stack")
 
 np_str_obj_array_pattern = re.compile(r"[SaUO]")
 """Codes of the numpy dtypes whose elements are no numbers."""

@@ -78,28 +78,28 @@ class Recording:
     options: Mapping[str, Any] = field(default_factory=dict)
     """How its code is made."""
 
-    def fits(self) -> bool:
-        """Whether the things that the code looked at are as they were."""
+    def misfit(self) -> str | None:
+        """What of all that the code looked at is other than it was; None if the program serves a call now."""
         if self.stale is not None:
-            return False
+            return self.stale
         for module, training in self.modules:
             if module.training is not training:
-                return False
+                return f"{type(module).__name__}.training was {training} and is {module.training}"
         for attribute, _, _ in self.attributes:
             if attribute.holder(()) is None:
-                return False
+                return f"{type(attribute.module).__name__}.{attribute.name} is no tensor any more"
         for tensor, had in self.had_gradient:
             meta = tensor._meta
             if (meta is not None and meta.grad is not None) is not had:
-                return False
+                return f"a parameter of shape {list(tensor.shape)} {'had a' if had else 'had no'} gradient before"
         for ask, answer in self.checks:
             if ask() != answer:
-                return False
+                return f"what the optimizer does was {answer} and is {ask()}"
         for tensor, required in self.required:
             meta = tensor._meta
             if (meta is not None and meta.requires_grad) is not required:
-                return False
-        return True
+                return f"requires_grad of a tensor of shape {list(tensor.shape)} was {required}"
+        return None
 
     def run(self, arguments: Sequence[Tensor]) -> object:
         """One native call, and its results put where they belong."""

@@ -11,6 +11,7 @@ What a call's Python decided is checked before its program runs again: types and
 from __future__ import annotations
 
 import logging
+import reprlib
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
@@ -22,10 +23,12 @@ from graphc.eager.recording import UNFIT, Recording
 from graphc.eager.tensor import Tensor
 from graphc.eager.watch import watcher
 from graphc.frontend.executable import Executable
+from graphc.frontend.signature import Signature
 from graphc.frontend.tree import Structure, flatten
 from graphc.ir.dtype import get_default_dtype
 from graphc.ir.errors import ArgumentError, describe
 from graphc.ir.graph import Graph
+from graphc.ir.type import TensorType
 
 log = logging.getLogger("graphc.compile")
 
@@ -52,6 +55,8 @@ class Step:
         self._eager: set[Hashable] = set()
         """Kinds of calls that can't be programs."""
         self._unsettled = 0
+        self._count = 0
+        self._last_kinds: dict[str, str] | None = None
         self._lock = threading.RLock()
 
     @property
@@ -66,7 +71,7 @@ class Step:
         leaves, structure = flatten((args, kwargs))
         key, tensors = _key_of(leaves, structure)
         for recording in self._known.get(key, ()):
-            if recording.fits():
+            if recording.misfit() is None:
                 result = recording.run(tensors)
                 if result is not UNFIT:
                     return result
@@ -80,20 +85,26 @@ class Step:
         self, key: Hashable, tensors: Sequence[Tensor], args: tuple[object, ...], kwargs: dict[str, object]
     ) -> object:
         recorder = Recorder(self.name, is_lenient=self.fallback is not None)
+        kinds, names = self._kinds(args, kwargs)
+        reason = self._reason(key, kinds)
         with recorder:
             for index, tensor in enumerate(tensors):
-                recorder.argument(index, tensor, f"x{index}")
+                recorder.argument(index, tensor, names[id(tensor)])
             owner = getattr(self.function, "__self__", None)
             if hasattr(owner, "named_parameters"):
                 recorder.called(owner)  # the function is a method of a module
             result = self.function(*args, **kwargs)
-            made = None if recorder.failure is not None else self._made(recorder, tensors, result)
+            made = None if recorder.failure is not None else self._made(recorder, tensors, result, reason)
         if recorder.failure is not None:
             self._eager.add(key)
-            log.warning("%s runs eagerly: %s", self.name, recorder.failure)
+            log.warning("%s\n  it runs eagerly from now on", recorder.failure)
             return result
         if made is not None:
+            self._last_kinds = kinds
+            self._count += 1
             self.recordings.append(made)
+            if len(self.recordings) > MOST_KINDS:
+                del self.recordings[0]
             if len(self._known) >= MOST_KINDS:
                 self._known.clear()
             known = self._known.get(key, [])
@@ -104,16 +115,16 @@ class Step:
         return result
 
     def _report(self, made: Recording) -> None:
-        count = len(self.recordings)
+        count = self._count
         if count % MANY == 0:
             log.warning("%s has been recorded %d times, now because %s", self.name, count, made.reason)
         elif count > 1:
             log.info("%s is recorded again: %s", self.name, made.reason)
 
-    def _made(self, recorder: Recorder, tensors: Sequence[Tensor], result: object) -> Recording | None:
+    def _made(self, recorder: Recorder, tensors: Sequence[Tensor], result: object, reason: str) -> Recording | None:
         """The recording of a call; None where it would not do the same again."""
         try:
-            made = Outcome(recorder, tensors, result).recording(self._reason(), self.options)
+            made = Outcome(recorder, tensors, result).recording(reason, self.options)
         except Ended:
             return None
         except Unsettled as cause:
@@ -124,11 +135,36 @@ class Step:
         self._unsettled = 0
         return made
 
-    def _reason(self) -> str:
-        if not self.recordings:
+    def _kinds(self, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[dict[str, str], dict[int, str]]:
+        """What decides which program serves a call, by its name in the user's words; and the names of the tensors."""
+        signature = Signature(getattr(self.function, "forward", self.function))  # of a module, what users define
+        call = signature.bind(args, kwargs)
+        leaves, structure = flatten(call.values)
+        found = {
+            "gradients": "recorded" if MODE.grad else "not recorded",
+            "the default dtype": str(get_default_dtype()),
+        }
+        names: dict[int, str] = {}
+        for name, leaf in zip(signature.leaf_names(call, structure), leaves, strict=True):
+            if isinstance(leaf, Tensor):
+                names.setdefault(id(leaf), name)
+                layout = "" if leaf._array.flags.c_contiguous else f" of strides {list(leaf._array.strides)}"
+                grad = " that requires grad" if leaf.requires_grad else ""
+                found[name] = f"{TensorType(leaf._array.shape, leaf.dtype)}{layout}{grad}"
+            else:
+                found[name] = reprlib.repr(leaf)
+        return found, names
+
+    def _reason(self, key: Hashable, kinds: dict[str, str]) -> str:
+        """Why no program serves the call: what differs from the last one that was recorded."""
+        last = self._last_kinds
+        if last is None:
             return "first call"
-        stale = next((each.stale for each in reversed(self.recordings) if each.stale is not None), None)
-        return stale or "a call of another kind"
+        changes = [f"{name} was {last[name]} and is {now}" for name, now in kinds.items() if last.get(name, now) != now]
+        if changes or last.keys() != kinds.keys():
+            return "; ".join(changes) or "its arguments are nested in another way"
+        misfits = (each.misfit() for each in self._known.get(key, ()))
+        return next((each for each in misfits if each is not None), "tensors among its arguments share memory")
 
 
 def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:

@@ -41,7 +41,8 @@ class OptimizedModule(Module):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> OptimizedModule:
         module = copy.deepcopy(self._orig_mod, memo)
-        return OptimizedModule(module, self.forward.of(module))
+        compiled: CompiledFunction = self.__dict__["forward"]
+        return OptimizedModule(module, compiled.of(module))
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         return compile, (self._orig_mod,)

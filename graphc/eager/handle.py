@@ -36,8 +36,10 @@ class RemovableHandle:
         self.remove()
 
 
-def add_hook(hooks: OrderedDict[int, Any], hook: Hook) -> RemovableHandle:
-    """Append a hook, and give what removes it."""
+def add_hook(hooks: OrderedDict[int, Any], hook: Hook, prepend: bool = False) -> RemovableHandle:
+    """Put a hook after those there are, or before them, and give what removes it."""
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
+    if prepend:
+        hooks.move_to_end(handle.id, last=False)
     return handle

@@ -4,9 +4,8 @@ In: attributes that are parameters, buffers and modules. Out: their names and va
 loaded together. What a module is made of is in `parts.py`, what is called around `forward` in `module_hooks.py`, saving
 and loading in `state.py`.
 
-What records whole steps is told of every module that is called (`graphc/eager/watch.py`), and a callable that a module
-has as `_watch` is called with the module and a name whenever an attribute, a part or the `training` flag of that module
-was set or deleted. `_watch` belongs to the module alone: neither copies nor pickles have it.
+What records whole steps is told of every module that is called (`graphc/eager/watch.py`), and of what changes in it
+(`_watch`, see `parts.py`).
 """
 
 from __future__ import annotations
@@ -36,6 +35,7 @@ from graphc.nn.module_hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
+from graphc.nn.parameter import zero_gradients
 from graphc.nn.parts import (
     Parts,
     register_module_buffer_registration_hook,
@@ -140,19 +140,7 @@ class Module(Hooks, State):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros."""
-        parameter: Any
-        for parameter in self.parameters():
-            gradient = parameter.grad
-            if gradient is None:
-                continue
-            if set_to_none:
-                parameter.grad = None
-                continue
-            if gradient.grad_fn is not None:
-                gradient.detach_()
-            else:
-                gradient.requires_grad_(False)
-            gradient.zero_()
+        zero_gradients(self.parameters(), set_to_none)
 
     def _apply(self: M, fn: Callable[[Any], Any], recurse: bool = True) -> M:
         """Replace the values of all parameters, their gradients, and buffers by what `fn` makes of them."""

@@ -6,7 +6,7 @@ until it is materialized.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from graphc.eager.arguments import sizes_of
@@ -128,6 +128,22 @@ def _rebuild(
     made = cls(data, requires_grad)
     made.__dict__.update(state or {})
     return made
+
+
+def zero_gradients(parameters: Iterable[Any], set_to_none: bool) -> None:
+    """Forget the gradients of parameters, or cut their history and fill them with zeros."""
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is None:
+            continue
+        if set_to_none:
+            parameter.grad = None
+            continue
+        if gradient.grad_fn is not None:
+            gradient.detach_()
+        else:
+            gradient.requires_grad_(False)
+        gradient.zero_()
 
 
 _ALLOWED = frozenset(

@@ -80,12 +80,16 @@ class State(Parts):
         """Call `hook(module, prefix, keep_vars)` before the state dict is made."""
         return add_hook(self._state_dict_pre_hooks, hook)
 
+    def _saved(self) -> Iterator[tuple[str, Any]]:
+        """The module's own parameters and persistent buffers."""
+        for name, value in itertools.chain(self._parameters.items(), self._buffers.items()):
+            if value is not None and not (name in self._non_persistent_buffers_set and name in self._buffers):
+                yield name, value
+
     def _save_to_state_dict(self, destination: StateDict, prefix: str, keep_vars: bool) -> None:
         """Put the module's own values into `destination`."""
-        tensors: Iterator[tuple[str, Any]] = itertools.chain(self._parameters.items(), self._buffers.items())
-        for name, value in tensors:
-            if value is not None and not (name in self._non_persistent_buffers_set and name in self._buffers):
-                destination[prefix + name] = value if keep_vars else value.detach()
+        for name, value in self._saved():
+            destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
         if type(self).get_extra_state is not State.get_extra_state:
             destination[prefix + EXTRA] = self.get_extra_state()
 
@@ -148,11 +152,7 @@ class State(Parts):
         """Copy the module's own values out of `state_dict`, noting what is missing, left over or wrong."""
         for hook in self._load_state_dict_pre_hooks.values():
             hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        own: dict[str, Any] = {
-            name: value
-            for name, value in itertools.chain(self._parameters.items(), self._buffers.items())
-            if value is not None and not (name in self._non_persistent_buffers_set and name in self._buffers)
-        }
+        own = dict(self._saved())
         assign = bool(local_metadata.get("assign_to_params_buffers", False))
         for name, target in own.items():
             key = prefix + name

@@ -16,10 +16,12 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any, TypeAlias, cast
 
+from graphc.eager.attributes import typename
 from graphc.eager.handle import RemovableHandle, add_hook
 from graphc.eager.mode import enable_grad, no_grad
 from graphc.eager.tensor import Tensor
 from graphc.ir.dtype import f32, f64, get_default_dtype
+from graphc.nn.parameter import zero_gradients
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
@@ -84,7 +86,7 @@ class Optimizer:
         if isinstance(params, Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                + _typename(params)
+                + typename(params)
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -152,18 +154,7 @@ class Optimizer:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters, or fill them with zeros."""
         for group in self.param_groups:
-            for param in group["params"]:
-                grad = param.grad
-                if grad is None:
-                    continue
-                if set_to_none:
-                    param.grad = None
-                    continue
-                if grad.grad_fn is not None:
-                    grad.detach_()
-                else:
-                    grad.requires_grad_(False)
-                grad.zero_()
+            zero_gradients(group["params"], set_to_none)
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Let `hook(optimizer, args, kwargs)` run before each step; it may return other arguments."""
@@ -197,7 +188,7 @@ class Optimizer:
             param_group["param_names"] = names
         for param in params:
             if not isinstance(param, Tensor):
-                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {_typename(param)}")
+                raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {typename(param)}")
             is_leaf: bool = param.is_leaf or param.retains_grad  # type: ignore[attr-defined]  # installed later
             if not (self.defaults.get("differentiable") or is_leaf):
                 raise ValueError("can't optimize a non-leaf Tensor")
@@ -227,19 +218,19 @@ class Optimizer:
 
     def register_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Let `hook(optimizer)` run before `state_dict`."""
-        return _add(self._optimizer_state_dict_pre_hooks, hook, prepend)
+        return add_hook(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Let `hook(optimizer, state_dict)` run after `state_dict`; it may return another one."""
-        return _add(self._optimizer_state_dict_post_hooks, hook, prepend)
+        return add_hook(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Let `hook(optimizer, state_dict)` run before `load_state_dict`; it may return another one to load."""
-        return _add(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
+        return add_hook(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
         """Let `hook(optimizer)` run after `load_state_dict`."""
-        return _add(self._optimizer_load_state_dict_post_hooks, hook, prepend)
+        return add_hook(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     def state_dict(self) -> StateDict:
         """The state by the numbers of parameters, and the groups with numbers in place of parameters."""
@@ -324,22 +315,6 @@ class Optimizer:
             is_single = group.get("capturable", False) or group.get("fused", False)
             return given.to(f32) if is_single else given  # type: ignore[no-any-return]  # a tensor
         return given.to(param.dtype) if param.is_floating_point() else given  # type: ignore[no-any-return]  # a tensor
-
-
-def _add(hooks: Hooks, hook: Callable[..., Any], prepend: bool) -> RemovableHandle:
-    handle = add_hook(hooks, hook)
-    if prepend:
-        hooks.move_to_end(handle.id, last=False)
-    return handle
-
-
-def _typename(value: Any) -> str:
-    """What PyTorch's messages call the type of a value."""
-    if isinstance(value, Tensor):
-        return str(value.type())  # type: ignore[attr-defined]  # installed later
-    named = value if hasattr(value, "__qualname__") else type(value)
-    module = named.__module__
-    return str(named.__qualname__) if module in (None, "", "builtins") else f"{module}.{named.__qualname__}"
 
 
 def _use_grad_for_differentiable(step: Callable[..., Any]) -> Callable[..., Any]:

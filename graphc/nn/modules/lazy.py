@@ -30,11 +30,6 @@ class LazyModuleMixin(Module):
     def _own(self) -> Iterator[tuple[str, Any]]:
         return itertools.chain(self._parameters.items(), self._buffers.items())
 
-    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
-        for name, value in self._own():
-            if value is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = value if keep_vars or is_lazy(value) else value.detach()
-
     def _lazy_load_hook(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
         """Give what is loaded into a shape."""
         for name, value in self._own():

@@ -360,26 +360,24 @@ def _pairs(node: Node, name: str) -> list[tuple[int, ...]]:
 def fold_apart(node: Node) -> Node | None:
     """Windows that lie side by side: each element is in one of them, and folding only puts them in their places."""
     (x,) = node.inputs
-    attributes = node.keywords
-    axes, size, stride = attributes["axes"], attributes["size"], attributes["stride"]
-    assert isinstance(axes, tuple)
-    assert isinstance(size, tuple)
+    axes, size = axes_of(node), sizes_of(node, "size")
     rank = len(x.shape) - len(axes)
     counts = static_shape(tuple(x.shape[axis] for axis in axes))
     extents = static_shape(tuple(node.shape[axis] for axis in axes))
-    if size != stride or any(d != 1 for d in attributes["dilation"]) or counts is None or extents is None:
+    is_apart = size == sizes_of(node, "stride") and all(is_one(gap) for gap in sizes_of(node, "dilation"))
+    if not is_apart or counts is None or extents is None:
         return None
     order: list[int] = []
     shape: list[Size] = []
-    missing = [0] * rank
+    missing: list[Size] = [0] * rank
     for axis in range(rank):
         order.append(axis)
         shape.append(x.shape[axis])
         if axis in axes:
             place = axes.index(axis)
             order.append(rank + place)
-            shape[-1] = counts[place] * size[place]
-            missing[axis] = extents[place] - counts[place] * size[place]
+            shape[-1] = size[place] * counts[place]
+            missing[axis] = extents[place] - size[place] * counts[place]
     result = build.reshape_to(build.permute_to(x, tuple(order)), tuple(shape))
     if any(missing):
         zeros = (0,) * rank

@@ -106,6 +106,7 @@ def _check(state: RandomState) -> None:
                 raise ValueError("numpy's generator stands beyond its words")
             np.random.RandomState().set_state(("MT19937", np.frombuffer(key, np.uint32), place, *rest))
         case dict():  # of a generator that a worker thread has of its own
-            np.random.PCG64().state = numpy_state
+            generator: Any = np.random.PCG64()
+            generator.state = numpy_state
         case _:
             raise ValueError("numpy's generator is of another kind")

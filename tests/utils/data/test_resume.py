@@ -246,10 +246,17 @@ def test_a_state_of_another_loader_is_refused() -> None:
         DataLoader(range(4), **THREADS).load_state_dict(DataLoader(range(4), **PROCESSES).state_dict())
     with pytest.raises(ValueError, match="this is no state of a DataLoader"):
         DataLoader(range(4)).load_state_dict({})
+    state = DataLoader(range(4)).state_dict() | {"now": None}
+    with pytest.raises(ValueError, match="the state of the DataLoader is damaged: "):
+        DataLoader(range(4)).load_state_dict(state)
     loader = DataLoader(range(9))
     iterator = iter(loader)
     for _ in range(7):
         next(iterator)
+    state = loader.state_dict()
+    for damage in ({"positions": []}, {"yielded": "1"}, {"ahead": None}, {"start": {"random": None}}):
+        with pytest.raises(ValueError, match="the state of the DataLoader is damaged: "):
+            loader.load_state_dict(state | {"epoch": state["epoch"] | damage})
     shorter = DataLoader(range(4))
     shorter.load_state_dict(loader.state_dict())
     with pytest.raises(RuntimeError, match="is after batch 7, but its sampler ends after 4; was it taken with another"):

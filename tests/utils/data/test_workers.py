@@ -7,12 +7,14 @@ import faulthandler
 import gc
 import multiprocessing
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from multiprocessing import connection
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ import pytest
 
 import graphc
 from graphc.utils.data import DataLoader, IterableDataset, TensorDataset, get_worker_info
-from graphc.utils.data._utils import crew
+from graphc.utils.data._utils import crew, wire
 
 PROCESSES: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
 THREADS: dict[str, Any] = {"num_workers": 2, "workers": "thread"}
@@ -374,6 +376,38 @@ def test_a_batch_that_takes_too_long(kind: dict[str, Any]) -> None:
     finally:
         if kind is THREADS:  # which can't be ended from outside
             never.set()
+
+
+def test_an_index_that_cannot_be_sent() -> None:
+    indices = [0, 1, 2, 3, lambda: 4, 5]
+    batches = iter(DataLoader(Computed(lambda index: index), None, sampler=indices, prefetch_factor=1, **PROCESSES))
+    found: list[Any] = []
+    for _ in range(5):
+        try:
+            found.append(next(batches))
+        except (AttributeError, TypeError, pickle.PicklingError):
+            found.append("an error")
+    assert found == [0, 1, "an error", 3, 5]
+
+
+@pytest.mark.parametrize("at", ["send", "receive"])
+@pytest.mark.parametrize("is_persistent", [False, True])
+def test_an_interruption_in_the_middle_of_a_batch(
+    monkeypatch: pytest.MonkeyPatch, at: str, is_persistent: bool
+) -> None:
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    loader = DataLoader(range(6), None, persistent_workers=is_persistent, **PROCESSES)
+    batches = iter(loader)
+    assert next(batches) == 0
+    holder = connection.Connection if at == "send" else wire
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(holder, at, interrupt)
+        next(batches)
+    with pytest.raises(RuntimeError, match="DataLoader was interrupted while it spoke with a worker: begin a new pass"):
+        next(batches)
+    assert list(loader) == list(range(6))
 
 
 # The end

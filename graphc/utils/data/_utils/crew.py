@@ -96,6 +96,9 @@ class ProcessCrew:
             self._processes[worker].join(CHECK_SECONDS)
             self._raise_for_dead()
             raise
+        except KeyboardInterrupt:
+            self._give_up()
+            raise
 
     def receive(self, workers: Sequence[int], timeout: float | None) -> tuple[int, Any] | None:
         if self._death:
@@ -123,8 +126,16 @@ class ProcessCrew:
             self._processes[worker].join(CHECK_SECONDS)
             self._raise_for_dead()
             raise
+        except KeyboardInterrupt:
+            self._give_up()
+            raise
         slots.rotate(-1)
         return reply
+
+    def _give_up(self) -> None:
+        """Stop after half a task or half a reply, behind which nothing can be understood."""
+        self._death = "DataLoader was interrupted while it spoke with a worker: begin a new pass"
+        self.stop()
 
     def decode(self, reply: Any) -> Any:
         return wire.decode(reply)

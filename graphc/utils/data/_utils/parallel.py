@@ -77,8 +77,8 @@ class ParallelIterator(LoaderIterator):
             number = self._number
             self._number += 1
             if number not in self._progress.ahead:
-                self._tasks.append((worker, number))
                 self._crew.send(worker, index)
+                self._tasks.append((worker, number))
                 return
 
     @property

@@ -7,6 +7,7 @@ epoch is not stored: it is drawn again from the random numbers with which the ep
 from __future__ import annotations
 
 import copy
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -65,7 +66,8 @@ class Moment:
     def from_plain(plain: Mapping[str, Any]) -> Moment:
         """The moment that a checkpoint holds."""
         shared = random_state.from_plain(plain["random"])
-        assert shared is not None, "a moment has its random numbers"
+        if shared is None:
+            raise ValueError("there are no random numbers")
         own = tuple(random_state.bytes_of(state) for state in plain["generators"])
         return Moment(shared, own, copy.deepcopy(list(plain["samplers"])))
 
@@ -135,11 +137,11 @@ class Progress:
         return Progress(
             Moment.from_plain(plain["start"]),
             [_position_from_plain(position) for position in plain["positions"]],
-            plain["base_seed"],
-            plain["yielded"],
-            set(plain["ahead"]),
-            plain["next_worker"],
-            plain["is_finished"],
+            operator.index(plain["base_seed"]),
+            operator.index(plain["yielded"]),
+            set(map(operator.index, plain["ahead"])),
+            operator.index(plain["next_worker"]),
+            bool(plain["is_finished"]),
         )
 
 
@@ -156,11 +158,11 @@ def _position_to_plain(position: Position) -> dict[str, Any]:
 def _position_from_plain(plain: Mapping[str, Any]) -> Position:
     dataset = plain["dataset"]
     return Position(
-        plain["yielded"],
+        operator.index(plain["yielded"]),
         random_state.from_plain(plain["start"]),
         random_state.from_plain(plain["random"]),
         None if dataset is None else (bool(dataset[0]), copy.deepcopy(dataset[1])),
-        plain["has_ended"],
+        bool(plain["has_ended"]),
     )
 
 
@@ -194,5 +196,11 @@ class Checkpoint:
                     f"the state is of a DataLoader with {name}={its!r}, this one has {name}={mine!r}; each worker has "
                     "random numbers and a place in the data of its own, which no other number of them can go on from"
                 )
-        epoch = plain["epoch"]
-        return Checkpoint(Moment.from_plain(plain["now"]), None if epoch is None else Progress.from_plain(epoch))
+        try:
+            epoch = plain["epoch"]
+            found = Checkpoint(Moment.from_plain(plain["now"]), None if epoch is None else Progress.from_plain(epoch))
+        except (LookupError, TypeError, ValueError) as error:
+            raise ValueError(f"the state of the DataLoader is damaged: {error}") from None
+        if found.progress is not None and len(found.progress.positions) != max(loader.num_workers, 1):
+            raise ValueError("the state of the DataLoader is damaged: it lacks workers")
+        return found

@@ -343,6 +343,20 @@ def test_a_worker_that_dies_at_once_is_told_of() -> None:
         list(DataLoader(Computed(square), worker_init_fn=lambda worker: os._exit(1), **PROCESSES))
 
 
+def test_a_death_is_told_of_where_a_batch_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not where a worker gets its tasks, though that may be what finds it dead."""
+    start = crew.ProcessCrew._start
+
+    def start_and_wait(self: Any, *args: Any) -> None:
+        start(self, *args)
+        self._processes[-1].join(MANY_SECONDS)
+
+    monkeypatch.setattr(crew.ProcessCrew, "_start", start_and_wait)
+    batches = iter(DataLoader(range(9), worker_init_fn=lambda worker: os._exit(1), **PROCESSES))
+    with pytest.raises(RuntimeError, match="exited unexpectedly"):
+        next(batches)
+
+
 def test_a_loader_goes_on_after_a_death() -> None:
     is_deadly = multiprocessing.get_context("fork").Value("b", True)
 
@@ -392,9 +406,7 @@ def test_an_index_that_cannot_be_sent() -> None:
 
 @pytest.mark.parametrize("at", ["send", "receive"])
 @pytest.mark.parametrize("is_persistent", [False, True])
-def test_an_interruption_in_the_middle_of_a_batch(
-    monkeypatch: pytest.MonkeyPatch, at: str, is_persistent: bool
-) -> None:
+def test_an_interruption_within_a_batch(monkeypatch: pytest.MonkeyPatch, at: str, is_persistent: bool) -> None:
     def interrupt(*args: object) -> None:
         raise KeyboardInterrupt
 
@@ -402,9 +414,10 @@ def test_an_interruption_in_the_middle_of_a_batch(
     batches = iter(loader)
     assert next(batches) == 0
     holder = connection.Connection if at == "send" else wire
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(holder, at, interrupt)
-        next(batches)
+        with pytest.raises(KeyboardInterrupt):
+            next(batches)
     with pytest.raises(RuntimeError, match="DataLoader was interrupted while it spoke with a worker: begin a new pass"):
         next(batches)
     assert list(loader) == list(range(6))

@@ -93,9 +93,7 @@ class ProcessCrew:
         try:
             self._connections[worker].send(task)
         except OSError:
-            self._processes[worker].join(CHECK_SECONDS)
-            self._raise_for_dead()
-            raise
+            return  # it has died, which `receive` tells when its reply is wanted
         except KeyboardInterrupt:
             self._give_up()
             raise

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.case import Arrays, Case, digits, step_inputs, tiny_inputs
+from tests.benchmarks.training import TRAININGS
 
 Call = Callable[[], Any]
 RATE, MOMENTUM = 0.2, 0.9
@@ -38,6 +39,10 @@ class Numpy:
 
     def tiny_step(self) -> Call | None:
         """A call that takes the eager training step and gives the loss; None where the library is not eager."""
+        return None
+
+    def training(self, name: str, is_quick: bool) -> Call | None:
+        """A call that takes a step of a module; None where the library has no modules."""
         return None
 
     def array(self, result: Any) -> Any:
@@ -74,6 +79,12 @@ class Graphc(Numpy):
             return value
 
         return call
+
+    def training(self, name: str, is_quick: bool) -> Call:
+        self.graphc.manual_seed(0)
+        step, batch = TRAININGS[name](self.graphc, is_quick)
+        compiled = self.graphc.compile(step)
+        return lambda: compiled(*batch).detach()
 
 
 class Jax(Numpy):
@@ -136,6 +147,11 @@ class Eager(Numpy):
                 return function(*tensors)
 
         return call
+
+    def training(self, name: str, is_quick: bool) -> Call:
+        self.torch.manual_seed(0)
+        step, batch = TRAININGS[name](self.torch, is_quick)
+        return lambda: step(*batch).detach()
 
     def tiny_step(self) -> Call:
         torch = self.torch
@@ -200,6 +216,9 @@ class TorchCompile(Torch):
         return self.torch.compile(function)  # type: ignore[no-any-return]
 
     def tiny_step(self) -> None:
+        return None
+
+    def training(self, name: str, is_quick: bool) -> None:
         return None
 
 

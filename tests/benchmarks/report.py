@@ -27,6 +27,7 @@ from typing import Any
 from tests.benchmarks.case import CASES, ROOT, STEP, TINY_STEP
 from tests.benchmarks.library import LIBRARIES, MODULES
 from tests.benchmarks.table import tables
+from tests.benchmarks.training import TRAININGS
 
 Figures = dict[str, Any]
 
@@ -120,7 +121,7 @@ def summaries(found: dict[str, Figures]) -> dict[str, Figures]:
 
 def measure_calls(libraries: list[str], threads: list[int], rounds: int, seconds: float, quick: bool) -> Figures:
     """Seconds per call of every case, by library and threads."""
-    found: dict[str, dict[str, Figures]] = {name: {} for name in (*CASES, STEP, TINY_STEP)}
+    found: dict[str, dict[str, Figures]] = {name: {} for name in (*CASES, STEP, TINY_STEP, *TRAININGS)}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = {
             f"{name}, {count} thread{'s' * (count > 1)}": stack.enter_context(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.case import CASES, ROOT, STEP, TINY_STEP
+from tests.benchmarks.training import TRAININGS
 
 LIBRARIES = ("graphc", "graphc eager", "numpy")
 
@@ -40,11 +41,13 @@ def times(figures: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_figure_is_there(report: tuple[dict[str, Any], str]) -> None:
     figures, _ = report
-    assert list(figures["calls"]) == [*CASES, STEP, TINY_STEP]
+    assert list(figures["calls"]) == [*CASES, STEP, TINY_STEP, *TRAININGS]
     for case in CASES:
         assert set(figures["calls"][case]) == {f"{library}, 1 thread" for library in LIBRARIES}
     assert set(figures["calls"][STEP]) == {"graphc, 1 thread"}
     assert set(figures["calls"][TINY_STEP]) == {"graphc eager, 1 thread"}
+    for name in TRAININGS:
+        assert set(figures["calls"][name]) == {"graphc, 1 thread", "graphc eager, 1 thread"}
     assert set(figures["import_seconds"]) == {"graphc", "numpy"}
     assert set(figures["first_step_seconds"]) == {"graphc, empty cache", "graphc, filled cache"}
     for sizes in figures["compile_seconds"].values():
@@ -77,7 +80,7 @@ def test_lines_are_counted_by_folder(report: tuple[dict[str, Any], str]) -> None
 
 def test_tables_name_every_case_and_say_that_they_mean_nothing(report: tuple[dict[str, Any], str]) -> None:
     figures, printed = report
-    for name in (*CASES, STEP, TINY_STEP, *figures["kernels"], *figures["lines"]):
+    for name in (*CASES, STEP, TINY_STEP, *TRAININGS, *figures["kernels"], *figures["lines"]):
         assert f"| {name} |" in printed
     assert "these figures mean nothing" in printed
 

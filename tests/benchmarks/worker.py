@@ -20,6 +20,7 @@ import numpy as np
 
 from tests.benchmarks.case import CASES, STEP, TINY_STEP
 from tests.benchmarks.library import LIBRARIES, Call, Numpy
+from tests.benchmarks.training import TRAININGS
 
 LEAST = 200e-6
 """Seconds that a sample takes at least: calls shorter than that are timed many at a time."""
@@ -48,8 +49,11 @@ def _loop(call: Call, count: int) -> float:
 
 def prepare(library: Numpy, name: str, is_quick: bool) -> Call | None:
     """The call to time, after a first run whose result is checked; None where the library has none."""
-    if name in (STEP, TINY_STEP):
-        call = library.step() if name == STEP else library.tiny_step()
+    if name in (STEP, TINY_STEP, *TRAININGS):
+        if name in TRAININGS:
+            call = library.training(name, is_quick)
+        else:
+            call = library.step() if name == STEP else library.tiny_step()
         if call is not None:
             losses = [float(library.array(call())) for _ in range(20)]
             if not losses[-1] < losses[0]:

@@ -158,8 +158,11 @@ def argument_error(
     is_method: bool = False,
 ) -> SignatureError | None:
     """The error for the arguments of this call, if they are none that the function takes. `args` has self."""
+    namespace, _, short = name.rpartition(".")
+    if namespace == "nn.functional":
+        return python_error(short, inspect.signature(build), args, kwargs)
     parameters = _parameters(build, name)
-    if parameters is None or name.startswith("nn."):
+    if parameters is None:
         return None
     if isinstance(cause, SignatureError) and _SAYS.match(cause.message) and not is_method:
         return None  # the function has looked at its arguments itself
@@ -182,6 +185,29 @@ def argument_error(
     error = SignatureError(found, hint=cause.hint if isinstance(cause, GraphcError) else None)
     shorten(error)
     return error
+
+
+def python_error(
+    name: str, signature: inspect.Signature, args: tuple[object, ...], kwargs: dict[str, object]
+) -> SignatureError | None:
+    """The error for a call that doesn't fit, of a function that is written in Python in PyTorch: Python's own words."""
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        plain = [
+            each.replace(annotation=each.empty, default=each.empty if each.default is each.empty else None)
+            for each in signature.parameters.values()
+        ]
+        scope: dict[str, Callable[..., object]] = {}
+        shown = signature.replace(parameters=plain, return_annotation=signature.empty)
+        exec(f"def {name}{shown}: ...", scope)  # a function of these parameters, for Python to refuse the call
+        try:
+            scope[name](*args, **kwargs)
+        except TypeError as error:
+            found = SignatureError(str(error))
+            shorten(found)
+            return found
+    return None
 
 
 def _combination(args: Sequence[object], kwargs: dict[str, object]) -> str:

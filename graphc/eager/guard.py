@@ -18,21 +18,24 @@ from graphc.ir.errors import GraphcError, TraceError
 R = TypeVar("R")
 
 
-def guarded(function: Callable[..., R]) -> Callable[..., R]:
-    """A public form of an eager function: its errors are brief and have the user's frames only."""
+def guarded(function: Callable[..., R], is_python: bool = False) -> Callable[..., R]:
+    """A public form of an eager function: its errors are brief and have the user's frames only.
+
+    Of arguments that are missing it speaks as PyTorch's parser does, or, `is_python`, as Python does.
+    """
 
     @functools.wraps(function, updated=())
     def call(*args: object, **kwargs: object) -> R:
         try:
             return function(*args, **kwargs)
         except Exception as error:
-            shorten(error)
+            shorten(error, is_python)
             raise
 
     return call
 
 
-def shorten(error: Exception) -> None:
+def shorten(error: Exception, is_python: bool = False) -> None:
     """Let an error of ours say its message alone, as PyTorch's do; the way out becomes a note below the traceback.
 
     Errors of tracing, which PyTorch doesn't have, stay whole.
@@ -42,7 +45,7 @@ def shorten(error: Exception) -> None:
         error.args = (error.message,)
         if error.hint is not None and hasattr(error, "add_note"):
             error.add_note(error.hint)
-    elif type(error) is TypeError and error.args:
+    elif type(error) is TypeError and error.args and not is_python:
         missing = _MISSING.fullmatch(str(error.args[0]))
         if missing is not None:
             names = ", ".join(f'"{name}"' for name in _NAME.findall(missing[2]))

@@ -96,7 +96,7 @@ def in_place(name: str) -> Callable[..., Tensor]:
             record(plan, [self, values._array], [values], shown=1, name=backward_name(name, (self, *args), kwargs))
         return assign(self, values)
 
-    write.__name__ = label
+    write.__name__ = write.__qualname__ = label
     write.__doc__ = f"`{name}`, written to the tensor, which is returned."
     return write
 

@@ -112,8 +112,12 @@ def of_table(name: str) -> Callable[..., Any]:
     return free_function(functions()[name])
 
 
-def free_function(entry: Function) -> Callable[..., object]:
-    """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced."""
+def free_function(entry: Function, shown: str | None = None) -> Callable[..., object]:
+    """The function of `graphc` that an entry gives: eager, or symbolic while a function is traced.
+
+    Errors about arguments call it by its name, or as `shown` if that is given.
+    """
+    shown = shown or entry.name
     compute = eager_form(entry)
     of_one, of_two, plain = _ways(compute)
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
@@ -127,7 +131,7 @@ def free_function(entry: Function) -> Callable[..., object]:
                 found = of_two(*args) if count == 2 else of_one(*args) if count == 1 else None
                 return plain(*args) if found is None else found
             except Exception as error:
-                wrong = argument_error(described, entry.name, args, kwargs, error)
+                wrong = argument_error(described, shown, args, kwargs, error)
                 if wrong is not None:
                     raise wrong from None
                 shorten(error)
@@ -143,7 +147,7 @@ def free_function(entry: Function) -> Callable[..., object]:
         try:
             return compute(*args, **kwargs)
         except Exception as error:
-            wrong = argument_error(described, entry.name, args, kwargs, error)
+            wrong = argument_error(described, shown, args, kwargs, error)
             if wrong is not None:
                 raise wrong from None
             shorten(error)

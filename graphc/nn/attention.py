@@ -30,9 +30,9 @@ _softmax, _zeros_like, _baddbmm = (of_table(name) for name in ("softmax", "zeros
 _attend = of_table("nn.functional.scaled_dot_product_attention")
 
 
-def public(function: Callable[..., Any]) -> Callable[..., Any]:
+def public(function: Callable[..., Any], is_python: bool = True) -> Callable[..., Any]:
     """A function of users: what it raises for tensors is brief; while a function is traced errors say where it is."""
-    eager = guarded(function)
+    eager = guarded(function, is_python)
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -47,7 +47,7 @@ def needs_gradient(*tensors: Any) -> bool:
     return is_grad_enabled() and any_requires(tensors)
 
 
-@public
+@functools.partial(public, is_python=False)
 def scaled_dot_product_attention(
     query: Any,
     key: Any,

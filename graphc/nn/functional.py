@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from graphc.eager import inplace
+from graphc.eager.call_errors import python_error
 from graphc.eager.guard import guarded
-from graphc.eager.methods import free_functions, of_table
+from graphc.eager.methods import free_function, free_functions, of_table
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
 from graphc.frontend.tensor import SymbolicTensor
@@ -29,14 +30,17 @@ from graphc.nn.attention import multi_head_attention_forward, public, scaled_dot
 from graphc.ops.function import functions
 
 _SAME = (
-    "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
-    "adaptive_max_pool3d avg_pool1d avg_pool2d avg_pool3d bilinear channel_shuffle conv1d conv2d conv3d "
-    "conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity ctc_loss fold gaussian_nll_loss gelu "
-    "group_norm hardshrink interpolate layer_norm linear local_response_norm logsigmoid lp_pool1d lp_pool2d lp_pool3d "
-    "max_pool1d max_pool2d max_pool3d native_channel_shuffle normalize one_hot pad pairwise_distance pdist "
-    "pixel_shuffle pixel_unshuffle prelu rms_norm sigmoid softplus softshrink softsign tanh tanhshrink"
+    "adaptive_avg_pool1d avg_pool1d avg_pool2d avg_pool3d bilinear channel_shuffle conv1d conv2d conv3d "
+    "conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity gelu hardshrink linear logsigmoid "
+    "native_channel_shuffle one_hot pairwise_distance pdist pixel_shuffle pixel_unshuffle prelu softplus softshrink"
 ).split()
 """Functions of graphc that are here as they are there."""
+_SAME_IN_PYTHON = (
+    "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d ctc_loss fold "
+    "gaussian_nll_loss group_norm interpolate layer_norm local_response_norm lp_pool1d lp_pool2d lp_pool3d max_pool1d "
+    "max_pool2d max_pool3d normalize pad rms_norm sigmoid softsign tanh tanhshrink"
+).split()
+"""Those that PyTorch has once more here, in Python: wrong arguments are refused in Python's words."""
 _ACTIVATIONS = "celu elu hardsigmoid hardswish hardtanh leaky_relu mish relu relu6 selu silu threshold".split()
 """Those that have `inplace=` here."""
 _IN_PLACE = "celu elu hardtanh leaky_relu relu selu threshold".split()
@@ -60,11 +64,18 @@ def _with_inplace(name: str, compute: Callable[..., Any], write: Callable[..., A
         inplace = kwargs.pop("inplace", False)
         if len(args) == place + 1:
             inplace, args = args[place], args[:place]
-        return (write if inplace else compute)(*args, **kwargs)
+        try:
+            return (write if inplace else compute)(*args, **kwargs)
+        except TypeError:
+            wrong = python_error(name, signature, args, kwargs)
+            if wrong is not None:
+                raise wrong from None
+            raise
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = functions()[name].build.__doc__
-    call.__signature__ = own.replace(parameters=[*parameters, added])  # type: ignore[attr-defined]
+    signature = own.replace(parameters=[*parameters, added])
+    call.__signature__ = signature  # type: ignore[attr-defined]  # what `inspect` shows
     return call
 
 
@@ -95,6 +106,7 @@ def _activation(name: str) -> Callable[..., Any]:
 _table = free_functions("nn.functional")
 globals().update({name: each for name, each in _table.items() if not name.startswith("_") and name not in globals()})
 globals().update({name: of_table(name) for name in _SAME})
+globals().update({name: free_function(functions()[name], f"nn.functional.{name}") for name in _SAME_IN_PYTHON})
 globals().update({name: _activation(name) for name in _ACTIVATIONS})
 globals().update({name: _with_inplace(name, of_table(name), _written(of_table(name))) for name in _DROPOUTS})
 globals().update({f"{name}_": guarded(inplace.in_place(name)) for name in _IN_PLACE})
@@ -249,7 +261,10 @@ def _with_limit(name: str) -> Callable[..., Any]:
     @functools.wraps(compute)
     def call(*args: Any, **kwargs: Any) -> Any:
         if len(args) + len(kwargs) > 2:
-            given = signature.bind(*args, **kwargs).arguments
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError:
+                return compute(*args, **kwargs)  # which refuses them in its own words
             limit, rows = given.get("max_norm"), given["input"]
             if limit is not None and isinstance(rows, Tensor):
                 _scale_down(given["weight"], rows, limit, given.get("norm_type", 2.0))
@@ -327,7 +342,7 @@ def triplet_margin_with_distance_loss(
 
 __all__ = sorted(
     {name for name in _table if not name.startswith("_")}
-    | {*_SAME, *_ACTIVATIONS, *_DROPOUTS, *(f"{name}_" for name in _IN_PLACE), "rrelu_"}
+    | {*_SAME, *_SAME_IN_PYTHON, *_ACTIVATIONS, *_DROPOUTS, *(f"{name}_" for name in _IN_PLACE), "rrelu_"}
     | {f"{name}_with_indices" for name in _POOLS}
     | {multi_head_attention_forward.__name__, scaled_dot_product_attention.__name__}
     | {"batch_norm", "instance_norm", "dropout1d", "dropout2d", "dropout3d", "triplet_margin_with_distance_loss"}

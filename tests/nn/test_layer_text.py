@@ -6,6 +6,7 @@ import pytest
 
 import graphc
 from graphc import nn
+from graphc.nn import functional as F
 
 TEXTS = """
 Identity(3) | Identity()
@@ -210,6 +211,28 @@ def test_refused(call: Callable[[], object], kind: type[Exception], message: str
     ],
 )
 def test_wrong_arguments_name_the_class_that_is_called(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.mse_loss(x(1)), "mse_loss() missing 1 required positional argument: 'target'"),
+        (lambda: F.relu(), "relu() missing 1 required positional argument: 'input'"),
+        (lambda: F.relu(x(1), slope=1), "relu() got an unexpected keyword argument 'slope'"),
+        (lambda: F.layer_norm(x(1)), "layer_norm() missing 1 required positional argument: 'normalized_shape'"),
+        (lambda: F.dropout(x(1), 0.5, True, False, 1), "dropout() takes from 1 to 4 positional arguments but 5 were "),
+        (lambda: F.embedding(x(1), x(1), bias=1), "embedding() got an unexpected keyword argument 'bias'"),
+        (lambda: F.batch_norm(x(2, 3)), "batch_norm() missing 2 required positional arguments: 'running_mean' and 'ru"),
+        (lambda: F.gelu(), 'gelu() missing 1 required positional arguments: "input"'),
+        (lambda: nn.utils.rnn.pad_sequence(), "pad_sequence() missing 1 required positional argument: 'sequences'"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_the_words_of_python_where_pytorch_has_python(
+    call: Callable[[], object], message: str
+) -> None:
     with pytest.raises(TypeError) as caught:
         call()
     assert str(caught.value).startswith(message)

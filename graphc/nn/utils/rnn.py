@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from graphc.eager.attributes import typename
-from graphc.eager.guard import guarded
 from graphc.eager.methods import of_table
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir import dtype as dtypes
 from graphc.ir.errors import ArgumentError, ShapeError, SignatureError
+from graphc.nn.attention import public
 
 __all__ = [
     "PackedSequence",
@@ -140,7 +140,7 @@ def invert_permutation(permutation: Any) -> Any:
 # Packed
 
 
-@guarded
+@public
 def pack_padded_sequence(
     input: Any, lengths: Any, batch_first: bool = False, enforce_sorted: bool = True
 ) -> PackedSequence:
@@ -195,7 +195,7 @@ def _checked_lengths(x: Any, lengths: Any) -> Positions:
     return counts
 
 
-@guarded
+@public
 def pad_packed_sequence(
     sequence: PackedSequence, batch_first: bool = False, padding_value: float = 0.0, total_length: int | None = None
 ) -> tuple[Any, Any]:
@@ -236,7 +236,7 @@ def _spread(data: Any, sources: Positions, mask: npt.NDArray[np.bool_], padding_
 # Padded
 
 
-@guarded
+@public
 def pad_sequence(
     sequences: Iterable[Any], batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Any:
@@ -289,7 +289,7 @@ def _fitting(x: Any, shape: Sequence[int]) -> Any:
     return x if tuple(x.shape) == tuple(shape) else x.expand(*shape)
 
 
-@guarded
+@public
 def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Any]:
     """The sequences in a batch; without `batch_first` its first two dimensions are swapped in place, as in PyTorch."""
     if not batch_first:
@@ -298,14 +298,14 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     return [sequence[wrap(positions < int(length))] for sequence, length in zip(padded_sequences, lengths, strict=True)]
 
 
-@guarded
+@public
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
     """Pack sequences `[length, ...]`; unless `enforce_sorted`, which wants the longest first, they are sorted."""
     lengths = [each.shape[0] for each in sequences]
     return pack_padded_sequence(pad_sequence(sequences), lengths, enforce_sorted=enforce_sorted)
 
 
-@guarded
+@public
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Any]:
     """The sequences in the order they were given."""
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)

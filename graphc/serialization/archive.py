@@ -31,6 +31,10 @@ MAGIC: Final = b"PK\x03\x04"
 ALIGNMENT: Final = 64
 LARGEST_PICKLE: Final = 1 << 31
 _LOCAL_HEADER: Final = 30
+_DAMAGE: Final = (
+    zipfile.BadZipFile, ValueError, OSError, EOFError, struct.error, NotImplementedError, OverflowError,
+)  # fmt: skip
+"""What `zipfile` raises for files that are none, or no more."""
 
 
 class Archive:
@@ -42,7 +46,7 @@ class Archive:
         """The bytes of the whole file, where it is mapped."""
         try:
             self._zip = zipfile.ZipFile(stream)
-        except (zipfile.BadZipFile, ValueError, OSError, struct.error, NotImplementedError, OverflowError) as error:
+        except _DAMAGE as error:
             told = str(error).replace("File is not a zip file", "failed finding central directory")
             raise _damaged(told) from None
         found = self._zip.infolist()
@@ -84,7 +88,7 @@ class Archive:
             raise _damaged(f"the record {name!r} has {found.file_size} bytes")
         try:
             return self._zip.read(found)
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, struct.error, NotImplementedError) as error:
+        except _DAMAGE as error:
             raise _damaged(str(error)) from None
 
     def content(self, key: str, size: int) -> AnyArray:
@@ -98,9 +102,9 @@ class Archive:
             with self._zip.open(found) as record:
                 read_into(record, memoryview(memory))  # type: ignore[arg-type]  # it reads as a file does
                 record.read(1)  # at the end the checksum is compared
-        except (zipfile.BadZipFile, ValueError, OSError, EOFError, struct.error, NotImplementedError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+        except CheckpointError:
+            raise
+        except _DAMAGE as error:
             raise _damaged(str(error)) from None
         return memory
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import struct
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
@@ -28,7 +27,7 @@ from graphc.nn.parameter import Buffer, Parameter
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.hashing import check_key
 from graphc.serialization.memory import bytes_in, memory_of, row_major, sizes_of, tensor_at
-from graphc.serialization.safetensors import Entry
+from graphc.serialization.safetensors import Entry, read_json
 from graphc.serialization.structure import MAPPINGS, NAMED, SEQUENCES, TENSORS
 
 MOST_ITEMS = 50_000_000
@@ -55,7 +54,7 @@ class _Decoder:
 
     def __init__(self, text: str, entries: Mapping[str, Entry], memory: Callable[[str], AnyArray]) -> None:
         try:
-            told = json.loads(text, parse_constant=_refuse_constant)
+            told = read_json(text)
         except (ValueError, RecursionError) as error:
             raise _malformed(f"it is no JSON ({error})") from None
         if not isinstance(told, dict) or told.get("version") != 1:
@@ -282,10 +281,6 @@ def _unhex(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError:
         raise _malformed("bits of a float are no hexadecimal number") from None
-
-
-def _refuse_constant(text: str) -> object:
-    raise ValueError(f"{text} is no JSON")
 
 
 def _malformed(why: str) -> CheckpointError:

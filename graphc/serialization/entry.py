@@ -9,6 +9,7 @@ objects. Loading runs nothing that a file says unless the caller asks for it.
 
 from __future__ import annotations
 
+import io
 import os
 import pickle
 import re
@@ -63,8 +64,6 @@ def save(
     """
     if format not in (None, "safetensors", "torch"):
         raise ArgumentError(f"format must be 'safetensors' or 'torch', got {format!r}")
-    if not is_path(f) and not hasattr(f, "write"):
-        raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
     if format != "torch":
         try:
             arrays, text = encode(obj)
@@ -157,8 +156,6 @@ def _from(stream: BinaryIO, first: int) -> BinaryIO:
     """The rest of a stream, as a stream of its own: the places in an archive count from its start."""
     if first == 0:
         return stream
-    import io  # late: few streams start anywhere else
-
     return io.BytesIO(stream.read())
 
 

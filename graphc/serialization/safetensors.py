@@ -116,9 +116,7 @@ def read_header(stream: BinaryIO) -> Header:
     if length > min(LONGEST_HEADER, available - 8):
         raise _malformed(f"its header of {length} bytes is longer than the file")
     try:
-        found = json.loads(
-            read_exactly(stream, length).decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse_constant
-        )
+        found = read_json(read_exactly(stream, length).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _malformed(f"its header is no JSON ({error})") from None
     if not isinstance(found, dict):
@@ -129,6 +127,11 @@ def read_header(stream: BinaryIO) -> Header:
     entries = {name: _entry(name, told) for name, told in found.items()}
     _check_cover(entries, available - 8 - length)
     return Header(entries, notes, first + 8 + length)
+
+
+def read_json(text: str) -> Any:
+    """What a text in strict JSON says. Raises ValueError, also where a name comes twice, or RecursionError."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -87,8 +87,8 @@ globals().update(_legacy.TYPES)
 _ON_DEMAND = frozenset(
     (
         "__config__ accelerator amp backends compiler cpu cuda distributed distributions fft func functional hub jit "
-        "linalg mps multiprocessing nn optim overrides profiler return_types serialization special storage testing "
-        "torch_version types utils xpu"
+        "linalg masked mps multiprocessing nn optim overrides profiler return_types serialization special storage "
+        "testing torch_version types utils xpu"
     ).split()
 )
 """Namespaces that are imported when they are asked for, since many programs use none of them."""

@@ -31,8 +31,8 @@ BELOW: dict[str, set[str]] = {
 # What users import beside graphc itself: names, with little code, over everything below.
 _NAMESPACES = (
     "__config__ accelerator amp autograd backends compiler cpu cuda distributed distributions fft "
-    "func functional hub jit linalg mps multiprocessing nn optim overrides profiler random return_types serialization "
-    "special storage testing types utils xpu"
+    "func functional hub jit linalg masked mps multiprocessing nn optim overrides profiler random return_types "
+    "serialization special storage testing types utils xpu"
 ).split()
 for _namespace in _NAMESPACES:
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}

@@ -322,3 +322,10 @@ def test_cross_entropy_of_products_is_that_of_a_linear_layer() -> None:
     logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     expected = [[-logs[n, c, d] if c >= 0 else 0.0 for d, c in enumerate(row)] for n, row in enumerate(target.tolist())]
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("-inf"), float("inf"), float("nan")])
+def test_softmax_of_a_number_that_is_not_finite_is_nan(value: float) -> None:
+    x = g.tensor(value)
+    assert [each.isnan().item() for each in (F.softmax(x, 0), F.log_softmax(x, 0), F.softmin(x, 0))] == [True] * 3
+    assert (F.softmax(g.tensor(3.0), 0).item(), F.log_softmax(g.tensor(3.0), 0).item()) == (1.0, 0.0)

@@ -288,7 +288,7 @@ def softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node:
     if 0 in given.shape:
         return given
     if not given.shape:
-        return build.ones_like(given)
+        return build.reshape_to(softmax(build.insert_axes(given, (0,)), 0), ())  # nan for what isn't finite
     power = ew.exp(shifted(widened(given), axis))
     result = build.cast_to(div(power, reduced(reduction.sum_, power, (axis,), True)), given.tensor.dtype)
 
@@ -308,7 +308,7 @@ def log_softmax(input: Node, dim: int, dtype: DType | str | None = None) -> Node
     if 0 in given.shape:
         return given
     if not given.shape:
-        return build.zeros_like(given)
+        return build.reshape_to(log_softmax(build.insert_axes(given, (0,)), 0), ())
     x = shifted(widened(given), axis)
     total = ew.log(reduction.sum_(ew.exp(x), axes=(axis,)))
     result = build.cast_to(sub(x, build.insert_axes(total, (axis,))), given.tensor.dtype)

@@ -10,7 +10,7 @@ import functools
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from graphc.eager.guard import guarded
 from graphc.eager.inplace import any_requires
@@ -24,18 +24,19 @@ from graphc.nn.attention_backend import SDPBackend, sdpa_kernel
 
 __all__ = ["SDPBackend", "multi_head_attention_forward", "scaled_dot_product_attention", "sdpa_kernel"]
 
+R = TypeVar("R")
 
 _linear, _cat, _pad, _drop = (of_table(name) for name in ("linear", "cat", "pad", "dropout"))
 _softmax, _zeros_like, _baddbmm = (of_table(name) for name in ("softmax", "zeros_like", "baddbmm"))
 _attend = of_table("nn.functional.scaled_dot_product_attention")
 
 
-def public(function: Callable[..., Any], is_python: bool = True) -> Callable[..., Any]:
+def public(function: Callable[..., R], is_python: bool = True) -> Callable[..., R]:
     """A function of users: what it raises for tensors is brief; while a function is traced errors say where it is."""
     eager = guarded(function, is_python)
 
     @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> R:
         is_traced = any(isinstance(each, SymbolicTensor) for each in (*args, *kwargs.values()))
         return (function if is_traced else eager)(*args, **kwargs)
 

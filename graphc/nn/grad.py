@@ -13,26 +13,26 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from graphc.eager.backward import grad
-from graphc.eager.methods import free_function
-from graphc.eager.mode import enable_grad, is_grad_enabled
+from graphc.eager.methods import of_table
+from graphc.eager.mode import enable_grad
 from graphc.eager.tensor import Tensor
-from graphc.ops.function import functions
+from graphc.nn.attention import needs_gradient
 
 Sizes: TypeAlias = "int | Sequence[int]"
 
 
 def _gradient(function: Callable[[Tensor], Tensor], like: Tensor, size: Sequence[int], grad_output: Tensor) -> Tensor:
     """The gradient of a linear function with respect to its argument, a tensor of this size; it has one of its own."""
-    kept = is_grad_enabled() and (like.requires_grad or grad_output.requires_grad)
+    kept = needs_gradient(like, grad_output)
     with enable_grad():
-        argument = like.new_zeros(tuple(size)).requires_grad_()
+        argument = like.new_zeros(tuple(size)).requires_grad_()  # type: ignore[attr-defined]  # installed on tensors
         (found,) = grad(function(argument), (argument,), grad_output, create_graph=kept)
     assert isinstance(found, Tensor)
     return found
 
 
 def _to_input(dims: int) -> Callable[..., Tensor]:
-    convolve: Callable[..., Any] = free_function(functions()[f"conv{dims}d"])
+    convolve: Callable[..., Any] = of_table(f"conv{dims}d")
 
     def compute(
         input_size: Sequence[int],
@@ -50,7 +50,7 @@ def _to_input(dims: int) -> Callable[..., Tensor]:
 
 
 def _to_weight(dims: int) -> Callable[..., Tensor]:
-    convolve: Callable[..., Any] = free_function(functions()[f"conv{dims}d"])
+    convolve: Callable[..., Any] = of_table(f"conv{dims}d")
 
     def compute(
         input: Tensor,

@@ -18,12 +18,13 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any, Literal
 
-import graphc
 from graphc.eager.mode import no_grad
 from graphc.eager.tensor import Tensor
 from graphc.eager.watch import watcher
+from graphc.ir.dtype import i64
 from graphc.nn.module import Module
 from graphc.nn.modules.batchnorm import _BatchNorm
+from graphc.nn.modules.utils import zeros
 from graphc.optim.lr_scheduler.base import LRScheduler, Rate, for_each_group
 from graphc.optim.optimizer import Optimizer
 
@@ -71,7 +72,7 @@ def get_swa_multi_avg_fn() -> MultiAverage:
                     is_tensor = isinstance(weight, Tensor)
                     average.lerp_(current, weight.to(average.dtype) if is_tensor else weight)
                 else:
-                    average.copy_(average + (current - average) / (num_averaged + 1))  # type: ignore[operator]
+                    average.copy_(average + (current - average) / (num_averaged + 1))  # type: ignore[operator]  # as above
 
     return swa_update
 
@@ -125,7 +126,7 @@ class AveragedModel(Module):
         self.module = deepcopy(model)
         if device is not None:
             self.module = self.module.to(device)
-        self.register_buffer("n_averaged", graphc.tensor(0, dtype=graphc.long, device=device))  # type: ignore[attr-defined]
+        self.register_buffer("n_averaged", zeros((), dtype=i64, device=device))
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
         self.use_buffers = use_buffers

@@ -34,7 +34,7 @@ def test_images(layer: Any) -> None:
 
 
 def test_rows_of_tables_that_are_scaled_down() -> None:
-    compare(nn.Embedding(10, 4, max_norm=1.0), graphc.tensor([[1, 2], [2, 7]]))  # type: ignore[attr-defined]
+    compare(nn.Embedding(10, 4, max_norm=1.0), graphc.tensor([[1, 2], [2, 7]]))  # type: ignore[attr-defined]  # from the table
 
 
 def test_losses_of_classes() -> None:
@@ -45,10 +45,10 @@ def test_losses_of_classes() -> None:
             self.all = nn.CrossEntropyLoss(label_smoothing=0.1)
 
         def forward(self, x: Any) -> Any:
-            classes = graphc.tensor([1, 5, 15])  # type: ignore[attr-defined]
+            classes = graphc.tensor([1, 5, 15])  # type: ignore[attr-defined]  # from the table
             return self.rare(x, classes).loss + self.all(x, classes)
 
-    compare(Loss(), graphc.randn(3, 16))  # type: ignore[attr-defined]
+    compare(Loss(), graphc.randn(3, 16))  # type: ignore[attr-defined]  # from the table
 
 
 def compare(layer: Any, x: Any) -> None:

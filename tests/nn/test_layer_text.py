@@ -135,7 +135,7 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         TypeError,
         "unflattened_size must be tuple of ints, but found element of type float at pos 1",
     ),
-    (lambda: nn.HuberLoss(delta="a"), TypeError, "delta must be a float or int, got: <class 'str'>"),  # type: ignore[arg-type]
+    (lambda: nn.HuberLoss(delta="a"), TypeError, "delta must be a float or int, got: <class 'str'>"),  # type: ignore[arg-type]  # refused
     (lambda: nn.MultiMarginLoss(p=3), ValueError, "only p == 1 and p == 2 supported"),
     (
         lambda: nn.TripletMarginLoss(margin=0),
@@ -178,12 +178,12 @@ REFUSED: list[tuple[Callable[[], object], type[Exception], str]] = [
         "ConvTranspose2D: for 3D input, output_size must have 2 or 3 elements (got 1)",
     ),
     (
-        lambda: nn.AdaptiveLogSoftmaxWithLoss(16, 20, [4])(x(2, 16), graphc.tensor([1, 20])),  # type: ignore[attr-defined]
+        lambda: nn.AdaptiveLogSoftmaxWithLoss(16, 20, [4])(x(2, 16), graphc.tensor([1, 20])),  # type: ignore[attr-defined]  # from the table
         RuntimeError,
         "Target values should be in [0, 19], but values in range [1, 20] were found. ",
     ),
     (
-        lambda: nn.Linear(3, 2)(x(2, 3).double()),  # type: ignore[attr-defined]
+        lambda: nn.Linear(3, 2)(x(2, 3).double()),  # type: ignore[attr-defined]  # from the table
         RuntimeError,
         "mat1 and mat2 must have the same dtype, but got Double and Float",
     ),

@@ -251,7 +251,7 @@ def test_untracked_and_empty_batches_leave_statistics_alone() -> None:
     x = drawn(5, 3)
     np.testing.assert_allclose(value(layer.double()(tensor(x))), standardized(x, (0,)))  # by the batch, also here
     tracked = nn.BatchNorm1d(3)
-    tracked(graphc.ones(0, 3))  # type: ignore[attr-defined]
+    tracked(graphc.ones(0, 3))  # type: ignore[attr-defined]  # from the table
     assert (tracked.running_mean.tolist(), tracked.running_var.tolist()) == ([0, 0, 0], [1, 1, 1])
     assert tracked.num_batches_tracked.item() == 1
 
@@ -260,7 +260,7 @@ def test_batch_normalizations_become_synchronous_ones_of_the_same_tensors() -> N
     network = nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.BatchNorm1d(3)))
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(network)
     assert converted is network
-    inner: Any = converted[1][0]  # type: ignore[index]
+    inner: Any = converted[1][0]  # type: ignore[index]  # modules inside
     assert type(inner) is nn.SyncBatchNorm
     assert list(network.state_dict())[-1] == "1.0.num_batches_tracked"
 
@@ -352,7 +352,7 @@ DROPPED: list[tuple[Any, tuple[int, ...], tuple[int, ...]]] = [
 @pytest.mark.parametrize(("layer", "shape", "together"), DROPPED, ids=[str(row[0]) for row in DROPPED])
 def test_dropout_scales_what_it_keeps(layer: Any, shape: tuple[int, ...], together: tuple[int, ...]) -> None:
     graphc.manual_seed(0)
-    ones = graphc.ones(*shape)  # type: ignore[attr-defined]
+    ones = graphc.ones(*shape)  # type: ignore[attr-defined]  # from the table
     found = value(layer(ones))
     assert set(np.unique(found)) == {0, np.float32(1 / 0.75)}
     assert (found == 0).mean() == pytest.approx(0.25, abs=0.03)
@@ -364,7 +364,7 @@ def test_alpha_dropout_keeps_mean_and_variance() -> None:
     graphc.manual_seed(0)
     found = value(nn.AlphaDropout(0.3)(tensor(drawn(300, 300))))
     assert (found.mean(), found.std()) == pytest.approx((0, 1), abs=0.02)
-    features = value(nn.FeatureAlphaDropout(0.3)(graphc.ones(50, 60, 4)))  # type: ignore[attr-defined]
+    features = value(nn.FeatureAlphaDropout(0.3)(graphc.ones(50, 60, 4)))  # type: ignore[attr-defined]  # from the table
     assert (features.min(2) == features.max(2)).all()
 
 

@@ -253,10 +253,10 @@ def test_an_optimizer_with_a_schedule_can_be_copied_and_goes_away() -> None:
 
 
 ERRORS: list[tuple[Callable[[Any], object], type[Exception], str]] = [
-    (lambda o: schedulers.StepLR(3, 1), TypeError, "int is not an Optimizer"),  # type: ignore[arg-type]
-    (lambda o: schedulers.LambdaLR(o, [len]), ValueError, "Expected 2 lr_lambdas, but got 1"),  # type: ignore[list-item]
+    (lambda o: schedulers.StepLR(3, 1), TypeError, "int is not an Optimizer"),  # type: ignore[arg-type]  # refused
+    (lambda o: schedulers.LambdaLR(o, [len]), ValueError, "Expected 2 lr_lambdas, but got 1"),  # type: ignore[list-item]  # refused
     (
-        lambda o: schedulers.MultiplicativeLR(o, [3, 4]),  # type: ignore[list-item]
+        lambda o: schedulers.MultiplicativeLR(o, [3, 4]),  # type: ignore[list-item]  # refused
         TypeError,
         "lr_lambda should be a function, but got int",
     ),
@@ -288,7 +288,7 @@ ERRORS: list[tuple[Callable[[Any], object], type[Exception], str]] = [
         "specified when calling `step`, but got one at index 0 in the given schedulers sequence.",
     ),
     (lambda o: schedulers.ReduceLROnPlateau(o, factor=1.0), ValueError, "Factor should be < 1.0."),
-    (lambda o: schedulers.ReduceLROnPlateau(o, "x"), ValueError, "mode x is unknown!"),  # type: ignore[arg-type]
+    (lambda o: schedulers.ReduceLROnPlateau(o, "x"), ValueError, "mode x is unknown!"),  # type: ignore[arg-type]  # refused
     (
         lambda o: schedulers.CyclicLR(o, 0.1, [0.1]),
         ValueError,

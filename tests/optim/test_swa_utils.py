@@ -105,6 +105,6 @@ def test_arguments_out_of_range_are_refused() -> None:
         swa_utils.AveragedModel(model, avg_fn=swa_utils.get_swa_avg_fn(), multi_avg_fn=swa_utils.get_swa_multi_avg_fn())
     optimizer = graphc.optim.SGD(model.parameters())
     with pytest.raises(ValueError, match="anneal_strategy must be one of 'cos' or 'linear', instead got x"):
-        swa_utils.SWALR(optimizer, 0.1, anneal_strategy="x")  # type: ignore[arg-type]
+        swa_utils.SWALR(optimizer, 0.1, anneal_strategy="x")  # type: ignore[arg-type]  # refused
     with pytest.raises(ValueError, match="anneal_epochs must be equal or greater than 0, got -1"):
         swa_utils.SWALR(optimizer, 0.1, anneal_epochs=-1)

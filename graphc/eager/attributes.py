@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 from graphc.eager.arguments import type_name
 from graphc.eager.inplace import copy_
+from graphc.eager.layout import memory_order
 from graphc.eager.memory import UntypedStorage
-from graphc.eager.memory_format import layout, strided
+from graphc.eager.memory_format import layout, memory_format, strided
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import imag, real, view_function
 from graphc.ir.errors import ArgumentError, SignatureError, UnknownAttribute
@@ -96,10 +98,25 @@ def get_device(self: Tensor) -> int:
     return -1
 
 
-def dim_order(self: Tensor, ambiguity_check: bool = False) -> tuple[int, ...]:
-    """The dimensions from the slowest to the fastest in memory."""
-    strides = self._array.strides
-    return tuple(sorted(range(self._array.ndim), key=lambda axis: (-strides[axis], -self._array.shape[axis])))
+def dim_order(self: Tensor, *, ambiguity_check: bool | list[memory_format] = False) -> tuple[int, ...]:
+    """The dimensions from the slowest to the fastest in memory.
+
+    With a check it raises where several orders are right, as with dimensions of size 1 or of equal strides, unless
+    exactly one of the memory formats listed is the tensor's.
+    """
+    if not isinstance(ambiguity_check, bool) and not (
+        isinstance(ambiguity_check, list) and all(isinstance(each, memory_format) for each in ambiguity_check)
+    ):
+        raise SignatureError("The ambiguity_check argument must be a bool or a list of memory formats.")
+    array = self._array
+    strides = self.stride()
+    if ambiguity_check is not False and (1 in array.shape or any(a == b for a, b in pairwise(strides))):
+        formats = ambiguity_check if isinstance(ambiguity_check, list) else []
+        if sum(self.is_contiguous(memory_format=each) for each in formats) != 1:
+            raise ArgumentError(
+                "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
+            )
+    return tuple(range(array.ndim)) if array.flags.c_contiguous else memory_order([array], array.shape)
 
 
 def dense_dim(self: Tensor) -> int:

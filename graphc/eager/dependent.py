@@ -240,6 +240,24 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return wrap(result)
 
 
+def hash_tensor(input: Tensor, dim: int | Sequence[int] = (), *, keepdim: bool = False, mode: int = 0) -> Tensor:
+    """The exclusive or of all elements, or along `dim`: the bits of floats as float64, of integers as int64."""
+    if mode != 0:
+        raise ArgumentError(f"Unknown hash_tensor mode: {mode}")
+    if input.dtype.is_complex:
+        raise UnsupportedDType(f"\"xor_sum_cpu\" not implemented for '{input.dtype.scalar}'")
+    array = input._array
+    axes = tuple(normal_axis(each, array.ndim) for each in ((dim,) if isinstance(dim, int) else dim))
+    if not axes and not array.size:
+        raise ArgumentError(
+            "hash_tensor: Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+            "with the 'dim' argument."
+        )
+    bits = array.astype(np.float64 if input.dtype.is_floating_point else np.int64).view(np.uint64)
+    within = (axes or None) if array.ndim else None
+    return wrap(np.asarray(np.bitwise_xor.reduce(bits, axis=within, keepdims=keepdim, dtype=np.uint64)))
+
+
 def tensor_split(input: Tensor, indices_or_sections: object = None, dim: int = 0, **named: object) -> object:
     """So many parts along `dim`, or cut at the places listed; both may be given as a tensor."""
     cuts = named.get("indices", named.get("sections", indices_or_sections))
@@ -306,6 +324,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "argwhere": looking(argwhere),
     "bincount": looking(bincount),
     "equal": looking(equal),
+    "hash_tensor": with_out(looking(hash_tensor), "hash_tensor"),
     "masked_select": with_out(looking(masked_select), "masked_select"),
     "nonzero": with_out(looking(nonzero), "nonzero"),
     "nonzero_static": with_out(looking(nonzero_static), "nonzero_static"),

@@ -92,10 +92,10 @@ def result_strides(operands: Sequence[AnyArray], shape: Sequence[int], itemsize:
 
 def dense_strides(operands: Sequence[AnyArray], shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     """Strides in bytes, without gaps, in the order of the operands' dimensions."""
-    return in_order(_order(operands, shape), shape, itemsize)
+    return in_order(memory_order(operands, shape), shape, itemsize)
 
 
-def _order(operands: Sequence[AnyArray], shape: Sequence[int]) -> tuple[int, ...]:
+def memory_order(operands: Sequence[AnyArray], shape: Sequence[int]) -> tuple[int, ...]:
     """The axes from the slowest to the fastest in memory."""
     rank = len(shape)
     known = [_steps(array, shape) for array in operands if array.ndim]

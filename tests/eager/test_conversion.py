@@ -224,6 +224,20 @@ def test_torch_function_sees_calls() -> None:
     assert Logged.calls == ["sum", "sin"]
 
 
+def test_the_order_of_dimensions_may_be_ambiguous() -> None:
+    one = torch.ones(1, 2, 3, 4)
+    both = [torch.contiguous_format, torch.channels_last]
+    assert one.dim_order() == one.dim_order(ambiguity_check=both) == (0, 1, 2, 3)
+    assert one.to(memory_format=torch.channels_last).dim_order(ambiguity_check=both) == (0, 2, 3, 1)
+    assert torch.ones(2, 3, 4).permute(2, 0, 1).dim_order(ambiguity_check=True) == (1, 2, 0)
+    assert torch.ones(4, 1, 3).permute(2, 0, 1).dim_order() == (1, 2, 0)
+    for x, check in ((one, True), (one, []), (torch.ones(1, 1, 3, 4), both), (torch.ones(1).expand(3, 4), True)):
+        with pytest.raises(RuntimeError, match=r"^The tensor does not have unique dim order, or cannot map to exact"):
+            x.dim_order(ambiguity_check=check)
+    with pytest.raises(TypeError, match=r"^The ambiguity_check argument must be a bool or a list of memory formats.$"):
+        one.dim_order(ambiguity_check="channels_last")
+
+
 def test_attributes_of_dense_tensors() -> None:
     x = torch.ones(2, 3)
     assert str(x.device) == "cpu"

@@ -58,6 +58,11 @@ CASES = [
     (lambda: torch.allclose(X, X + 1e-9), True),
     (lambda: torch.allclose(X, X + 1), False),
     (lambda: torch.isin(I, T([1])), [False, True, True, False, False]),
+    (lambda: torch.hash_tensor(torch.arange(6).reshape(2, 3)), 1),
+    (lambda: torch.arange(6).reshape(2, 3).hash_tensor(1, keepdim=True), [[3], [2]]),
+    (lambda: torch.hash_tensor(T([1.5, 2.5])), 0x3FF8000000000000 ^ 0x4004000000000000),
+    (lambda: torch.hash_tensor(T(-1, dtype=torch.int8)), 2**64 - 1),
+    (lambda: torch.hash_tensor(torch.ones(2, 0), 0), []),
 ]
 
 
@@ -93,6 +98,7 @@ def test_values_decide_what_there_is(case):
             "Dimension out of range (expected to be in range of [-2, 1], but got 5)",
         ),
         (lambda: X.repeat_interleave(T([-1, 1]), 0), RuntimeError, "repeats can not be negative"),
+        (lambda: torch.hash_tensor(X, mode=1), RuntimeError, "Unknown hash_tensor mode: 1"),
     ],
 )
 def test_what_has_no_result_is_refused(call, kind, text):

@@ -1,15 +1,16 @@
 """Compiled code, kept in memory for this process and on disk for the next.
 
-In: a text that determines the code, and a function that makes the LLVM IR should it be needed. Out: the addresses of
-its symbols. The key is everything that the object bytes depend on, as content. A disk entry that is damaged in any way
+In: a text that determines the code, and a function that makes the LLVM IR should it be needed. Out: the code, with the
+addresses of its symbols. The key is everything that the object bytes depend on, as content. A disk entry that is damaged in any way
 counts as absent and is replaced. A folder that cannot be used costs one `CacheWarning`, and nothing else.
 
-    addresses = compiled("kernel add(...)", lambda: llvm_text, ["add"], host_target())
+    code = compiled("kernel add(...)", lambda: llvm_text, ["add"], host_target())
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import importlib.util
 import itertools
@@ -18,11 +19,14 @@ import sys
 import threading
 import time
 import warnings
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.settings import settings
 from graphc.runtime import engine
 from graphc.runtime.llvm import versions
@@ -86,16 +90,20 @@ def source_digest(folders: Iterable[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-# One process-wide table. Reading it takes no lock; the lock covers what changes it.
-_loaded: dict[str, dict[str, int]] = {}
+# One process-wide table of what is loaded. Reading it takes no lock; the lock covers what changes it.
+_loaded: weakref.WeakValueDictionary[str, engine.Code] = weakref.WeakValueDictionary()
+_recent: OrderedDict[str, engine.Code] = OrderedDict()
+"""What was loaded last stays, whether or not a program has it."""
+MOST_RECENT = 4096
 _counts = {"memory_hits": 0, "disk_hits": 0, "misses": 0, "compiles": 0}
 
 
 def compiled(
     text: str, make_llvm: Callable[[], str], symbols: Sequence[str], target: Target, clean: bool = False
-) -> dict[str, int]:
-    """The addresses of `symbols` in the code that `text` determines: from memory, else from disk, else compiled.
+) -> engine.Code:
+    """The code that `text` determines, with the addresses of `symbols`: from memory, else from disk, else compiled.
 
+    Whoever calls it must keep it: code that nobody has is unloaded when much else was loaded since.
     `make_llvm` is called only if neither holds the code; two threads that ask for the same code compile it once.
     """
     name = key(text, target, clean, symbols)
@@ -105,7 +113,15 @@ def compiled(
         with LOCK:
             found = _loaded.get(name)
             if found is None:
-                found = _loaded[name] = _load_or_compile(name, make_llvm, symbols, target, clean)
+                try:
+                    found = _load_or_compile(name, make_llvm, symbols, target, clean)
+                except CodeMemoryFull:  # make room
+                    _recent.clear()
+                    gc.collect()
+                    found = _load_or_compile(name, make_llvm, symbols, target, clean)
+                _loaded[name] = _recent[name] = found
+                while len(_recent) > min(MOST_RECENT, engine.most_libraries() // 4):
+                    _recent.popitem(last=False)
                 return found
     _counts["memory_hits"] += 1
     return found
@@ -113,23 +129,23 @@ def compiled(
 
 def _load_or_compile(
     name: str, make_llvm: Callable[[], str], symbols: Sequence[str], target: Target, clean: bool
-) -> dict[str, int]:
+) -> engine.Code:
     store = _store()
     object_bytes = store.read(name) if store is not None else None
     if object_bytes is not None:
         try:
-            addresses = engine.load(object_bytes, symbols, name[:16])
+            code = engine.load(object_bytes, symbols, name[:16])
             _counts["disk_hits"] += 1
-            return addresses
+            return code
         except engine.InternalCompilerError:
             pass  # whole, yet not linkable here: replaced below
     _counts["misses"] += 1
     object_bytes = engine.compile_object(make_llvm(), target, clean)
     _counts["compiles"] += 1
-    addresses = engine.load(object_bytes, symbols, name[:16])
+    code = engine.load(object_bytes, symbols, name[:16])
     if store is not None:
         store.write(name, object_bytes)
-    return addresses
+    return code
 
 
 def stats() -> CacheStats:
@@ -138,9 +154,10 @@ def stats() -> CacheStats:
 
 
 def forget() -> None:
-    """Drop the table in memory, as a new process would find it; addresses given out stay valid."""
+    """Drop the table in memory, as a new process would find it; code that somebody has stays."""
     with LOCK:
         _loaded.clear()
+        _recent.clear()
 
 
 def cache_dir() -> Path:

@@ -1,7 +1,7 @@
 """LLVM IR text to machine code in this process.
 
 Level: the last. In: the text of one module. Out: object bytes (which the cache keeps), and from those the addresses
-of functions. There is one LLJIT for the process, made at the first load; loaded code stays for the process's life.
+of functions. There is one LLJIT for the process, made at the first load. Loaded code stays as long as its `Code` does.
 
 Every call into LLVM happens under `lock.LOCK`.
 """
@@ -110,21 +110,66 @@ def _explain(what: str, message: str, text: str) -> str:
 
 
 _library_numbers = itertools.count()
-_trackers: list[llvm.ResourceTracker] = []  # a tracker that goes takes its code with it
+_dead: list[llvm.ResourceTracker] = []
+"""Trackers of code that nobody has any more: a tracker that goes takes its code with it, under the lock."""
+_kept: list[object] = []
+"""What stays for the life of the process."""
 _jit: llvm.LLJIT | None = None
 
 
-def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> dict[str, int]:
-    """Link object code into this process and give the addresses of `symbols`.
+class Code:
+    """Code that was loaded, and the addresses of its functions. It is unloaded when nobody has this object any more."""
+
+    __slots__ = ("__weakref__", "_dead", "_tracker", "addresses")
+
+    _live = 0
+    """How many pieces of code are loaded."""
+
+    def __init__(self, tracker: llvm.ResourceTracker, addresses: dict[str, int]) -> None:
+        self._tracker = tracker
+        self._dead = _dead
+        self.addresses = addresses
+        Code._live += 1
+
+    def __getitem__(self, symbol: str) -> int:
+        return self.addresses[symbol]
+
+    def __del__(self) -> None:
+        # Wherever this happens, LLVM may be at work: the tracker goes when code is loaded next.
+        self._dead.append(self._tracker)
+
+
+def keep(thing: object) -> None:
+    """Let code stay for the life of the process."""
+    _kept.append(thing)
+
+
+def loaded() -> int:
+    """How many pieces of code are loaded."""
+    _unload()
+    return Code._live
+
+
+def _unload() -> None:
+    with LOCK:
+        while _dead:
+            _dead.pop()
+            Code._live -= 1
+
+
+def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> Code:
+    """Link object code into this process; `symbols` are what addresses are given of.
 
     What it calls must be registered by `import_symbol`, or be one of the three C functions that LLVM itself inserts.
+    Raises CodeMemoryFull where too much is loaded.
     """
     symbols = tuple(symbols)
     assert symbols, "linking happens when a symbol is looked up: name at least one"
     with LOCK:
-        if len(_trackers) >= _most_libraries():
+        _unload()
+        if Code._live >= most_libraries():
             raise CodeMemoryFull(
-                f"{len(_trackers)} pieces of compiled code are loaded, the most that this system has room for",
+                f"{Code._live} pieces of compiled code are loaded, the most that this system has room for",
                 hint="compile with dynamic sizes, so that one serves many shapes, or raise vm.max_map_count",
             )
         if b"graphc_pool_run" in object_bytes and "graphc_pool_run" not in _imported:
@@ -145,12 +190,11 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> d
             tracker = library.link(_engine(), f"{name}.{next(_library_numbers)}")
         except RuntimeError as error:
             raise InternalCompilerError(_explain_link(str(error), object_bytes, symbols), str(error)) from None
-        _trackers.append(tracker)
-        return {symbol: tracker[symbol] for symbol in symbols}
+        return Code(tracker, {symbol: tracker[symbol] for symbol in symbols})
 
 
 @lru_cache(maxsize=1)
-def _most_libraries() -> int:
+def most_libraries() -> int:
     """How many pieces of code may be loaded: each takes two or three mappings, and LLVM aborts if it is refused one."""
     try:
         return int(Path("/proc/sys/vm/max_map_count").read_text()) // 4
@@ -254,7 +298,7 @@ def _import_libraries() -> list[str]:
         library = llvm.JITLibraryBuilder().add_ir(f"@{anchor} = constant i8 0").export_symbol(anchor)
         for symbol, address in _waiting.items():
             library.import_symbol(symbol, address)
-        _trackers.append(library.link(_engine(), name))
+        keep(library.link(_engine(), name))
         _libraries.append(name)
         _waiting.clear()
     return _libraries

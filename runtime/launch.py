@@ -66,10 +66,15 @@ class Launcher:
         words: Sequence[int] = (),
         sizes: Sequence[Symbol] = (),
         arena_bytes: Size = 0,
+        code: Sequence[object] = (),
         release_lock: bool = True,
         native: bool | None = None,
     ) -> None:
-        """`release_lock` lets other Python threads run meanwhile, for 0.05 us; `native` chooses how `fast` is made."""
+        """`release_lock` lets other Python threads run meanwhile, for 0.05 us; `native` chooses how `fast` is made.
+
+        `code` must live as long as the launcher, or what it gives as `fast`.
+        """
+        self._code = tuple(code)
         self._entry = entry
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
@@ -92,6 +97,7 @@ class Launcher:
             words=self._plain_words,
             sizes=self._sizes,
             arena_bytes=self._arena_bytes,
+            code=self._code,
             release_lock=self._releases_lock,
             native=isinstance(self._fast_path, _NativePath),
         )
@@ -176,7 +182,7 @@ class _NativePath:
         # Holding a view keeps the table from moving. What must live as long as the function hangs on it as its
         # module, which for CPython is any object.
         self._words = (ctypes.c_int64 * (len(self._table) // 8)).from_buffer(self._table)
-        self._alive: list[object] = [None, launcher._constants, kinds, self._words]
+        self._alive: list[object] = [None, launcher._constants, kinds, self._words, launcher._code]
         runtime = _call_runtime()
         self._words[tuple(HEAD).index("inputs")] = -1  # no number of arguments is right before the first sizes
         self._words[tuple(HEAD).index("none")] = id(None)
@@ -242,6 +248,7 @@ class _CallRuntime:
         target = native_target()
         text = call_text(target.arch)
         addresses = cache.compiled(text, lambda: text, ("launch_call",), target, clean=True)
+        engine.keep(addresses)
         self.make_array = _numpy_function(_PYARRAY_EMPTY)
         self._method = _MethodDefinition(b"program", addresses["launch_call"], _METH_FASTCALL, None)
         new = ctypes.pythonapi.PyCFunction_NewEx
@@ -294,7 +301,9 @@ def _enter(release_lock: bool) -> Callable[[int, object], int]:
     """`launch_enter` by way of ctypes."""
     target = native_target()
     text = enter_text(target.arch)
-    address = cache.compiled(text, lambda: text, ("launch_enter",), target)["launch_enter"]
+    code = cache.compiled(text, lambda: text, ("launch_enter",), target)
+    engine.keep(code)
+    address = code["launch_enter"]
     kind = ctypes.CFUNCTYPE if release_lock else ctypes.PYFUNCTYPE
     function: Callable[[int, object], int] = kind(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p)(address)
     return function

@@ -90,6 +90,7 @@ class NativePool:
         text = pool_text(target)
         symbols = ("pool_run", "pool_run_n", "pool_reset", "pool_threads", "pool_started", "pool_spin")
         addresses = cache.compiled(text, lambda: text, symbols, target, clean=True)
+        engine.keep(addresses)
         self.run = addresses["pool_run"]
         self.run_n = addresses["pool_run_n"]
         self._reset = ctypes.CFUNCTYPE(None)(addresses["pool_reset"])

@@ -7,6 +7,7 @@ call of the same kind, and runs it: one native call, whose outputs become result
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -200,7 +201,7 @@ class Recording:
         attach(joint, sources, whole, [places[index] for index in joint.outputs])  # type: ignore[misc]  # tensors
 
 
-_executables: dict[Hashable, Executable] = {}
+_executables: weakref.WeakValueDictionary[Hashable, Executable] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 

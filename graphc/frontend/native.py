@@ -23,19 +23,23 @@ def load_program(program: Program) -> Launcher:
     """Compile what isn't in the cache, and load all."""
     pool.start()
     target = host_target()
-    addresses: list[int] = []
-    for kernel in program.kernels:
-        code = compiled(kernel_key(kernel), partial(emit_kernel, kernel, target, KERNEL), (KERNEL,), target)
-        addresses.append(code[KERNEL])
+    kernels = [
+        compiled(kernel_key(kernel), partial(emit_kernel, kernel, target, KERNEL), (KERNEL,), target)
+        for kernel in program.kernels
+    ]
     text = emit_program(program, target)
-    entry = compiled(text, lambda: text, (ENTRY,), target)[ENTRY]
+    entry = compiled(text, lambda: text, (ENTRY,), target)
     threads = pool.get_num_threads()
     return Launcher(
-        entry,
+        entry[ENTRY],
         tuple(each.type for each in program.inputs),
         tuple(each.type for each in program.outputs),
-        constants=(*(each.value.value for each in program.constants), np.array(addresses, np.int64)),
+        constants=(
+            *(each.value.value for each in program.constants),
+            np.array([code[KERNEL] for code in kernels], np.int64),
+        ),
         words=(threads,),
         sizes=program.sizes,
         arena_bytes=arena_size(program, target, threads),
+        code=(*kernels, entry),
     )

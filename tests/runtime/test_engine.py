@@ -61,9 +61,18 @@ def test_text_becomes_code_that_runs(clean: bool) -> None:
 
 def test_the_same_object_can_be_loaded_twice() -> None:
     code = engine.compile_object(DOUBLE, host_target())
-    first, second = (engine.load(code, ["double_it"])["double_it"] for _ in range(2))
-    assert first != second
-    assert call_double(first, 1) == call_double(second, 1) == 2
+    first, second = (engine.load(code, ["double_it"]) for _ in range(2))
+    assert first["double_it"] != second["double_it"]
+    assert call_double(first["double_it"], 1) == call_double(second["double_it"], 1) == 2
+
+
+def test_code_that_nobody_has_is_unloaded() -> None:
+    object_bytes = engine.compile_object(DOUBLE, host_target())
+    before = engine.loaded()
+    code = engine.load(object_bytes, ["double_it"])
+    assert engine.loaded() == before + 1
+    del code
+    assert engine.loaded() == before
 
 
 def test_clean_up_removes_the_detour_through_memory() -> None:
@@ -145,7 +154,7 @@ def test_an_imported_symbol_is_called() -> None:
     with pytest.raises(AssertionError, match="imported twice"):
         engine.import_symbol("test_engine_callback", address + 1)
     # What this test registered must not outlive its callback.
-    engine._trackers.append(callback)
+    engine.keep(callback)
 
 
 def test_code_that_is_no_object_is_refused() -> None:
@@ -172,11 +181,13 @@ def test_a_truncated_object_is_refused(run_child) -> None:
 def test_more_code_than_the_system_can_map_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     code = engine.compile_object(DOUBLE, host_target())
     engine.load(code, ["double_it"])
-    most = len(engine._trackers) + 1
-    monkeypatch.setattr(engine, "_most_libraries", lambda: most)
-    engine.load(code, ["double_it"])
+    most = engine.loaded() + 1
+    monkeypatch.setattr(engine, "most_libraries", lambda: most)
+    only = engine.load(code, ["double_it"])
     with pytest.raises(MemoryExceeded, match="pieces of compiled code are loaded"):
         engine.load(code, ["double_it"])
+    del only
+    assert engine.load(code, ["double_it"])["double_it"]
 
 
 def test_threads_compile_and_load_at_once() -> None:
@@ -185,8 +196,8 @@ def test_threads_compile_and_load_at_once() -> None:
     def work(number: int) -> None:
         for i in range(5):
             text = DOUBLE.replace("i32 %value, 2", f"i32 %value, {number * 10 + i}")
-            address = engine.load(engine.compile_object(text, host_target(), clean=True), ["double_it"])["double_it"]
-            results[number * 10 + i] = call_double(address, 3)
+            code = engine.load(engine.compile_object(text, host_target(), clean=True), ["double_it"])
+            results[number * 10 + i] = call_double(code["double_it"], 3)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:

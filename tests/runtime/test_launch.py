@@ -418,7 +418,8 @@ from graphc.runtime import engine
 from graphc.runtime.launch import Launcher
 from graphc.runtime.target import host_target
 signal.alarm(60)
-entry = engine.load(engine.compile_object('''{SPIN}''', host_target()), ["entry"])["entry"]
+code = engine.load(engine.compile_object('''{SPIN}''', host_target()), ["entry"])
+entry = code["entry"]
 launcher = Launcher(entry, [TensorType((1,), i32)], [], native={native})
 launcher.run([np.array([1], np.int32)], {{}})
 for call in (launcher.fast, lambda x: launcher.run([x], {{}})):

@@ -1,8 +1,9 @@
 """Compiled code, kept in memory for this process and on disk for the next.
 
 In: a text that determines the code, and a function that makes the LLVM IR should it be needed. Out: the code, with the
-addresses of its symbols. The key is everything that the object bytes depend on, as content. A disk entry that is damaged in any way
-counts as absent and is replaced. A folder that cannot be used costs one `CacheWarning`, and nothing else.
+addresses of its symbols. The key is everything that the object bytes depend on, as content. A disk entry that is
+damaged in any way counts as absent and is replaced. A folder that cannot be used costs one `CacheWarning`, and nothing
+else.
 
     code = compiled("kernel add(...)", lambda: llvm_text, ["add"], host_target())
 """

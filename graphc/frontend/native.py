@@ -27,6 +27,7 @@ def load_program(program: Program) -> Launcher:
         compiled(kernel_key(kernel), partial(emit_kernel, kernel, target, KERNEL), (KERNEL,), target)
         for kernel in program.kernels
     ]
+    addresses = np.array([code[KERNEL] for code in kernels], np.int64)
     text = emit_program(program, target)
     entry = compiled(text, lambda: text, (ENTRY,), target)
     threads = pool.get_num_threads()

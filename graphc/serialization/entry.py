@@ -27,7 +27,7 @@ from graphc.serialization import archive, legacy, safetensors
 from graphc.serialization.decode import decode, plain_tensors
 from graphc.serialization.errors import CheckpointError, TruncatedCheckpoint
 from graphc.serialization.file import FileLike, is_path, read_into, reading, writing
-from graphc.serialization.location import MapLocation, Restore, restorer
+from graphc.serialization.location import MapLocation, MapLocationError, Restore, restorer
 from graphc.serialization.memory import native
 from graphc.serialization.structure import STRUCTURE, NotPlain, encode
 from graphc.serialization.trusted import trusting
@@ -122,6 +122,8 @@ def load(
             return _load(f, stream, restore, bool(mmap), machine)
         except Refused as error:
             raise Refused(_explained(error.message)) from None
+        except MapLocationError as carrier:
+            raise carrier.error from None
 
 
 def _load(f: FileLike, stream: BinaryIO, restore: Restore, mmap: bool, machine: Any) -> Any:

@@ -12,11 +12,19 @@ from typing import Any, TypeAlias
 from graphc.eager.device import device, require_usable
 from graphc.eager.memory import UntypedStorage
 from graphc.eager.tensor import Storage
-from graphc.ir.errors import ArgumentError, GraphcError
+from graphc.ir.errors import ArgumentError, GraphcError, describe
 from graphc.serialization.errors import CheckpointError
 
 MapLocation: TypeAlias = "Callable[[Any, str], Any] | device | str | bytes | dict[str, Any] | None"
 Restore: TypeAlias = "Callable[[Storage, str], Storage]"
+
+
+class MapLocationError(Exception):
+    """Carries what the caller's function raised past those who take errors for damage in the file."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 def restorer(map_location: Any) -> Restore:
@@ -34,14 +42,18 @@ def restorer(map_location: Any) -> Restore:
         raise TypeError(f"'{type(map_location).__name__}' object is not callable")
 
     def restore(storage: Storage, location: str) -> Storage:
-        found = map_location(UntypedStorage(storage), location)
+        try:
+            found = map_location(UntypedStorage(storage), location)
+        except Exception as error:
+            raise MapLocationError(error) from None
         if found is None:
             return _restore(storage, location)
         if not isinstance(found, UntypedStorage):
-            raise ArgumentError(
-                f"map_location gave {type(found).__name__}",
+            wrong = ArgumentError(
+                f"map_location gave {describe(found)}",
                 hint="it takes a storage and its location, and returns a storage, or None for the usual place",
             )
+            raise MapLocationError(wrong)
         return found._storage
 
     return restore

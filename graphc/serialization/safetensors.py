@@ -119,8 +119,6 @@ def read_header(stream: BinaryIO) -> Header:
         found = read_json(read_exactly(stream, length).decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise _malformed(f"its header is no JSON ({error})") from None
-    if not isinstance(found, dict):
-        raise _malformed("its header is no object")
     notes = found.pop(NOTES, {})
     if not isinstance(notes, dict) or not all(isinstance(value, str) for value in notes.values()):
         raise _malformed("its notes are no texts")

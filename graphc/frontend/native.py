@@ -35,10 +35,7 @@ def load_program(program: Program) -> Launcher:
         entry[ENTRY],
         tuple(each.type for each in program.inputs),
         tuple(each.type for each in program.outputs),
-        constants=(
-            *(each.value.value for each in program.constants),
-            np.array([code[KERNEL] for code in kernels], np.int64),
-        ),
+        constants=(*(each.value.value for each in program.constants), addresses),
         words=(threads,),
         sizes=program.sizes,
         arena_bytes=arena_size(program, target, threads),

@@ -378,3 +378,21 @@ def test_functions_inside_functions() -> None:
     x = leaf(1.0, 2.0)
     Twice.apply(x).sum().backward()
     assert x.grad.tolist() == [6.0, 24.0]
+
+
+def test_hooks_of_the_node_see_gradients_that_nobody_needs() -> None:
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, y):
+            return x * y
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * 3, gradient * 5
+
+    x, y = torch.tensor(2.0, requires_grad=True), torch.tensor(7.0)
+    result, seen = Product.apply(x, y), []
+    result.grad_fn.register_hook(lambda inputs, outputs: seen.append([each.item() for each in inputs]))
+    result.backward()
+    assert seen == [[3.0, 5.0]]
+    assert (x.grad.item(), y.grad) == (3.0, None)

@@ -101,7 +101,7 @@ def test_full_backward_hooks_see_gradients_of_inputs_and_outputs() -> None:
     assert x.grad.item() == 15.0
 
 
-def test_backward_hooks_get_none_where_no_tensor_is() -> None:
+def test_backward_hooks_get_none_where_no_tensor_is_and_zeros_for_tensors_without_gradient() -> None:
     class Mixed(nn.Module):
         def forward(self, a, text, b):
             return a * b, text
@@ -109,7 +109,7 @@ def test_backward_hooks_get_none_where_no_tensor_is() -> None:
     net, log = Mixed(), []
     net.register_full_backward_hook(lambda m, gi, go: log.append([[g if g is None else g.item() for g in gi], go[1]]))
     net(torch.tensor(2.0, requires_grad=True), "text", torch.tensor(3.0))[0].backward()
-    assert log == [[[3.0, None, None], None]]
+    assert log == [[[3.0, None, 0.0], None]]
 
 
 def test_full_backward_hooks_replace_gradients() -> None:

@@ -119,6 +119,10 @@ else:
             return _importlib.import_module(f"graphc.{name}")
         if name in _LATE:
             return getattr(_importlib.import_module(f"graphc.{_LATE[name]}"), name)
+        if name.startswith("_foreach_"):
+            found = _importlib.import_module("graphc.eager.foreach").FUNCTIONS.get(name)
+            if found is not None:
+                return found
         raise AttributeError(f"module 'graphc' has no attribute {name!r}", name=name, obj=_sys.modules[__name__])
 
 

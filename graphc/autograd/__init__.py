@@ -17,18 +17,21 @@ from graphc.eager.backward import backward, grad
 from graphc.eager.function import Function
 from graphc.eager.mode import enable_grad, inference_mode, no_grad, set_grad_enabled, set_multithreading_enabled
 
+_ON_DEMAND = ("functional", "grad_mode", "profiler")
+"""Modules that are imported when they are asked for, which is rarely."""
+
 if _typing.TYPE_CHECKING:
-    from graphc.autograd import functional
+    from graphc.autograd import functional, grad_mode, profiler
 else:
 
     def __getattr__(name: str) -> object:
-        if name == "functional":  # Jacobians and their kin are rarely asked for
-            return _importlib.import_module("graphc.autograd.functional")
+        if name in _ON_DEMAND:
+            return _importlib.import_module(f"graphc.autograd.{name}")
         raise AttributeError(f"module 'graphc.autograd' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), "functional"})
+    return sorted({*globals(), *_ON_DEMAND})
 
 
 __all__ = [
@@ -41,12 +44,14 @@ __all__ = [
     "function",
     "functional",
     "grad",
+    "grad_mode",
     "gradcheck",
     "gradgradcheck",
     "graph",
     "inference_mode",
     "is_anomaly_enabled",
     "no_grad",
+    "profiler",
     "set_detect_anomaly",
     "set_grad_enabled",
     "set_multithreading_enabled",

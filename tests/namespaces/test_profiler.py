@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import graphc
 from graphc import profiler
 from graphc.autograd.profiler import record_function
 from graphc.profiler import ProfilerActivity, profile, schedule
@@ -30,6 +31,7 @@ def test_regions_are_timed_with_and_without_those_inside() -> None:
     assert table[1].split()[0] == "Name"
     assert [line.split()[0] for line in table[3:5]] == ["outer", "inner"]
     assert profiler.record_function is record_function
+    assert graphc.autograd.profiler.profile is profile
 
 
 def test_a_schedule_says_which_steps_count(tmp_path: Path) -> None:

@@ -109,8 +109,7 @@ def dim_order(self: Tensor, *, ambiguity_check: bool | list[memory_format] = Fal
     ):
         raise SignatureError("The ambiguity_check argument must be a bool or a list of memory formats.")
     array = self._array
-    strides = self.stride()
-    if ambiguity_check is not False and (1 in array.shape or any(a == b for a, b in pairwise(strides))):
+    if ambiguity_check is not False and (1 in array.shape or any(a == b for a, b in pairwise(array.strides))):
         formats = ambiguity_check if isinstance(ambiguity_check, list) else []
         if sum(self.is_contiguous(memory_format=each) for each in formats) != 1:
             raise ArgumentError(

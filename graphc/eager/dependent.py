@@ -254,8 +254,9 @@ def hash_tensor(input: Tensor, dim: int | Sequence[int] = (), *, keepdim: bool =
             "with the 'dim' argument."
         )
     bits = array.astype(np.float64 if input.dtype.is_floating_point else np.int64).view(np.uint64)
-    within = (axes or None) if array.ndim else None
-    return wrap(np.asarray(np.bitwise_xor.reduce(bits, axis=within, keepdims=keepdim, dtype=np.uint64)))
+    within = axes if axes and array.ndim else tuple(range(array.ndim))
+    kept: AnyArray = np.bitwise_xor.reduce(bits, axis=within, keepdims=True)
+    return wrap(kept if keepdim else kept.reshape([n for axis, n in enumerate(kept.shape) if axis not in within]))
 
 
 def tensor_split(input: Tensor, indices_or_sections: object = None, dim: int = 0, **named: object) -> object:

@@ -33,6 +33,8 @@ _BY_COLUMNS = {
     "linalg.eigh": (1,),
     "geqrf": (0,),
     "linalg.inv": (0,),
+    "linalg.ldl_factor": (0,),
+    "linalg.ldl_solve": (0,),
     "linalg.lstsq": (0,),
     "linalg.lu_factor": (0,),
     "linalg.qr": (0, 1),

@@ -22,6 +22,27 @@ class linalg_cholesky_ex(NamedTuple):
         return text_of(self, self._fields)
 
 
+class linalg_ldl_factor(NamedTuple):
+    """Compact factors."""
+
+    LD: Node
+    pivots: Node
+
+    def __repr__(self) -> str:
+        return text_of(self, self._fields)
+
+
+class linalg_ldl_factor_ex(NamedTuple):
+    """Compact factors, and what failed."""
+
+    LD: Node
+    pivots: Node
+    info: Node
+
+    def __repr__(self) -> str:
+        return text_of(self, self._fields)
+
+
 class linalg_lu_factor(NamedTuple):
     """Compact factors."""
 

@@ -14,6 +14,7 @@ import pytest
 
 import graphc
 from graphc import nn
+from graphc.eager.recorder import RecordingError
 from graphc.nn.recurrence import gru, lstm
 from graphc.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from tests.nn.recurrent_formulas import layers, step
@@ -390,3 +391,41 @@ def test_cells_compute_their_formula(kind: str) -> None:
     assert [each.shape for each in single] == [(4,)] * len(states)
     assert list(cell.state_dict()) == ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
     assert base(3, 4, bias=False, **options).bias_ih is None
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("lstm", graphc.float64), ("gru", graphc.float32)])
+def test_a_compiled_training_step_gives_the_bits_of_the_eager_one(kind: str, dtype: graphc.dtype) -> None:
+    """For sequences of one step, of others, and without samples, in turn."""
+    found = []
+    for compiled in (False, True):
+        graphc.manual_seed(0)
+        make, options = KINDS[kind]
+        layer = make(3, 4, num_layers=2, dropout=0.5, dtype=dtype, **options)
+        optimizer = graphc.optim.Adam(layer.parameters(), lr=0.1)
+
+        def step(x: Any, layer: Any = layer, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = (layer(x)[0] - 1).pow(2).sum()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        call: Any = graphc.compile(step) if compiled else step
+        shapes = [(5, 2), (1, 2), (4, 0), (5, 2)]
+        losses = [call(graphc.randn(*shape, 3, dtype=dtype)).item() for shape in shapes]
+        found.append((losses, [each.tolist() for each in layer.parameters()]))
+    assert found[0] == found[1]
+
+
+def test_packing_in_compiled_code_is_refused_with_the_line() -> None:
+    """How long sequences are decides shapes: that takes the values."""
+    layer = nn.GRU(3, 4)
+
+    def call(x: Any, lengths: Any) -> Any:
+        return layer(pack_padded_sequence(x, lengths))[1]
+
+    with pytest.raises(RecordingError, match=r"asks for the values of a tensor[\s\S]*return layer\(pack_padded"):
+        graphc.compile(call)(graphc.ones(4, 2, 3), graphc.tensor([4, 2]))
+    eager: Any = graphc.compile(call, fallback="eager")
+    x, lengths = graphc.randn(4, 2, 3), graphc.tensor([4, 2])
+    assert graphc.equal(eager(x, lengths), call(x, lengths))

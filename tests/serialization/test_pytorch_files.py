@@ -6,6 +6,7 @@ import math
 import pathlib
 import pickle
 import struct
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -122,6 +123,22 @@ def test_the_format_before_1_6() -> None:
 def test_whole_modules_are_refused() -> None:
     with pytest.raises(CheckpointError, match=r"GLOBAL __main__\.Net was not an allowed global by default"):
         graphc.load(DATA / "module.pt")
+
+
+class Net(nn.Module):
+    def forward(self, x: Any) -> Any:
+        return self.fc(x)
+
+
+def test_whole_modules_of_a_trusted_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch's classes become those of graphc, the user's are found where they are."""
+    monkeypatch.setattr(sys.modules["__main__"], "Net", Net, raising=False)
+    net = graphc.load(DATA / "module.pt", weights_only=False)
+    assert (type(net), type(net.fc), type(net.fc.weight)) == (Net, nn.Linear, nn.Parameter)
+    x = graphc.ones(1, 1)
+    assert graphc.equal(net(x), x @ net.fc.weight.t() + net.fc.bias)
+    net(x).sum().backward()
+    assert net.fc.bias.grad.item() == 1
 
 
 def test_names_that_nobody_has_vouched_for() -> None:

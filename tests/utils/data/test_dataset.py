@@ -63,8 +63,17 @@ def test_stacked_datasets_give_tuples_or_dicts() -> None:
     assert named[1] == {"a": 2, "b": 4}
     assert named.__getitems__([1, 0]) == [{"a": 2, "b": 4}, {"a": 1, "b": 3}]
     counting = Counting()
-    assert StackDataset(counting, range(5)).__getitems__([2, 4]) == [(20, 2), (40, 4)]
+    stacked = StackDataset(counting, range(5))
+    assert stacked.__getitems__([2, 4]) == [(20, 2), (40, 4)]
+    assert len(stacked) == 5
     assert counting.calls == [[2, 4]]
+
+    class Forgetting(Counting):
+        def __getitems__(self, indices: list[int]) -> list[int]:
+            return super().__getitems__(indices)[1:]
+
+    with pytest.raises(ValueError, match=r"Nested dataset's output size mismatch\. Expected 2, got 1"):
+        StackDataset(Forgetting(), range(5)).__getitems__([2, 4])
 
 
 def test_concatenation_finds_the_dataset() -> None:

@@ -22,8 +22,10 @@ from graphc.ir.errors import ArgumentError, GraphcError, SignatureError, describ
 from graphc.ir.graph import Node
 from graphc.ops.function import Function
 
-ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"}
-"""numpy's names of parameters, which PyTorch takes too."""
+ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1": "input", "x2": "other"} | {
+    "split_size": "split_size_or_sections"  # what Tensor.split calls that of torch.split
+}
+"""numpy's names of parameters, which PyTorch takes too, and one that has two names there."""
 
 _WORDS = {
     "Node": "Tensor",

@@ -46,3 +46,9 @@ def test_what_is_given_one_by_one_may_be_given_by_name() -> None:
     assert torch.flip(x, dims=(0,)).tolist() == [[3, 4, 5], [0, 1, 2]]
     assert x.repeat(repeats=(2, 1)).shape == (4, 3)
     assert x.expand(size=(4, 2, 3)).shape == (4, 2, 3)
+
+
+def test_the_method_split_calls_its_sizes_split_size() -> None:
+    x = graphc.arange(5)
+    assert [part.tolist() for part in x.split(split_size=3)] == [[0, 1, 2], [3, 4]]
+    assert [part.tolist() for part in x.split(split_size=[1, 4], dim=0)] == [[0], [1, 2, 3, 4]]

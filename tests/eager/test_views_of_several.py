@@ -49,6 +49,6 @@ def test_what_is_given_one_by_one_may_be_given_by_name() -> None:
 
 
 def test_the_method_split_calls_its_sizes_split_size() -> None:
-    x = graphc.arange(5)
+    x = torch.arange(5)
     assert [part.tolist() for part in x.split(split_size=3)] == [[0, 1, 2], [3, 4]]
     assert [part.tolist() for part in x.split(split_size=[1, 4], dim=0)] == [[0], [1, 2, 3, 4]]

@@ -33,8 +33,10 @@ def runnable_targets() -> tuple[Target, ...]:
 def compile_kernel(kernel: Kernel, target: Target) -> Callable[[int, int, int], None]:
     """The kernel's function."""
     code = compile_object(emit_kernel(kernel, target, "kernel"), target)
-    address = load(code, ("kernel",))["kernel"]
-    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
+    loaded = load(code, ("kernel",))
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(loaded["kernel"])
+    function.code = loaded  # type: ignore[attr-defined]  # it lives as long as the function
+    return function
 
 
 def run_native(

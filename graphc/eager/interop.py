@@ -6,6 +6,8 @@ over the memory of tensors.
 
 from __future__ import annotations
 
+import mmap
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -200,6 +202,45 @@ def frombuffer(buffer: Any, *, dtype: DType, count: int = -1, offset: int = 0, r
     return created(np.frombuffer(buffer, element.numpy, count, offset), requires_grad)
 
 
+def from_file(
+    filename: str | bytes,
+    shared: bool | None = None,
+    size: int | None = 0,
+    *,
+    dtype: DType | None = None,
+    layout: object = None,
+    device: object = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A vector of `size` elements over a file that is mapped to memory.
+
+    Shared memory is written back to the file, which is created and made longer as needed; else what is written is seen
+    here alone. Raises ArgumentError (a RuntimeError) for files that aren't there or too short.
+    """
+    check_place("from_file", layout, device, pin_memory)
+    element = dtype_of("from_file", dtype, get_default_dtype())
+    name, length = os.fsdecode(filename), (size or 0) * element.itemsize
+    if not size:
+        return created(np.empty(0, element.numpy), requires_grad)
+    if length < 0:
+        raise ArgumentError(f"unable to mmap {length} bytes from file <{name}>: Cannot allocate memory (12)")
+    try:
+        with open(name, "r+b" if shared and os.path.exists(name) else "w+b" if shared else "rb") as file:
+            present = file.seek(0, os.SEEK_END)
+            if present < length and shared:
+                file.truncate(length)
+            elif present < length:
+                raise ArgumentError(
+                    f"file <{name}> size <{present}> is smaller than the required mapping size <{length}>"
+                )
+            memory = mmap.mmap(file.fileno(), length, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
+    except OSError as error:
+        mode = "read-write" if shared else "read-only"
+        raise ArgumentError(f"unable to open file <{name}> in {mode} mode: {error.strerror} ({error.errno})") from None
+    return created(np.frombuffer(memory, element.numpy), requires_grad)
+
+
 # Out of tensors.
 
 
@@ -335,6 +376,7 @@ FUNCTIONS: dict[str, Callable[..., object]] = {
     "asarray": asarray,
     "from_dlpack": from_dlpack,
     "from_numpy": from_numpy,
+    "from_file": from_file,
     "frombuffer": frombuffer,
     "tensor": tensor,
     "to_dlpack": to_dlpack,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,6 +57,28 @@ def test_buffers() -> None:
     assert memory == b"\0\0\0\0\1\0\0\0"
     assert torch.frombuffer(memory, dtype=torch.int32, offset=4).tolist() == [1]
     assert torch.frombuffer(memory, dtype=torch.uint8, count=2).shape == (2,)
+
+
+def test_files_are_mapped_to_memory(tmp_path: Path) -> None:
+    path = tmp_path / "numbers"
+    np.arange(4.0).tofile(path)
+    own = torch.from_file(str(path), size=3, dtype=torch.float64)
+    own += 1
+    assert own.tolist() == [1.0, 2.0, 3.0]
+    assert np.fromfile(path).tolist() == [0.0, 1.0, 2.0, 3.0]
+    shared = torch.from_file(str(path), shared=True, size=5, dtype=torch.float64)
+    shared += 1
+    assert np.fromfile(path).tolist() == [1.0, 2.0, 3.0, 4.0, 1.0]
+    assert torch.from_file(str(tmp_path / "new"), True, 2).tolist() == [0.0, 0.0]
+    assert torch.from_file(str(path)).shape == (0,)
+    with pytest.raises(RuntimeError, match=r"size <40> is smaller than the required mapping size <48>$"):
+        torch.from_file(str(path), size=6, dtype=torch.float64)
+    with pytest.raises(
+        RuntimeError, match=r"^unable to open file <.*> in read-only mode: No such file or directory \(2\)$"
+    ):
+        torch.from_file(str(tmp_path / "none"), size=1)
+    with pytest.raises(RuntimeError, match=r"^unable to mmap -4 bytes"):
+        torch.from_file(str(path), size=-1)
 
 
 def test_read_only_memory_is_warned_about() -> None:

@@ -16,6 +16,7 @@ from graphc.eager.backward import grad
 from graphc.eager.methods import of_table
 from graphc.eager.mode import enable_grad
 from graphc.eager.tensor import Tensor
+from graphc.eager.view import rename
 from graphc.nn.attention import needs_gradient
 
 Sizes: TypeAlias = "int | Sequence[int]"
@@ -28,6 +29,8 @@ def _gradient(function: Callable[[Tensor], Tensor], like: Tensor, size: Sequence
         argument = like.new_zeros(tuple(size)).requires_grad_()  # type: ignore[attr-defined]  # installed on tensors
         (found,) = grad(function(argument), (argument,), grad_output, create_graph=kept)
     assert isinstance(found, Tensor)
+    if found._meta is not None and found._meta.node is not None:
+        rename(found._meta.node, "ConvolutionBackwardBackward0")
     return found
 
 

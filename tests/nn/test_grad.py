@@ -38,6 +38,7 @@ def test_the_size_says_how_much_of_the_input_was_not_reached() -> None:
 def test_gradients_have_gradients_of_their_own() -> None:
     ct = g.ones(1, 1, 3, requires_grad=True)
     found = F.grad.conv1d_input((1, 1, 4), g.tensor([[[1.0, 2.0]]]), ct)
+    assert found.grad_fn.name() == "ConvolutionBackwardBackward0"
     (found * g.tensor([1.0, 10.0, 100.0, 1000.0])).sum().backward()
     assert ct.grad is not None
     assert ct.grad.tolist() == [[[21.0, 210.0, 2100.0]]]

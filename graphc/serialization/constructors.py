@@ -26,7 +26,7 @@ from graphc.nn.parameter import Buffer, Parameter
 from graphc.serialization.decode import numpy_dtype
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.hashing import check_key
-from graphc.serialization.memory import sizes_of, tensor_at
+from graphc.serialization.memory import content_of, sizes_of, tensor_at
 from graphc.serialization.structure import NAMED
 
 
@@ -173,6 +173,8 @@ def _finished(made: Tensor, requires_grad: object, metadata: object) -> Tensor:
         if not isinstance(metadata, dict) or not set(metadata) <= {"conj", "neg"}:
             raise CheckpointError("a tensor in the file has metadata that graphc doesn't know")
         array: AnyArray = made._array
+        if array.nbytes > content_of(made).size:
+            raise CheckpointError("a tensor in the file is expanded, and to be conjugated or negated")
         if metadata.get("conj"):
             array = np.conj(array)
         if metadata.get("neg"):

@@ -71,6 +71,8 @@ class _Decoder:
         self.memory = memory
         self.storages: dict[str, TypedStorage] = {}
         self.objects: dict[int, Any] = {}
+        self.reordered: set[str] = set()
+        """Entries that were copied to be in another order: each once, or few bytes could fill the memory."""
 
     def finish(self) -> Any:
         for index in range(len(self.table)):
@@ -199,12 +201,20 @@ class _Decoder:
             self.storages[name] = memory_of(self.memory(name), entry.dtype)
         return entry, self.storages[name]
 
+    def _reorder(self, name: str) -> None:
+        if name in self.reordered:
+            raise _malformed(f"the array {name[:80]!r} has two orders")
+        self.reordered.add(name)
+
     def _array(self, told: dict[str, Any]) -> AnyArray:
         _, storage = self._storage(told.get("entry"))
         kind = to_dtype(told.get("dtype"))
         shape = sizes_of(told.get("shape"), "sizes")
         found = tensor_at(storage, 0, shape, row_major(shape), kind)._array
-        return np.asfortranarray(found) if told.get("fortran") is True else found
+        if told.get("fortran") is not True:
+            return found
+        self._reorder(told["entry"])
+        return np.asfortranarray(found)
 
     def _tensor(self, name: str, told: dict[str, Any]) -> Tensor:
         entry, storage = self._storage(told.get("entry"))
@@ -213,6 +223,7 @@ class _Decoder:
         stride = sizes_of(told["stride"], "strides") if "stride" in told else row_major(shape)
         offset = told.get("offset", 0)
         if "stride" in told and not told.get("view"):
+            self._reorder(told["entry"])
             self._rearrange(entry, storage, kind, shape, stride)
         made = tensor_at(storage, offset, shape, stride, kind)
         needs_grad = told.get("requires_grad") is True

@@ -39,6 +39,8 @@ from graphc.serialization.safe_globals import user_globals
 BLOCKED_MODULES: Final = ("sys", "os", "posix", "nt")
 """Never allowed, whatever the user vouches for."""
 LONGEST_NAME: Final = 4096
+MOST_COPIES: Final = 4
+"""So many times the size of the file may be given to constructors; files of PyTorch give each argument once."""
 _CALLED: Final = {id(each): each for each in CALLABLE.values()}
 
 
@@ -57,6 +59,8 @@ class Unpickler:
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
+        self.given = 0
+        """Items and bytes that constructors got."""
 
     def load(self) -> Any:
         """The object of the next pickle; raises CheckpointError."""
@@ -152,11 +156,18 @@ class Unpickler:
         if not isinstance(args, tuple):
             raise Refused(f"Trying to call with {type(args).__name__} for arguments")
         if id(function) in _CALLED:
+            self._charge(args)
             self.push(checked(function, args))
         elif self._is_vouched(function):
             self.push(function(*args))
         else:
             raise Refused(f"Trying to call reduce for unrecognized function {function}")
+
+    def _charge(self, args: tuple[Any, ...]) -> None:
+        """Count what a constructor may copy: a file could give it the same long argument again and again."""
+        self.given += sum(len(each) for each in args if isinstance(each, bytes | str | list | tuple | dict))
+        if self.given > MOST_COPIES * self.size + LONGEST_NAME:
+            raise Refused("the pickle in the file makes many copies of what it holds")
 
     def create(self) -> None:
         """NEWOBJ: an object of a class that the user vouches for, not yet initialised."""
@@ -165,6 +176,7 @@ class Unpickler:
         if isinstance(args, tuple) and kind is Parameter:
             self.push(checked(rebuild_parameter, (*args, True, None)[:3]))
         elif isinstance(args, tuple) and id(kind) in _CALLED:
+            self._charge(args)
             self.push(checked(kind, args))
         elif isinstance(args, tuple) and isinstance(kind, type) and self._is_vouched(kind):
             self.push(kind.__new__(kind, *args))

@@ -24,6 +24,7 @@ PLACE = storage() + value(0) + value((4,)) + value((1,))
 TENSOR = tensor(storage(), 0, (4,), (1,))
 DTYPE = call(name("numpy", "dtype"), value("f8"), value(False), value(True))
 ARRAY = call(name("numpy.core.multiarray", "_reconstruct"), name("numpy", "ndarray"), value((0,)), value("b"))
+COPY = call(name("builtins", "bytearray"), b"h\0")
 
 PICKLES = {
     "a tensor in the file has no dtype that graphc knows": call(
@@ -60,6 +61,12 @@ PICKLES = {
         ARRAY + b"(" + value(1) + value((2,)) + DTYPE + b"\x89C\x08abcdefghtb"
     ),
     "unhashable type in the file: 'list'": value({}) + b"(" + value([1]) + b"t" + value(1) + b"s",
+    "a tensor in the file is expanded, and to be conjugated or negated": call(
+        REBUILD, storage(), value(0), value((10**12,)), value((0,)), value(False), HOOKS, value({"neg": True})
+    ),
+    "the pickle in the file makes many copies of what it holds": (
+        b"](B" + struct.pack("<I", 10**6) + bytes(10**6) + b"q\0" + b"".join([COPY] * 100) + b"e"
+    ),
     "pop from empty list": b"\x86",
     "Trying to call with int for arguments": name("collections", "OrderedDict") + value(1) + b"R",
     "attributes of a mapping are no dict": HOOKS + value([1]) + b"b",
@@ -98,6 +105,9 @@ FILES = {
     "an item of kind 'tuple' lacks its parts": own(["tuple", 5]),
     "an array and its tensor are of different shapes": own(
         ["tensor", {"entry": "x", "dtype": "float32", "shape": [2, 2], "stride": [1, 2]}]
+    ),
+    "the array 'x' has two orders": own(
+        ["list", [[1], [2]]], *[["tensor", {"entry": "x", "dtype": "float32", "shape": [4], "stride": [1]}]] * 2
     ),
     "the file holds views of storages, as PyTorch wrote before 0.4": old(
         program(tensor(storage()[:-2] + value(("view", 0, 4)) + b"tQ", 0, (4,), (1,))), NAMES

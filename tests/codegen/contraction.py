@@ -30,8 +30,9 @@ from graphc.kernel.ir import (
     Store,
     Value,
 )
-from graphc.runtime.engine import compile_object, load
+from graphc.runtime.engine import compile_object
 from graphc.runtime.target import Target, native_target
+from tests.codegen.native import load_for_good
 
 Array = npt.NDArray[Any]
 
@@ -144,7 +145,7 @@ class Native:
         self.kernel = kernel
         self.target = target or native_target()
         code = compile_object(emit_kernel(kernel, self.target, "kernel"), self.target)
-        address = load(code, ["kernel"])["kernel"]
+        address = load_for_good(code, "kernel")
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
 
     def __call__(self, addresses: list[int], sizes: Mapping[str, int], threads: int = 1) -> None:

@@ -14,7 +14,7 @@ from graphc.codegen.abi import argument_block
 from graphc.codegen.contract_plan import workspace_bytes
 from graphc.codegen.cpu import emit_kernel
 from graphc.kernel.ir import Kernel
-from graphc.runtime.engine import compile_object, load
+from graphc.runtime.engine import compile_object, keep, load
 from graphc.runtime.target import Target, named_target, native_target
 
 Array = npt.NDArray[Any]
@@ -29,14 +29,19 @@ def runnable_targets() -> tuple[Target, ...]:
     return (native, *(t for t in map(named_target, TARGETS[1:]) if t.runs_here and t.enabled < native.enabled))
 
 
+def load_for_good(code: bytes, symbol: str) -> int:
+    """The address of a function in code that is never unloaded."""
+    loaded = load(code, (symbol,))
+    keep(loaded)
+    return loaded[symbol]
+
+
 @lru_cache(maxsize=256)
 def compile_kernel(kernel: Kernel, target: Target) -> Callable[[int, int, int], None]:
     """The kernel's function."""
     code = compile_object(emit_kernel(kernel, target, "kernel"), target)
-    loaded = load(code, ("kernel",))
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(loaded["kernel"])
-    function.code = loaded  # type: ignore[attr-defined]  # it lives as long as the function
-    return function
+    address = load_for_good(code, "kernel")
+    return ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
 
 
 def run_native(

@@ -19,10 +19,10 @@ from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
 from graphc.kernel.program import ConstantData, Input, Launch, Memory, Output, Program, Temporary
 from graphc.runtime import pool
-from graphc.runtime.engine import compile_object, load, object_symbols
+from graphc.runtime.engine import compile_object, object_symbols
 from graphc.runtime.target import TARGETS, native_target
 from tests.codegen.corpus import CHECKED
-from tests.codegen.native import Array
+from tests.codegen.native import Array, load_for_good
 
 N = symbol("n")
 (SIZE,) = symbols(N)
@@ -57,10 +57,9 @@ def run(program: Program, inputs: Sequence[Array], sizes: Mapping[str, int], thr
     target = native_target()
     pool.start()
     kernels = [
-        load(compile_object(emit_kernel(kernel, target, KERNEL), target), (KERNEL,))[KERNEL]
-        for kernel in program.kernels
+        load_for_good(compile_object(emit_kernel(kernel, target, KERNEL), target), KERNEL) for kernel in program.kernels
     ]
-    entry = load(compile_object(emit_program(program, target), target), (ENTRY,))[ENTRY]
+    entry = load_for_good(compile_object(emit_program(program, target), target), ENTRY)
     results = [np.zeros([evaluate(s, sizes) for s in o.type.shape], o.type.dtype.numpy) for o in program.outputs]
     constants = [np.ascontiguousarray(c.value.value) for c in program.constants]
     table = np.array(kernels, np.int64)

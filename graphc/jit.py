@@ -10,15 +10,17 @@ put beside them are harmless. `graphc.compile` is what compiles. Files of script
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import types
 import typing
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar
 
 from graphc.eager.guard import guarded
 from graphc.ir.errors import MissingFeature
+from graphc.nn.module import Module
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,9 +43,11 @@ __all__ = [
     "isinstance",
     "load",
     "optimize_for_inference",
+    "optimized_execution",
     "save",
     "script",
     "script_if_tracing",
+    "script_method",
     "trace",
     "trace_module",
     "unused",
@@ -59,8 +63,11 @@ class ScriptFunction:
     """The class of scripted functions, of which there are none."""
 
 
-class ScriptModule:
-    """The class of scripted modules, of which there are none."""
+class ScriptModule(Module):
+    """The base of modules that programs write as scripted ones: a module like others, which runs eagerly.
+
+    What `script` gives back is none, but the module itself.
+    """
 
 
 class Attribute(NamedTuple):
@@ -154,6 +161,17 @@ def export(fn: F) -> F:
 def unused(fn: F) -> F:
     """The function."""
     return fn
+
+
+def script_method(fn: F) -> F:
+    """The method of a ScriptModule, as it is."""
+    return fn
+
+
+@contextlib.contextmanager
+def optimized_execution(should_optimize: bool) -> Iterator[None]:
+    """Nothing else than the code inside: there is no TorchScript to optimize or not."""
+    yield
 
 
 def ignore(drop: Any = False, **kwargs: Any) -> Any:

@@ -44,6 +44,22 @@ def test_scripted_code_runs_eagerly_and_says_so_once() -> None:
             refused()
 
 
+def test_modules_written_as_scripted_ones_are_modules() -> None:
+    class Scaled(jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = graphc.nn.Parameter(graphc.tensor([3.0]))
+
+        @jit.script_method
+        def forward(self, x):
+            return self.weight * x
+
+    module = Scaled()
+    with jit.optimized_execution(False):
+        assert module(graphc.ones(2)).tolist() == [3.0, 3.0]
+    assert list(module.state_dict()) == ["weight"]
+
+
 def test_marks_of_scripted_code_change_nothing() -> None:
     def f(x):
         return x

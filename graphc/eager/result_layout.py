@@ -68,7 +68,8 @@ def of_graph(graph: Graph) -> tuple[Layout | None, ...]:
         turns = [node for node in _end_of(graph.outputs[0]) if node.op.name == "permute"]
         return (_turned(turns[0]),) if turns else ()
     if graph.name in ("quantile", "nanquantile") and len(graph.inputs) > 1 and len(graph.inputs[1].shape) == 1:
-        return (_fixed(_first_fastest(graph.outputs[0])),)
+        # A dimension of one element has no order: it keeps what it has.
+        return (_fixed(_first_fastest(graph.outputs[0])),) if graph.outputs[0].shape[0] != 1 else ()
     if graph.name == "stft":
         return (_fixed(_of_spectra(graph.outputs[0])),)
     if not always and not any(node.op is host_call for node in graph.nodes):

@@ -25,6 +25,9 @@ WITHOUT_DERIVATIVE = {
     "heaviside": "derivative for aten::heaviside is not implemented",
     "igamma": "the derivative for 'igamma: input' is not implemented.",
     "igammac": "the derivative for 'igammac: input' is not implemented.",
+    "linalg.ldl_factor": "derivative for aten::linalg_ldl_factor_ex is not implemented",
+    "linalg.ldl_factor_ex": "derivative for aten::linalg_ldl_factor_ex is not implemented",
+    "linalg.ldl_solve": "derivative for aten::linalg_ldl_solve is not implemented",
     "special.zeta": "the derivative for 'zeta' is not implemented.",
 }
 """Functions that PyTorch has no derivative of, and its error."""

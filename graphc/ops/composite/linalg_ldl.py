@@ -6,6 +6,8 @@ solutions. There is no gradient.
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from graphc.ir.dtype import i32
 from graphc.ir.errors import DimensionError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Node
@@ -16,8 +18,11 @@ from graphc.ops.composite.contraction import sizes_text
 from graphc.ops.composite.linalg_matrix import batched, check_square, failed, like
 from graphc.ops.composite.operand import broadcast_shape
 from graphc.ops.function import function
-from graphc.ops.host import call
+from graphc.ops.host import call, refused_gradients
 from graphc.ops.lapack import Integers, Matrix
+
+Cotangents: TypeAlias = "tuple[Node | None, ...]"
+Nodes: TypeAlias = "tuple[Node, ...]"
 
 
 def _factor_run(
@@ -35,8 +40,18 @@ def _solve_run(
     return ldl.solve(factors, pivots, b, hermitian)
 
 
-register_host(HostFunction("linalg.ldl_factor", _factor_run))
-register_host(HostFunction("linalg.ldl_solve", _solve_run))
+def _factor_vjp(cotangents: Cotangents, outputs: Nodes, a: Node, *, hermitian: bool, name: str) -> Cotangents:
+    return refused_gradients("derivative for aten::linalg_ldl_factor_ex is not implemented", (a,))
+
+
+def _solve_vjp(
+    cotangents: Cotangents, outputs: Nodes, factors: Node, pivots: Node, b: Node, *, hermitian: bool
+) -> Cotangents:
+    return refused_gradients("derivative for aten::linalg_ldl_solve is not implemented", (factors, pivots, b))
+
+
+register_host(HostFunction("linalg.ldl_factor", _factor_run, _factor_vjp))
+register_host(HostFunction("linalg.ldl_solve", _solve_run, _solve_vjp))
 
 
 def _factors(a: Node, hermitian: bool, name: str) -> tuple[Node, Node, Node]:

@@ -41,6 +41,7 @@ BELOW["autograd"] |= {"profiler"}
 BELOW["utils"] |= {"hub"}
 BELOW["optim"] |= {"nn"}
 BELOW["func"] |= {"nn"}
+BELOW["jit"] |= {"nn"}
 BELOW["serialization"] |= {"nn"}
 BELOW["__config__"] |= {"version"}
 BELOW["version"], BELOW["torch_version"] = {"torch_version"}, set()

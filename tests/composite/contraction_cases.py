@@ -42,6 +42,7 @@ def _products() -> Iterator[Case]:
     for a, b in _SHAPES:
         yield Case("matmul", g.matmul, np.matmul, (draw(*a), draw(*b)), gradient=0 not in a)
     yield Case("matmul", g.matmul, np.matmul, (whole(2, 3), whole(3, 4)))
+    yield Case("linalg.matmul", g.linalg.matmul, np.matmul, (whole(2, 3), whole(3, 4)))
     z = draw(2, 3) + 1j * draw(2, 3)
     yield Case("matmul", g.matmul, np.matmul, (z, z.T + 1))
     yield Case("__matmul__", lambda a, b: a @ b, np.matmul, (draw(2, 3), draw(3, 2)))

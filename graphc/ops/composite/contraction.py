@@ -207,7 +207,7 @@ def _rank(message: str, x: Node, rank: int) -> None:
 # Products
 
 
-@function(method=True)
+@function(method=True, names=("linalg.matmul",))
 def matmul(input: Node, other: Node) -> Node:
     """The matrix product over the last two dimensions, those before broadcast; vectors are rows or columns."""
     check_matmul(input, other)

@@ -30,8 +30,8 @@ class _State(threading.local):
 
 
 _state = _State()
-_descriptions: dict[int, Description] = {}
-"""By the address of the text, which stays for the life of the process, as all loaded code does."""
+_descriptions: dict[bytes, Description] = {}
+"""By their text."""
 
 
 def start() -> None:
@@ -52,9 +52,10 @@ def take_error() -> BaseException:
 
 def _call(description: int, words: int) -> int:
     try:
-        known = _descriptions.get(description)
+        text = ctypes.string_at(description)
+        known = _descriptions.get(text)
         if known is None:
-            known = _descriptions[description] = read_description(ctypes.string_at(description).decode())
+            known = _descriptions[text] = read_description(text.decode())
         arrays = (*known.operands, *known.results)
         addresses = (ctypes.c_int64 * len(arrays)).from_address(words)
         sizes = (ctypes.c_int64 * sum(rank for _, rank in arrays)).from_address(words + 8 * len(arrays))

@@ -37,7 +37,7 @@ log = logging.getLogger("graphc.eager")
 MOST_KNOWN = 4096
 """Structures that are remembered; then all that have come only once are forgotten."""
 MOST_PROGRAMS = 256
-"""Programs that are made; code is never unloaded."""
+"""Programs that are made and kept."""
 
 Key: TypeAlias = "tuple[object, ...]"
 Root: TypeAlias = "tuple[Edge, Tensor]"

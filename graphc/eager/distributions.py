@@ -28,9 +28,10 @@ from graphc.eager.inplace import _filled as filled
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
 from graphc.eager.random import MANTISSA, bounds_of, check_range
-from graphc.eager.record import record
+from graphc.eager.record import record, see
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
 from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import DType, Kind, bool_, f64, get_default_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
 from graphc.ops.composite.operand import broadcast_shape, c_name
@@ -129,7 +130,11 @@ def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArra
             refuse("bernoulli_tensor_cpu_p_", p.dtype)
         if not ((p._array >= 0) & (p._array <= 1)).all():
             raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
-        chances = wrap(np.array(np.broadcast_to(p._array, shape), order="C"))
+        repeated = np.array(np.broadcast_to(p._array, shape), order="C")
+        if WATCHING:
+            see((p,))
+            copied(repeated, p._array)
+        chances = wrap(repeated)
         return cast(call("bernoulli", chances, key=key)._array, dtype)
     if not 0 <= p <= 1:
         raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")

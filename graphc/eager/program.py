@@ -88,7 +88,7 @@ def executable_for(graph: Graph, recipe: Recipe | None) -> Executable:
 
 
 def _of_its_own(graph: Graph, recipe: Recipe) -> Executable:
-    """Code for this graph alone: a loop may pass another number each time, and code is never unloaded."""
+    """Code for this graph alone: a loop may pass another number each time, and its plan keeps it."""
     kind, key = (_without_numbers(recipe.key), pattern_of(recipe.types)), (recipe.key, recipe.types)
     with _lock:
         known = _own.setdefault(kind, set())

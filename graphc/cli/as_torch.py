@@ -25,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 
 import graphc
+from graphc.frontend.compile import set_default_fallback
 from graphc.ir.boundary import users_frames
 from graphc.ir.errors import ArgumentError
 from graphc.ir.settings import settings
@@ -86,6 +87,7 @@ def install() -> None:
         )
     sys.meta_path.insert(0, _Alias())
     sys.modules["torch"] = graphc
+    set_default_fallback("eager")  # as PyTorch runs what it can't compile, unless it is asked for a full graph
     for kind, name in _SHOWN.items():
         kind.__module__, kind.__qualname__ = "torch", name
 

@@ -7,6 +7,7 @@ changes how a tensor is looked at (`t_`, `squeeze_`) has the history of the func
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -391,7 +392,12 @@ def base(self: Tensor) -> Tensor | None:
 
 
 def share_memory_(self: Tensor) -> Tensor:
-    """The tensor: its memory stays with the process."""
+    """The tensor. Its memory stays with the process, which is said: what another one writes is lost."""
+    warnings.warn(
+        "share_memory_() does nothing here: other processes get copies of tensors, and what they write to them stays "
+        "with them. Send results back, e.g. through a Queue.",
+        stacklevel=3,
+    )
     return self
 
 

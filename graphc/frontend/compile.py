@@ -106,8 +106,8 @@ def compile(
     `fallback="eager"` such calls run eagerly, which is said once. Python's own effects, such as counting calls, happen
     only when a call is recorded.
 
-    `disable=True` gives the function back. PyTorch's `backend`, `mode`, `options` and `fullgraph` are taken and mean
-    nothing here. Raises ArgumentError for other options.
+    `disable=True` gives the function back. PyTorch's `backend`, `mode` and `options` are taken and mean nothing here;
+    `fullgraph=True` asks for an error where scripts run as PyTorch's would fall back. Raises ArgumentError for others.
 
     >>> import numpy as np, graphc
     >>> f = graphc.compile(lambda x: graphc.softmax(x, dim=1))
@@ -120,6 +120,8 @@ def compile(
         raise ArgumentError(f"compile() got an unexpected keyword argument '{unknown[0]}'", hint="see help(compile)")
     if fallback not in (None, "eager"):
         raise ArgumentError(f"compile: fallback is {fallback!r}", hint="give 'eager', or leave it out")
+    if fallback is None and not ignored.get("fullgraph"):
+        fallback = _default_fallback[0]
     sizes = Sizes(dynamic)
 
     def make(function: Callable[..., object]) -> Any:
@@ -135,6 +137,14 @@ def compile(
         return make(function)
 
     return decorate
+
+
+_default_fallback: list[Fallback] = [None]
+
+
+def set_default_fallback(fallback: Fallback) -> None:
+    """Let `compile` take this for `fallback` where none is given."""
+    _default_fallback[0] = fallback
 
 
 _OF_PYTORCH = frozenset(("backend", "fullgraph", "mode", "options"))

@@ -223,7 +223,7 @@ class Module(Hooks, State):
         return self._apply(lambda x: x.to(to_device("xpu") if device is None else device))
 
     def share_memory(self: M) -> M:
-        """Move parameters and buffers to memory that other processes can see."""
+        """`share_memory_` of parameters and buffers, which says that their memory stays with the process."""
         return self._apply(lambda x: x.share_memory_())
 
     # Text

@@ -189,3 +189,20 @@ def test_mistakes_in_the_command_are_one_line(command: Command, tmp_path: Path) 
     done = command("run")
     assert done.err == "graphc run: error: nothing to run is named; give a SOURCE, or --as-torch SCRIPT.py\n"
     assert command("run", "--as-torch").err == done.err
+
+
+def test_what_cant_be_compiled_runs_as_pytorch_runs_it(tmp_path: Path) -> None:
+    script = """
+import torch
+@torch.compile
+def f(x):
+    return x * 2 if x.sum().item() > 0 else -x
+print(f(torch.ones(1)).item(), f(-torch.ones(1)).item())
+try:
+    torch.compile(lambda x: x.item(), fullgraph=True)(torch.ones(1))
+except TypeError as error:
+    print(type(error).__name__)
+"""
+    status, output, errors = run(tmp_path, script)
+    assert (status, output) == (0, "2.0 1.0\nRecordingError\n")
+    assert errors.count("it runs eagerly from now on") == 1

@@ -185,3 +185,10 @@ def test_only_the_youngest_calls_of_a_function_are_remembered() -> None:
     gc.collect()
     assert len(gc.get_objects()) - objects < 512 * 60
     assert torch.ones(2, 2).expm1().tolist() == torch.ones(1800, 2).expm1()[:2].tolist()
+
+
+def test_memory_that_isnt_shared_with_processes_is_said_to_stay() -> None:
+    x = torch.zeros(2)
+    with pytest.warns(UserWarning, match="other processes get copies of tensors"):
+        assert x.share_memory_() is x
+    assert not x.is_shared()

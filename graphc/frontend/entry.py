@@ -29,6 +29,7 @@ ALIASES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "a": "input", "x1
 
 _WORDS = {
     "Node": "Tensor",
+    "Nodes": "tuple[Tensor, ...]",
     "Operand": "Tensor | Number",
     "Key": "Tensor | int",
     "Dims": "int | Sequence[int] | None",

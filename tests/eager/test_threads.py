@@ -211,8 +211,10 @@ def test_a_forked_child_goes_on(busy: bool) -> None:
 
 
 INTERRUPTED = """
-    import _thread, math, threading, time
+    import _thread, math, signal, threading, time
     import graphc as torch
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start jobs that ignore it
 
     x = torch.ones(5, requires_grad=True)
     interrupted = 0

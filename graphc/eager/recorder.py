@@ -157,15 +157,12 @@ class Recorder:
         meta = tensor._meta
         whole = tensor if meta is None or meta.view is None else meta.view.base
         name = self._names.get(id(whole), f"t{len(self.inputs)}")
-        start, end = address_of(whole._array), address_of(whole._array) + extent_of(whole._array)
-        for cell in self.cells:
-            first = address_of(cell.array)
-            if first < end and start < first + extent_of(cell.array):
-                self.refuse(
-                    "uses two tensors that share memory, one of which came first as a part of it",
-                    "pass the whole tensor, or clones of its parts",
-                )
-                return
+        if self._is_touched(whole._array):
+            self.refuse(
+                "uses two tensors that share memory, one of which came first as a part of it",
+                "pass the whole tensor, or clones of its parts",
+            )
+            return
         cell = self._enter(whole._array, Captured(whole), name)
         if whole.requires_grad:
             self._live.add(cell.node)
@@ -353,6 +350,18 @@ class Recorder:
     def is_own(self, tensor: Tensor) -> bool:
         """Whether the tensor's memory was made while recording."""
         return id(tensor._storage) in self._own_storages
+
+    def _is_touched(self, array: AnyArray) -> bool:
+        """Whether a part of the array's memory is known."""
+        start = address_of(array)
+        end = start + extent_of(array)
+        place = bisect.bisect_left(self._starts, start)
+        if place < len(self._starts) and self._starts[place] < end:
+            return True
+        if not place:
+            return False
+        before = self._starts[place - 1]
+        return before + extent_of(self._by_start[before].array) > start
 
     def _find(self, array: AnyArray) -> Cell | None:
         start = address_of(array)

@@ -469,3 +469,30 @@ def test_a_gradient_penalty_and_sampled_actions_are_programs() -> None:
         assert penalise(torch.randn(4, 3)).isfinite()
         assert act(torch.randn(4, 3)).shape == (4, 2)
     assert len(penalise.compilations) == len(act.compilations) == 1
+
+
+def test_memory_that_cant_be_followed_is_refused() -> None:
+    whole = torch.zeros(4)
+    part = whole.data[1:3].data
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 0.1)
+    scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer)
+    optimizer.step()
+
+    def replaced(x: torch.Tensor) -> None:
+        whole.data = x.clone()
+
+    def stepped(x: torch.Tensor) -> torch.Tensor:
+        scheduler.step()
+        return x
+
+    x = torch.ones(2)
+    for code, text in (
+        (lambda x: (part + x).sum() + whole, "uses two tensors that share memory"),
+        (replaced, "replaces a tensor's memory"),
+        (lambda x: x.clone().uniform_(), "computes with values that numpy made of others"),
+        (stepped, "steps a learning-rate scheduler"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            torch.compile(code)(x)
+    with pytest.raises(RuntimeError, match="an argument is a set"):
+        torch.compile(lambda x, y: x)(x, {1, 2})

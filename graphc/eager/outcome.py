@@ -18,7 +18,7 @@ from graphc.eager.step_gradient import Joint, flat_plan, record_backward, split
 from graphc.eager.tensor import AnyArray, Tensor, meta_of
 from graphc.frontend.tree import flatten
 from graphc.ir.errors import describe
-from graphc.ir.graph import Graph, Node
+from graphc.ir.graph import Graph, Node, topological_order
 
 
 class Ended(Exception):
@@ -60,7 +60,7 @@ class Outcome:
         if recorder.failure is not None:
             raise Ended
         gradients, edges = backward if backward is not None else ([], [])
-        used = _used([*outputs, *gradients])
+        used = set(topological_order([*outputs, *gradients]))
         inputs = [
             (node, source)
             for node, source in recorder.inputs
@@ -254,14 +254,3 @@ def _edge(source: Source, arguments: Sequence[Tensor]) -> Edge | None:
 def _is_captured(recorder: Recorder, tensor: Tensor) -> bool:
     cell = recorder.cell_of(tensor._array)
     return cell is not None and isinstance(cell.source, Captured) and cell.source.tensor is tensor
-
-
-def _used(outputs: Sequence[Node]) -> set[Node]:
-    found: set[Node] = set()
-    pending = list(outputs)
-    while pending:
-        node = pending.pop()
-        if node not in found:
-            found.add(node)
-            pending += node.inputs
-    return found

@@ -70,16 +70,24 @@ class Step:
             return self.function(*args, **kwargs)
         leaves, structure = flatten((args, kwargs))
         key, tensors = _key_of(leaves, structure)
+        result = self._run(key, tensors)
+        if result is not UNFIT:
+            return result
+        if key in self._eager:
+            return self.function(*args, **kwargs)
+        with self._lock:
+            result = self._run(key, tensors)  # another thread may have recorded it meanwhile
+            return self._record(key, tensors, args, kwargs) if result is UNFIT else result
+
+    def _run(self, key: Hashable, tensors: Sequence[Tensor]) -> object:
+        """The results of a program that serves the call; UNFIT if none does."""
         for recording in self._known.get(key, ()):
             if recording.misfit() is None:
                 result = recording.run(tensors)
                 if result is not UNFIT:
                     return result
                 recording.stale = "a tensor that is used has another shape or dtype"
-        if key in self._eager:
-            return self.function(*args, **kwargs)
-        with self._lock:
-            return self._record(key, tensors, args, kwargs)
+        return UNFIT
 
     def _record(
         self, key: Hashable, tensors: Sequence[Tensor], args: tuple[object, ...], kwargs: dict[str, object]

@@ -9,17 +9,26 @@ The grammar, whole:
             | Bind       symbol = operand                         a number as an index, clamped into 0..extent
             | Load       value = buffer[index] if predicate       0 where the predicate fails
             | Store      buffer[index] = operand if predicate
-            | Loop       for symbol in 0..extent, stmt*           serial, parallel or vector
+            | Loop       for symbol in 0..extent, stmt*           serial, parallel, vector, unrolled, block or thread
             | Reduce     value = combine over symbol, stmt*       the fixed tree, see below
             | Contract   acc[m, n] = sum over k of a[m,k] b[k,n]  the micro-kernel's statement, with an epilogue
             | Allocate   buffer                                   scratch that lives as long as the enclosing body
             | If         predicate, stmt*
             | Check      predicate, code                          reports the code from the run where it fails
             | HostCall   function, buffers in, buffers out        Python code over whole arrays; alone in its kernel
+            | Barrier                                             the block's threads wait for each other
+            | Shuffle    value = operand of another thread        within a warp, 32 threads side by side
+            | CopyAsync  shared[index] = global[index], n times   copied in the background until WaitCopies
+            | CommitCopies, WaitCopies                            a thread's copies so far are a group; wait for groups
+            | LoadMatrix values = 8 x 8 matrices of shared memory each thread of a warp gets its part
+            | MultiplyMatrices  values = a b + c                  by the tensor cores, for a warp
     operand = value | literal
 
 A symbol and a value are defined before use, in an enclosing or earlier statement. Strides are in the index expressions:
 a buffer has no shape. Complex numbers are pairs of buffers' elements; the kernel level computes with real ones only.
+
+A kernel for a GPU (`graphc.kernel.gpu`) is one loop over blocks, in it the shared memory of a block and one loop over
+its threads, and in that what a thread does. The statements from Barrier on are for such kernels only.
 
 The fixed tree. `Reduce` over an extent N combines element k into accumulator k mod 64, in order of k, each accumulator
 starting at the combiner's identity; then accumulator l takes in accumulator l + 32 for l below 32, then l + 16 for l
@@ -57,11 +66,20 @@ class Space(Enum):
 
 
 class LoopKind(Enum):
-    """How a loop's iterations run; all but SERIAL promise that they don't depend on each other."""
+    """How a loop's iterations run; all but SERIAL and UNROLLED promise that they don't depend on each other.
+
+    Threads of one block may, where a barrier stands between what one writes and another one reads or writes.
+    """
 
     SERIAL = "serial"
     PARALLEL = "parallel"
     VECTOR = "vector"
+    UNROLLED = "unrolled"
+    """In order, written out: the extent is a number."""
+    BLOCK = "block"
+    """The blocks of a GPU's grid."""
+    THREAD = "thread"
+    """The threads of a block; the extent is a number, a multiple of 32."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,8 +265,93 @@ class HostCall:
     code: int
 
 
+@dataclass(frozen=True, slots=True)
+class Barrier:
+    """All threads of the block come here before one goes on; what they wrote before, all see after."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffle:
+    """The operand of another thread of the same warp, all of whose threads come here.
+
+    `mode` says which, from this one's number in the warp, 0..31, and `lane`: "xor" their exclusive or, "up" so many
+    before it, "down" so many behind it (both: its own where there is none), "index" that thread.
+    """
+
+    out: Value
+    operand: Operand
+    mode: str
+    lane: Operand
+
+
+@dataclass(frozen=True, slots=True)
+class CopyAsync:
+    """Copy `count` neighbouring elements, 4, 8 or 16 bytes at addresses that are multiples of that, into shared memory.
+
+    Zeros are written where the predicate fails. Nobody may read or write the destination, or write the source, before
+    the thread has waited for the copy; other threads not before a barrier after that, too. Buffers may differ in dtype
+    where elements are as wide: the bits are copied.
+    """
+
+    destination: Buffer
+    index: Size
+    source: Buffer
+    source_index: Size
+    count: int
+    predicate: Operand | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitCopies:
+    """The thread's copies since the last commit become a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitCopies:
+    """Wait until at most `pending` of the thread's last groups are under way."""
+
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMatrix:
+    """8 x 8 matrices of 16-bit elements from shared memory, as many as there are `outs` (1, 2 or 4), for a warp.
+
+    Thread 8 i + r gives the index of row r of matrix i: 8 neighbouring elements, aligned to 16 bytes. Of each matrix,
+    thread l gets elements (l / 4, 2 (l % 4)) and the one right of it, as the low and the high half of a u32; of the
+    transposed matrix if `is_transposed`.
+    """
+
+    outs: tuple[Value, ...]
+    buffer: Buffer
+    index: Size
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyMatrices:
+    """outs = left @ right + addend by the tensor cores, for a warp: 16 x depth times depth x 8, in float32.
+
+    `dtype` is that of the factors: bf16 and f16 with a depth of 16, two elements in a u32, `left` 4 and `right` 2 of
+    them; tf32 with a depth of 8, each element a u32 with the bits of a float32 of which the 10 leading ones of the
+    fraction count, `left` 4 and `right` 2 of them. Thread l of the warp has, with row = l / 4 and column = l % 4:
+    of the sum and addend (row, 2 column), (row, 2 column + 1), and these 8 rows below; of `left`, in pairs along the
+    depth, (row, 2 column), (row + 8, 2 column), and these 8 further along the depth (tf32: single elements
+    (row, column), (row + 8, column), (row, column + 4), (row + 8, column + 4)); of `right`, in pairs along the depth,
+    (2 column, row) and (2 column + 8, row) (tf32: (column, row) and (column + 4, row)). The order in which products
+    are summed is the machine's.
+    """
+
+    outs: tuple[Value, ...]
+    left: tuple[Operand, ...]
+    right: tuple[Operand, ...]
+    addend: tuple[Operand, ...]
+    dtype: str
+
+
 Statement: TypeAlias = (
     "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Check | HostCall"
+    " | Barrier | Shuffle | CopyAsync | CommitCopies | WaitCopies | LoadMatrix | MultiplyMatrices"
 )
 
 

@@ -25,6 +25,7 @@ from graphc.ir.lowering import Operand, Scalar
 from graphc.ir.op import Flags, Op, find_op
 from graphc.ir.type import Shape, TensorType, TupleType
 from graphc.kernel.builder import KernelBuilder
+from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, HostArray, HostCall, Kernel
 from graphc.kernel.program import CheckSite
 from graphc.ops import contraction, creation, host, movement, ordering, requirement
@@ -78,8 +79,11 @@ class Lowered:
     checks: tuple[CheckSite, ...]
 
 
-def lower(graph: Graph) -> Lowered:
-    """Write the kernels of every fused node, in the order in which they run."""
+def lower(graph: Graph, target: GpuTarget | None = None) -> Lowered:
+    """Write the kernels of every fused node, in the order in which they run.
+
+    For a GPU, ops that go along an axis are written by rules of their own, as kernels with a grid or for a policy.
+    """
     calls: list[KernelCall] = []
     checks: list[CheckSite] = []
     names = frozenset(size.name for size in graph.sizes)
@@ -87,7 +91,7 @@ def lower(graph: Graph) -> Lowered:
         if node.op is FUSED:
             types = node.type.elements if isinstance(node.type, TupleType) else (node.tensor,)
             if any(each.size != 0 for each in types):
-                calls.extend(GroupLowering(node, checks, names).lower())
+                calls.extend(GroupLowering(node, checks, names, target).lower())
         elif node.op is host.host_call:
             calls.append(lower_host_call(node, checks))
         else:
@@ -137,6 +141,7 @@ class GroupLowering:
     fused: Node
     checks: list[CheckSite]
     size_names: frozenset[str]
+    target: GpuTarget | None = None
     body: Graph = field(init=False)
     builder: KernelBuilder = field(init=False)
     buffers: dict[Node, Buffer] = field(init=False)
@@ -165,6 +170,17 @@ class GroupLowering:
         if anchor is None:
             self._lower_loops()
             return self._finish_split()
+        if self.target is not None:
+            # What compiles for a CPU alone needs none of it.
+            from graphc.passes.gpu.rules import lower_for_gpu
+
+            calls = lower_for_gpu(self, anchor, self.target)
+            if calls is not None:
+                return calls
+        return self.lower_anchor(anchor)
+
+    def lower_anchor(self, anchor: Node) -> list[KernelCall]:
+        """The kernels of a group with an anchor, as loops for any machine."""
         if anchor.op in SCATTERS:
             first = self.copy(anchor.inputs[0])
             self.restart()

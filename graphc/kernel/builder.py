@@ -19,13 +19,14 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.ir.dim import Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
-from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i64, real_of
+from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i32, i64, real_of, u32
 from graphc.ir.lowering import Scalar, Step
 from graphc.kernel.formula.complex import complex_apply
 from graphc.kernel.ir import (
     BLOCK,
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Buffer,
     Check,
@@ -33,12 +34,15 @@ from graphc.kernel.ir import (
     Kernel,
     Literal,
     Load,
+    LoadMatrix,
     Loop,
     LoopKind,
+    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
+    Shuffle,
     Space,
     Statement,
     Store,
@@ -312,10 +316,10 @@ class KernelBuilder:
         self._use(body, operand, *(() if predicate is None else (predicate,)), sizes=(index,))
         body.statements.append(Store(buffer, index, operand, predicate))
 
-    def allocate(self, dtype: DType, size: Size) -> Buffer:
+    def allocate(self, dtype: DType, size: Size, space: Space = Space.LOCAL) -> Buffer:
         """Scratch that lives as long as the innermost body."""
         self._count += 1
-        buffer = Buffer(f"s{self._count}", dtype, size, Space.LOCAL)
+        buffer = Buffer(f"s{self._count}", dtype, size, space)
         self._use(self._bodies[-1], sizes=(size,))
         self._bodies[-1].statements.append(Allocate(buffer))
         self._scratch_home[buffer] = self._bodies[-1]
@@ -338,8 +342,8 @@ class KernelBuilder:
 
     @contextmanager
     def loop(self, extent: Size, kind: LoopKind = LoopKind.PARALLEL) -> Iterator[Size]:
-        """A loop here, in the innermost body; none where the extent is 1."""
-        if extent == 1:
+        """A loop here, in the innermost body; none where the extent is 1, but for those of a GPU's grid."""
+        if extent == 1 and kind not in (LoopKind.BLOCK, LoopKind.THREAD):
             yield 0
             return
         index, body = self._open(extent, "i")
@@ -378,6 +382,40 @@ class KernelBuilder:
         parent.statements.append(
             Contract(m, n, k, rows, columns, depth, left_panel, right_panel, acc, tail.body, parallel)
         )
+
+    # ---- what only kernels for a GPU have, all of it here, in the innermost body
+
+    def barrier(self) -> None:
+        """All threads of the block come here before one goes on."""
+        self._bodies[-1].statements.append(Barrier())
+
+    def shuffle(self, x: Operand, mode: str, lane: int) -> Value:
+        """The operand of another thread of the warp."""
+        out = self._made_here(x.dtype, (x,))
+        self._bodies[-1].statements.append(Shuffle(out, x, mode, literal(lane, i32)))
+        return out
+
+    def load_matrices(self, count: int, buffer: Buffer, index: Size, is_transposed: bool = False) -> tuple[Value, ...]:
+        """`LoadMatrix`: this thread's parts of `count` matrices in shared memory, of which it gives one row."""
+        outs = tuple([self._made_here(u32, (), (index,)) for _ in range(count)])
+        self._use_scratch(self._bodies[-1], buffer)
+        self._bodies[-1].statements.append(LoadMatrix(outs, buffer, index, is_transposed))
+        return outs
+
+    def multiply_matrices(
+        self, left: tuple[Operand, ...], right: tuple[Operand, ...], addend: tuple[Operand, ...], dtype: str
+    ) -> tuple[Value, ...]:
+        """`MultiplyMatrices`: left @ right + addend for the warp; `dtype` is that of the factors."""
+        outs = tuple([self._made_here(f32, (*left, *right, *addend)) for _ in addend])
+        self._bodies[-1].statements.append(MultiplyMatrices(outs, left, right, addend, dtype))
+        return outs
+
+    def _made_here(self, dtype: DType, operands: tuple[Operand, ...], sizes: tuple[Size, ...] = ()) -> Value:
+        body = self._bodies[-1]
+        self._use(body, *operands, sizes=sizes)
+        out = self._value(dtype)
+        self._home[out] = body
+        return out
 
     def finish(self, name: str) -> Kernel:
         """The kernel."""

@@ -25,22 +25,29 @@ from graphc.kernel.formula import FORMULAS
 from graphc.kernel.ir import (
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Check,
+    CommitCopies,
     Contract,
+    CopyAsync,
     HostCall,
     If,
     Kernel,
     Literal,
     Load,
+    LoadMatrix,
     Loop,
+    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
+    Shuffle,
     Statement,
     Store,
     Value,
+    WaitCopies,
 )
 from graphc.kernel.scalar import SCALARS, evaluate, result_dtype
 
@@ -213,6 +220,11 @@ class _Expander:
     def _operand(self, operand: Operand) -> Operand:
         return self._replaced.get(operand, operand) if isinstance(operand, Value) else operand
 
+    def _operands(self, operands: tuple[Operand, ...]) -> tuple[Operand, ...]:
+        """The operands, the same object if none is replaced."""
+        replaced = tuple(map(self._operand, operands))
+        return operands if all(a is b for a, b in zip(replaced, operands)) else replaced
+
     def _optional(self, operand: Operand | None) -> Operand | None:
         return None if operand is None else self._operand(operand)
 
@@ -222,6 +234,15 @@ class _Expander:
         match statement:
             case Position() | Allocate() | Apply() | HostCall():
                 return statement
+            case Barrier() | CommitCopies() | WaitCopies() | LoadMatrix():
+                return statement
+            case Shuffle(operand=operand, lane=lane):
+                changes = {"operand": self._operand(operand), "lane": self._operand(lane)}
+            case CopyAsync(predicate=predicate):
+                changes = {"predicate": self._optional(predicate)}
+            case MultiplyMatrices(left=left, right=right, addend=addend):
+                changes = {"left": self._operands(left), "right": self._operands(right)}
+                changes["addend"] = self._operands(addend)
             case Bind(operand=operand):
                 changes = {"operand": self._operand(operand)}
             case Load(predicate=predicate):
@@ -236,8 +257,8 @@ class _Expander:
                 changes = {"predicate": self._operand(predicate), "body": self.body(body)}
             case Reduce(body=body, element=element):
                 changes = {"body": self.body(body), "element": self._operand(element)}
-            case Contract(left=left, right=right, epilogue=epilogue):
-                changes = {"left": self._panel(left), "right": self._panel(right), "epilogue": self.body(epilogue)}
+            case Contract(left=a, right=b, epilogue=epilogue):
+                changes = {"left": self._panel(a), "right": self._panel(b), "epilogue": self.body(epilogue)}
         if all(getattr(statement, name) is new for name, new in changes.items()):
             return statement
         return replace(statement, **changes)  # type: ignore[arg-type]  # each name is a field of that statement

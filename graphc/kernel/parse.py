@@ -26,26 +26,33 @@ from graphc.ir.scan import Scanner, Token
 from graphc.kernel.ir import (
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Buffer,
     Check,
+    CommitCopies,
     Contract,
+    CopyAsync,
     HostArray,
     HostCall,
     If,
     Kernel,
     Literal,
     Load,
+    LoadMatrix,
     Loop,
     LoopKind,
+    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
+    Shuffle,
     Space,
     Statement,
     Store,
     Value,
+    WaitCopies,
 )
 
 MAX_DEPTH: Final = 100
@@ -166,6 +173,16 @@ class _Parser:
             return Allocate(self.buffer(None))
         if scan.accept("host"):
             return self.host_call()
+        if scan.accept("barrier"):
+            return Barrier()
+        if scan.accept("copy_async"):
+            return self.copy_async()
+        if scan.accept("commit_copies"):
+            return CommitCopies()
+        if scan.accept("wait_copies"):
+            return WaitCopies(scan.integer())
+        if scan.at("("):
+            return self.matrices()
         raise scan.unexpected(f"a statement or '{end}'")
 
     def host_call(self) -> HostCall:
@@ -191,16 +208,65 @@ class _Parser:
             arrays.append(HostArray(buffer, scan.tensor_type()))
         return tuple(arrays)
 
-    def definition(self, depth: int) -> Statement:
-        """`%NAME: DTYPE = ...`"""
+    def copy_async(self) -> CopyAsync:
+        """`BUFFER[INDEX] = BUFFER[INDEX] * COUNT`, and maybe a predicate."""
         scan = self.scan
+        destination, index = self.element()
+        scan.expect("=")
+        source, source_index = self.element()
+        scan.expect("*")
+        return CopyAsync(destination, index, source, source_index, scan.integer(), self.predicate())
+
+    def matrices(self) -> LoadMatrix | MultiplyMatrices:
+        """`(%NAME: DTYPE, ...) = `, and `load_matrix BUFFER[INDEX]` or `multiply_matrices DTYPE` and three lists."""
+        scan = self.scan
+        scan.expect("(")
+        outs = [self.defined()]
+        while scan.accept(","):
+            outs.append(self.defined())
+        scan.expect(")")
+        scan.expect("=")
+        statement: LoadMatrix | MultiplyMatrices
+        if scan.accept("load_matrix"):
+            buffer, index = self.element()
+            statement = LoadMatrix(tuple(outs), buffer, index, scan.accept("transposed"))
+        elif scan.accept("multiply_matrices"):
+            dtype = scan.name("the dtype of the factors: bf16, f16 or tf32")
+            left = self.operand_list()
+            scan.expect(",")
+            right = self.operand_list()
+            scan.expect(",")
+            statement = MultiplyMatrices(tuple(outs), left, right, self.operand_list(), dtype)
+        else:
+            raise scan.unexpected("load_matrix or multiply_matrices")
+        for out in outs:
+            self.define(out)
+        return statement
+
+    def operand_list(self) -> tuple[Operand, ...]:
+        """`(OPERAND, ...)`"""
+        self.scan.expect("(")
+        operands = self.operands()
+        self.scan.expect(")")
+        return operands
+
+    def defined(self) -> Value:
+        """`%NAME: DTYPE`; the value comes into scope with its statement's end."""
+        scan = self.scan
+        if scan.token.kind != "value":
+            raise scan.unexpected("the name of a value")
         token = scan.take()
         name = self.value_name(token)
         if name in self.values:
             raise scan.error(f"{token.text} is defined twice", token)
         self.values[name] = None
         scan.expect(":")
-        out = Value(name, scan.dtype())
+        return Value(name, scan.dtype())
+
+    def definition(self, depth: int) -> Statement:
+        """`%NAME: DTYPE = ...`"""
+        scan = self.scan
+        out = self.defined()
         scan.expect("=")
         if scan.token.kind != "name":
             raise scan.unexpected("an operation such as load, position, reduce or add")
@@ -219,6 +285,11 @@ class _Parser:
             body, element = self.yielding_body(depth + 1)
             self.leave(mark)
             statement = Reduce(out, combiner, symbol, extent, body, element)
+        elif word == "shuffle":
+            mode = scan.name("a mode: xor, up, down or index")
+            operand = self.operand()
+            scan.expect(",")
+            statement = Shuffle(out, operand, mode, self.operand())
         elif word == "contract":
             return self.contract(out, depth)
         else:

@@ -20,7 +20,21 @@ where two values or two buffers share one.
       }
     }
 
-A loop's symbol runs from 0 to its extent less one; other bounds that it may carry follow as `in 0..99`.
+A loop's symbol runs from 0 to its extent less one; other bounds that it may carry follow as `in 0..99`. What kernels
+for a GPU have besides:
+
+    block b < n {
+      allocate s: f16[512] shared
+      thread t < 32 {
+        copy_async s[8*t] = x[256*b + 8*t] * 8 where %p
+        commit_copies
+        wait_copies 0
+        barrier
+        (%0: u32, %1: u32) = load_matrix s[8*t] transposed
+        (%2: f32, %3: f32, ...) = multiply_matrices f16 (%0, %1, ...), (%4, %5), (0.0:f32, ...)
+        %6: f32 = shuffle xor %2, 16:i32
+      }
+    }
 """
 
 from __future__ import annotations
@@ -39,25 +53,32 @@ from graphc.ir.scan import declare, quote, word
 from graphc.kernel.ir import (
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Buffer,
     Check,
+    CommitCopies,
     Contract,
+    CopyAsync,
     HostArray,
     HostCall,
     If,
     Kernel,
     Literal,
     Load,
+    LoadMatrix,
     Loop,
+    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
+    Shuffle,
     Space,
     Statement,
     Store,
     Value,
+    WaitCopies,
 )
 from graphc.kernel.program import Launch, Memory, Program, Temporary
 
@@ -239,6 +260,25 @@ class _Printer:
             case HostCall(function, parameters, operands, results, code):
                 given, made = ", ".join(map(self.host_array, operands)), ", ".join(map(self.host_array, results))
                 return f"host {quote(function)} {quote(parameters)} ({given}) to ({made}) else {code}"
+            case Barrier():
+                return "barrier"
+            case Shuffle(out, operand, mode, lane):
+                return f"{self.value(out)} = shuffle {word(mode)} {self.operand(operand)}, {self.operand(lane)}"
+            case CopyAsync(destination, index, source, source_index, count, predicate):
+                target = f"{self.buffer(destination)}[{self.size(index)}]"
+                given = f"{self.buffer(source)}[{self.size(source_index)}]"
+                return f"copy_async {target} = {given} * {count}{self.where(predicate)}"
+            case CommitCopies():
+                return "commit_copies"
+            case WaitCopies(pending):
+                return f"wait_copies {pending}"
+            case LoadMatrix(outs, buffer, index, is_transposed):
+                element = f"{self.buffer(buffer)}[{self.size(index)}]"
+                return f"({', '.join(map(self.value, outs))}) = load_matrix {element}{' transposed' * is_transposed}"
+            case MultiplyMatrices(outs, left, right, addend, dtype):
+                made = ", ".join(map(self.value, outs))
+                given = ", ".join(f"({', '.join(map(self.operand, part))})" for part in (left, right, addend))
+                return f"({made}) = multiply_matrices {word(dtype)} {given}"
 
     def host_array(self, array: HostArray) -> str:
         """A buffer and the type that the host sees."""

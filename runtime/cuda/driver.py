@@ -1,10 +1,10 @@
 """What graphc asks of a CUDA driver: the one interface to it.
 
 There are three: `graphc.runtime.cuda.library` (ctypes on the driver's own library), `graphc.runtime.cuda.bindings` (the
-same calls through the package `cuda-bindings`, where it is installed) and `graphc.runtime.cuda.emulator` (no GPU: kernels
-run in the kernel interpreter). Addresses, streams, events, functions and graphs are integers; stream 0 is the default
-one. Calls raise `CudaError`, or MemoryExceeded where the device has no more memory. All but `device_count` need a
-current context, which `activate` sets for the calling thread.
+same calls through the package `cuda-bindings`, where it is installed) and `graphc.runtime.cuda.emulator` (no GPU:
+kernels run in the kernel interpreter). Addresses, streams, events, functions and graphs are integers; stream 0 is the
+default one. Calls raise `CudaError`, or MemoryExceeded where the device has no more memory. All but `device_count` need
+a current context, which `activate` sets for the calling thread.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ class Driver(Protocol):
 
     def target(self, device: int) -> GpuTarget:
         """What to compile for."""
+
+    def can_access_peer(self, device: int, peer: int) -> bool:
+        """Whether kernels on the device reach memory of the other one."""
 
     def activate(self, device: int) -> None:
         """Make the device's primary context the calling thread's; quick where it is already."""

@@ -1,0 +1,495 @@
+"""Arrays of devices: numpy does the arithmetic of shapes, strides and views; the elements are out of its reach.
+
+In: shapes and dtypes, or arrays of the host. Out: `DeviceArray`, a numpy array whose data address is the device's. All
+that only renames elements works as for any array, and gives a DeviceArray over the same memory. What would read or
+write elements is done on the device, or raises: the host must not touch them. (`numpy.array(x)`, which no class can
+refuse, is `to_host(x)` here.)
+
+    x = from_host(np.ones((2, 3), np.float32), device=0)
+    copy(x[:, 1:], other[:, :2])
+    to_host(x.T)
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, NoReturn, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from graphc.ir.errors import ArgumentError, MemoryExceeded, ShapeError
+from graphc.runtime import buffer as host_buffer
+from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.memory import Block, allocate
+from graphc.runtime.cuda.select import driver
+from graphc.runtime.cuda.stream import current_stream
+
+AnyArray: TypeAlias = npt.NDArray[Any]
+
+
+class Memory(Protocol):
+    """What an array of a device lies in."""
+
+    @property
+    def buffer(self) -> ctypes.Array[ctypes.c_char]:
+        """The bytes, from `start` on, for numpy to make arrays over."""
+
+    @property
+    def start(self) -> int:
+        """Address of the first byte."""
+
+
+class Borrowed:
+    """Memory that somebody else keeps."""
+
+    __slots__ = ("buffer", "start")
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.start = address
+        self.buffer = (ctypes.c_char * nbytes).from_address(address)
+
+
+class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
+    """An array whose elements are in a device's memory."""
+
+    device: int = -1
+    """The device's number; views have it too."""
+    memory: Memory | None = None
+    """What the elements lie in, which lives as long as the array; None where there are no elements."""
+
+    def __array_finalize__(self, source: object) -> None:
+        if isinstance(source, DeviceArray):
+            self.device = source.device
+            self.memory = source.memory
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> NoReturn:
+        _refuse(f"numpy.{ufunc.__name__}")
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: Iterable[Any], kwargs: Any
+    ) -> Any:
+        if func not in _RENAMING:
+            _refuse(f"numpy.{func.__name__}")
+        return super().__array_function__(func, tuple(types), tuple(args), kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        """A view; a single element is an array without dimensions."""
+        parts = index if isinstance(index, tuple) else (index,)
+        if not _is_basic(parts):
+            _refuse("an index that gathers elements")
+        return super().__getitem__(parts if Ellipsis in parts else (*parts, Ellipsis))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        target = self[index]
+        if isinstance(value, np.ndarray):
+            copy(target, np.broadcast_to(value, target.shape, subok=True))
+        else:
+            fill(target, value)
+
+    def __iter__(self) -> Any:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(len(self)))
+
+    def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
+        """A view, or a copy on the device where no strides give the shape."""
+        if order != "C":
+            _refuse(f"an order {order!r}")
+        sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
+        wanted = _with_inferred(tuple(sizes), self.size)
+        source = self
+        if not self.flags.c_contiguous:
+            strides = _strides_of(self, wanted)
+            if strides is not None and not copy:
+                return strided(self, wanted, strides)
+            if copy is False:
+                raise ValueError("Unable to avoid creating a copy while reshaping.")
+            source = contiguous(self, copy=True)
+        elif copy:
+            source = self.copy()
+        return super(DeviceArray, source).reshape(wanted)
+
+    def ravel(self, order: Any = "C") -> Any:
+        """One dimension: a view where the elements lie in order."""
+        return self.reshape(-1, order=order)
+
+    def flatten(self, order: Any = "C") -> Any:
+        """One dimension, as a copy on the device."""
+        return self.reshape(-1, order=order, copy=True)
+
+    def copy(self, order: Any = "C") -> Any:
+        """A contiguous copy on the device."""
+        return contiguous(self, copy=True)
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return self.copy()
+
+    def astype(self, dtype: Any, *arguments: Any, **options: Any) -> Any:
+        """A copy on the device; raises ArgumentError for another dtype."""
+        if np.dtype(dtype) != self.dtype:
+            _refuse("astype with another dtype")
+        return self.copy()
+
+    def fill(self, value: Any) -> None:
+        """Write a number to every element."""
+        fill(self, value)
+
+    def item(self, *index: Any) -> Any:
+        """An element as a Python number; waits for the device."""
+        return to_host(self).item(*index)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers; waits for the device."""
+        return to_host(self).tolist()
+
+    def tobytes(self, order: Any = "C") -> bytes:
+        """The elements' bytes; waits for the device."""
+        return to_host(self).tobytes(order)
+
+    def __bool__(self) -> bool:
+        return bool(to_host(self))
+
+    def __int__(self) -> int:
+        return int(to_host(self))
+
+    def __float__(self) -> float:
+        return float(to_host(self))
+
+    def __complex__(self) -> complex:
+        return complex(to_host(self))
+
+    def __index__(self) -> int:
+        return int(to_host(self).__index__())
+
+    def __contains__(self, value: object) -> bool:
+        return value in to_host(self)
+
+    def __reduce__(self) -> Any:
+        return from_host, (to_host(self), self.device)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__reduce__()
+
+    def __repr__(self) -> str:
+        return f"DeviceArray(shape={self.shape}, dtype={self.dtype}, device={self.device})"
+
+    def __str__(self) -> str:
+        return repr(self)
+
+    def __format__(self, text: str) -> str:
+        return format(repr(self), text)
+
+
+# numpy's own methods that read or write elements and are reached by no protocol.
+_TOUCHING: Final = (
+    "argmax argmin argpartition argsort byteswap choose clip compress conj conjugate cumprod cumsum dot dump dumps "
+    "getfield max mean min nonzero partition prod put repeat resize round searchsorted setfield sort std sum take "
+    "tofile trace var all any"
+).split()
+
+
+def _refusing(name: str) -> Callable[..., NoReturn]:
+    def method(self: DeviceArray, *arguments: object, **options: object) -> NoReturn:
+        _refuse(name)
+
+    method.__name__ = name
+    return method
+
+
+for _name in _TOUCHING:
+    setattr(DeviceArray, _name, _refusing(_name))
+
+_RENAMING: Final = frozenset(
+    {
+        np.atleast_1d, np.atleast_2d, np.atleast_3d, np.array_split, np.broadcast_arrays, np.broadcast_to, np.diagonal,
+        np.dsplit, np.expand_dims, np.flip, np.fliplr, np.flipud, np.hsplit, np.iscomplexobj, np.isrealobj,
+        np.may_share_memory, np.moveaxis, np.ndim, np.ravel, np.reshape, np.rollaxis, np.rot90, np.shape,
+        np.shares_memory, np.size, np.split, np.squeeze, np.swapaxes, np.transpose, np.vsplit,
+    }
+)  # fmt: skip
+"""numpy's functions that look at shapes and addresses alone."""
+
+
+def _refuse(what: str) -> NoReturn:
+    raise ArgumentError(
+        f"{what} needs the elements of an array that is on a GPU",
+        hint="copy it to the host first (tensor.cpu()), or compute with tensors",
+    )
+
+
+def _is_basic(parts: tuple[object, ...]) -> bool:
+    return all(
+        part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) and not isinstance(part, bool)
+        for part in parts
+    )
+
+
+# Making arrays
+
+
+def empty(shape: Sequence[int], dtype: npt.DTypeLike, device: int, *, stream: int | None = None) -> DeviceArray:
+    """A contiguous array on the device, whatever it contains; raises MemoryExceeded where there is no room."""
+    kind = np.dtype(dtype)
+    nbytes = math.prod(shape) * kind.itemsize
+    if nbytes == 0:
+        made = _check_sizes(shape, kind)
+    else:
+        block = allocate(nbytes, device, stream)
+        made = np.ndarray.__new__(DeviceArray, shape, kind, block.buffer, block.address - block.start)
+        made.memory = block
+    made.device = device
+    return made
+
+
+def _check_sizes(shape: Sequence[int], kind: np.dtype[Any]) -> DeviceArray:
+    try:
+        return np.ndarray.__new__(DeviceArray, shape, kind)
+    except ValueError:  # numpy multiplies the sizes that are not zero
+        raise MemoryExceeded(f"there is no array of sizes {tuple(shape)}: their product overflows") from None
+
+
+def at(address: int, shape: Sequence[int], dtype: npt.DTypeLike, device: int) -> DeviceArray:
+    """A contiguous array over memory of the device that somebody else keeps."""
+    kind = np.dtype(dtype)
+    nbytes = math.prod(shape) * kind.itemsize
+    if nbytes == 0:
+        made = np.ndarray.__new__(DeviceArray, shape, kind)
+    else:
+        memory = Borrowed(address, nbytes)
+        made = np.ndarray.__new__(DeviceArray, shape, kind, memory.buffer)
+        made.memory = memory
+    made.device = device
+    return made
+
+
+def strided(array: DeviceArray, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> DeviceArray:
+    """The array's memory from `offset` bytes behind its first element on, with this shape and these strides in bytes.
+
+    Raises ValueError beyond the memory that the array lies in.
+    """
+    memory = array.memory
+    if memory is None or 0 in shape:
+        made = np.ndarray.__new__(DeviceArray, shape, array.dtype)
+    else:
+        start = address_of(array) - memory.start + offset
+        made = np.ndarray.__new__(DeviceArray, shape, array.dtype, memory.buffer, start, strides)
+    made.device, made.memory = array.device, memory
+    return made
+
+
+def from_host(array: npt.ArrayLike, device: int) -> DeviceArray:
+    """A contiguous copy on the device."""
+    source = np.asarray(array)
+    target = empty(source.shape, source.dtype, device)
+    copy(target, source)
+    return target
+
+
+def to_host(array: DeviceArray) -> AnyArray:
+    """A contiguous copy in the host's memory; waits for the device, and raises what failed there."""
+    target = host_buffer.empty(array.shape, array.dtype)
+    copy(target, array)
+    return target
+
+
+def contiguous(array: DeviceArray, *, copy: bool = False) -> DeviceArray:
+    """The elements in order: the array itself if they lie so, unless a `copy` is wanted."""
+    if array.flags.c_contiguous and not copy:
+        return array
+    target = empty(array.shape, array.dtype, array.device)
+    _copy_on_device(target, array)
+    return target
+
+
+# Copying
+
+
+def copy(target: AnyArray, source: AnyArray) -> None:
+    """Write the source's elements into the target: between host and devices, any strides, of one shape and dtype.
+
+    Work of the device is done in the order of its current stream. What comes to the host is there at return.
+    """
+    if target.shape != source.shape:
+        raise ShapeError(f"an array of shape {source.shape} is copied into one of shape {target.shape}")
+    if target.dtype != source.dtype:
+        raise ArgumentError(f"an array of {source.dtype} is copied into one of {target.dtype}", hint="convert it first")
+    if not target.size:
+        return
+    if isinstance(target, DeviceArray):
+        if isinstance(source, DeviceArray):
+            _copy_on_device(target, source)
+        else:
+            _copy_to_device(target, source)
+    elif isinstance(source, DeviceArray):
+        _copy_to_host(target, source)
+    else:
+        np.copyto(target, source)
+
+
+def _copy_to_device(target: DeviceArray, source: AnyArray) -> None:
+    if not _lie_alike(target, source):
+        source = np.ascontiguousarray(source)
+        if not target.flags.c_contiguous:
+            staged = empty(target.shape, target.dtype, target.device)
+            _copy_to_device(staged, source.reshape(target.shape))
+            _copy_on_device(target, staged)
+            return
+    stream = current_stream(target.device).handle
+    found = driver()
+    found.activate(target.device)
+    found.copy_to_device(first_byte(target), first_byte(source), source.nbytes, stream)
+
+
+def _copy_to_host(target: AnyArray, source: DeviceArray) -> None:
+    staged = target
+    if not _lie_alike(target, source):
+        source = contiguous(source)
+        if not target.flags.c_contiguous:
+            staged = host_buffer.empty(target.shape, target.dtype)
+    stream = current_stream(source.device).handle
+    found = driver()
+    found.activate(source.device)
+    found.copy_to_host(first_byte(staged), first_byte(source), source.nbytes, stream)
+    found.synchronize_stream(stream)
+    checks.raise_failed(source.device)
+    if staged is not target:
+        np.copyto(target, staged)
+
+
+def _copy_on_device(target: DeviceArray, source: DeviceArray) -> None:
+    if not target.size:
+        return
+    if not _lie_alike(target, source):
+        staged = to_host_strided(source)
+        _write_strided(target, staged)
+        return
+    found = driver()
+    found.activate(target.device)
+    stream = current_stream(target.device).handle
+    found.copy_on_device(first_byte(target), first_byte(source), target.nbytes, stream)
+
+
+def to_host_strided(source: DeviceArray) -> AnyArray:
+    image, view = _host_image(source)
+    return view.copy()
+
+
+def _write_strided(target: DeviceArray, values: AnyArray) -> None:
+    image, view = _host_image(target)
+    np.copyto(view, values)
+    found = driver()
+    found.activate(target.device)
+    found.copy_to_device(first_byte(target), first_byte(image), image.nbytes, current_stream(target.device).handle)
+
+
+def _host_image(array: DeviceArray) -> tuple[AnyArray, AnyArray]:
+    low, high = byte_range(array)
+    image = np.empty(high - low, np.uint8)
+    found = driver()
+    found.activate(array.device)
+    stream = current_stream(array.device).handle
+    found.copy_to_host(first_byte(image), low, high - low, stream)
+    found.synchronize_stream(stream)
+    view = np.ndarray(array.shape, array.dtype, image.data, address_of(array) - low, array.strides)
+    return image, view
+
+
+def fill(array: DeviceArray, value: complex | bool) -> None:
+    """Write a number to every element, as numpy would convert it."""
+    if array.size:
+        single = np.empty((), array.dtype)
+        single[()] = value
+        _write_strided(array, np.broadcast_to(single, array.shape))
+
+
+# Geometry
+
+
+def address_of(array: AnyArray) -> int:
+    """Where the first element is."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def byte_range(array: AnyArray) -> tuple[int, int]:
+    """Addresses of the lowest byte of the elements, and behind the highest."""
+    low = high = address_of(array)
+    for size, step in zip(array.shape, array.strides):
+        if step < 0:
+            low += (size - 1) * step
+        else:
+            high += (size - 1) * step
+    return low, high + array.itemsize
+
+
+def first_byte(array: AnyArray) -> int:
+    """Address of the lowest byte of the elements."""
+    return byte_range(array)[0]
+
+
+def _lie_alike(a: AnyArray, b: AnyArray) -> bool:
+    """Whether the elements of both fill a stretch of memory, in the same order."""
+    if a.flags.c_contiguous and b.flags.c_contiguous:
+        return True
+    steps = [[step for step, size in zip(each.strides, each.shape) if size != 1] for each in (a, b)]
+    low, high = byte_range(a)
+    return steps[0] == steps[1] and high - low == a.nbytes and not _repeats(a)
+
+
+def _repeats(array: AnyArray) -> bool:
+    """Whether the elements of a stretch of memory as large as all of them together can overlap."""
+    expected = array.itemsize
+    for step, size in sorted((abs(step), size) for step, size in zip(array.strides, array.shape) if size != 1):
+        if step != expected:
+            return True
+        expected *= size
+    return False
+
+
+def _with_inferred(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """The shape with a -1 replaced; raises ShapeError where it doesn't hold as many elements."""
+    sizes = tuple(int(n) for n in shape)
+    if sizes.count(-1) == 1:
+        known = -math.prod(sizes)
+        if known and size % known == 0:
+            return tuple(size // known if n == -1 else n for n in sizes)
+    elif math.prod(sizes) == size and all(n >= 0 for n in sizes):
+        return sizes
+    raise ShapeError(f"an array of {size} elements has no shape {shape}")
+
+
+def _strides_of(array: AnyArray, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The strides with which the elements of the array have another shape; None where there are none."""
+    stand_in = (
+        np.ndarray.__new__(np.ndarray, array.shape, np.uint8, b"", 0, (0,) * array.ndim) if not array.size else None
+    )
+    if stand_in is not None:
+        return None
+    strides: list[int] = []
+    old = [(size, step) for size, step in zip(array.shape, array.strides) if size != 1]
+    number, left, unit = len(old), 1, array.itemsize
+    # From the last dimension on: stretches of old dimensions in which elements follow each other are cut anew.
+    base = array.itemsize
+    for size in reversed(shape):
+        if size == 1:
+            strides.append(base)
+            continue
+        if left == 1:
+            number -= 1
+            extent, unit = old[number]
+            while number and old[number - 1][1] == old[number][1] * old[number][0]:
+                number -= 1
+                extent *= old[number][0]
+            left, base = extent, unit
+        if left % size:
+            return None
+        strides.append(base)
+        base *= size
+        left //= size
+    return tuple(reversed(strides))

@@ -22,7 +22,7 @@ BELOW: dict[str, set[str]] = {
     "ops": {"ir", "kernel"},
     "kernel": {"ir"},
     "passes": {"ir", "ops", "kernel"},
-    "codegen": {"ir", "kernel", "passes"},
+    "codegen": {"ir", "kernel", "passes", "runtime"},  # the runtime's LLVM makes PTX of a module's text
     "runtime": {"ir", "kernel", "passes"},
     "frontend": {"ir", "ops", "kernel", "passes", "codegen", "runtime"},
     "eager": {"ir", "ops", "kernel", "passes", "codegen", "runtime", "frontend"},

@@ -57,16 +57,16 @@ def emit_position(e: Emitter, statement: Position) -> None:
         assert e.context is not None
         name, bits = index_lanes(e, statement.index)
         lanes = e.context.lanes
-        e.set_value(statement.out, _number(e, f"i{bits}", name, dtype, lanes), lanes)
+        e.set_value(statement.out, number(e, f"i{bits}", name, dtype, lanes), lanes)
     else:
         name = index(e, statement.index)
         if isinstance(statement.index, int):
             e.set_value(statement.out, constant(statement.index, register_type(dtype)))
         else:
-            e.set_value(statement.out, _number(e, "i64", name, dtype, 1))
+            e.set_value(statement.out, number(e, "i64", name, dtype, 1))
 
 
-def _number(e: Emitter, from_: str, name: str, dtype: DType, lanes: int) -> str:
+def number(e: Emitter, from_: str, name: str, dtype: DType, lanes: int) -> str:
     """A signed integer register as a number of `dtype`."""
     source, target = vector_type(from_, lanes), vector_type(register_type(dtype), lanes)
     if dtype.is_floating_point:

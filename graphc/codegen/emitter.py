@@ -194,6 +194,10 @@ class Emitter:
     linkage: str = ""
     handlers: dict[type, Callable[..., None]] = field(default_factory=dict)
     """What emits a statement of each kind (see `graphc.codegen.body.emit_body`)."""
+    rules: dict[str, Callable[..., str]] = field(default_factory=dict)
+    """What emits scalar ops that this target asks to be written otherwise (see `graphc.codegen.scalar.RULES`)."""
+    attributes: str = ""
+    """LLVM attributes of the function beside those of the target."""
     context: VectorContext | None = None
     """The vector loop that the current code is in."""
     values: dict[Value, Register] = field(default_factory=dict)
@@ -433,7 +437,8 @@ class Emitter:
         assert len(self.scopes) == 1, "a scope is still open"
         self.block.terminator = terminator
         lines = [
-            f"define {self.linkage}{self.result} @{self.name}({self.parameters}) {self.target.function_attributes} {{"
+            f"define {self.linkage}{self.result} @{self.name}({self.parameters}) "
+            f"{self.target.function_attributes}{self.attributes} {{"
         ]
         for block in self.blocks:
             lines.append(f"{block.label}:")

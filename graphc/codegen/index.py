@@ -37,8 +37,23 @@ def index(e: Emitter, size: Size) -> str:
         if known is not None:
             return known
     depth = depth_of(e, size)
-    name = _sum(e, size)
+    name = _sum(e, size, 64)
     e.scopes[depth].memo[size] = name
+    return name
+
+
+def index_in_32_bits(e: Emitter, size: Size) -> str:
+    """The expression as an i32, where it `fits_int32`."""
+    if isinstance(size, int):
+        return str(size)
+    key = (size, 32)
+    for scope in reversed(e.scopes):
+        known = scope.memo.get(key)
+        if known is not None:
+            return known
+    depth = depth_of(e, size)
+    name = _sum(e, size, 32)
+    e.scopes[depth].memo[key] = name
     return name
 
 
@@ -77,7 +92,7 @@ def _linear(size: Size, name: str) -> tuple[Size, Size] | None:
     return linear(size, name)
 
 
-def _sum(e: Emitter, size: Dim) -> str:
+def _sum(e: Emitter, size: Dim, bits: int) -> str:
     """Add the terms, those known further out first."""
     terms = [(_monomial_depth(e, monomial), monomial, coefficient) for monomial, coefficient in size.terms]
     terms.sort(key=lambda term: term[0])
@@ -87,13 +102,17 @@ def _sum(e: Emitter, size: Dim) -> str:
         if not monomial:
             constant = coefficient
             continue
-        value = _monomial(e, depth, monomial, abs(coefficient))
+        value = _monomial(e, depth, monomial, abs(coefficient), bits)
         if not total:
-            total = value if coefficient > 0 else e.computed(depth, f"sub i64 0, {value}")
+            total = value if coefficient > 0 else e.computed(depth, f"sub i{bits} 0, {value}")
         else:
-            total = e.computed(depth, f"{'add' if coefficient > 0 else 'sub'} i64 {total}, {value}")
+            total = e.computed(depth, f"{'add' if coefficient > 0 else 'sub'} i{bits} {total}, {value}")
         total_depth = depth
-    return e.computed(total_depth, f"add i64 {total}, {constant}") if constant else total
+    return e.computed(total_depth, f"add i{bits} {total}, {constant}") if constant else total
+
+
+def _index(e: Emitter, size: Size, bits: int) -> str:
+    return index(e, size) if bits == 64 else index_in_32_bits(e, size)
 
 
 def _monomial_depth(e: Emitter, monomial: Monomial) -> int:
@@ -104,44 +123,48 @@ def _atom_depth(e: Emitter, atom: Atom) -> int:
     return e.symbols[atom.name].depth if isinstance(atom, Symbol) else depth_of(e, Dim((((atom,), 1),)))
 
 
-def _monomial(e: Emitter, depth: int, monomial: Monomial, coefficient: int) -> str:
+def _monomial(e: Emitter, depth: int, monomial: Monomial, coefficient: int, bits: int) -> str:
     atoms = sorted(
         ((_atom_depth(e, atom), position, atom) for position, atom in enumerate(monomial)), key=lambda a: a[:2]
     )
     total = "" if coefficient == 1 else str(coefficient)
     for atom_depth, _, atom in atoms:
-        value = _atom_value(e, atom_depth, atom)
-        total = value if not total else e.computed(atom_depth, f"mul i64 {value}, {total}")
+        value = _atom_value(e, atom_depth, atom, bits)
+        total = value if not total else e.computed(atom_depth, f"mul i{bits} {value}, {total}")
     return total
 
 
-def _atom_value(e: Emitter, depth: int, atom: Atom) -> str:
+def _atom_value(e: Emitter, depth: int, atom: Atom, bits: int) -> str:
     match atom:
         case Symbol(name=name):
             scalar = e.symbols[name].scalar
             assert scalar is not None, f"{name} differs by lane and has no scalar value"
-            return scalar
+            if bits == 64 or scalar[0] != "%":
+                return scalar
+            return e.computed(depth, f"trunc i64 {scalar} to i{bits}")
         case Quotient(dividend=dividend, divisor=divisor):
-            return _divide(e, depth, dividend, divisor, True)
+            return _divide(e, depth, dividend, divisor, bits, True)
         case Remainder(dividend=dividend, divisor=divisor):
-            return _divide(e, depth, dividend, divisor, False)
+            return _divide(e, depth, dividend, divisor, bits, False)
         case Least(operands=operands) | Greatest(operands=operands):
             name = "smin" if isinstance(atom, Least) else "smax"
-            e.module.declare(f"i64 @llvm.{name}.i64(i64, i64)")
-            values = [index(e, operand) for operand in operands]
+            type_ = f"i{bits}"
+            e.module.declare(f"{type_} @llvm.{name}.{type_}({type_}, {type_})")
+            values = [_index(e, operand, bits) for operand in operands]
             total = values[0]
             for value in values[1:]:
-                total = e.computed(depth, f"call i64 @llvm.{name}.i64(i64 {total}, i64 {value})")
+                total = e.computed(depth, f"call {type_} @llvm.{name}.{type_}({type_} {total}, {type_} {value})")
             return total
 
 
-def _divide(e: Emitter, depth: int, dividend: Size, divisor: Size, wants_quotient: bool) -> str:
+def _divide(e: Emitter, depth: int, dividend: Size, divisor: Size, bits: int, wants_quotient: bool) -> str:
     """Floor quotient, or its remainder."""
-    a, b = index(e, dividend), index(e, divisor)
+    a, b = _index(e, dividend, bits), _index(e, divisor, bits)
+    type_ = f"i{bits}"
     if not is_at_least(divisor, 1):  # hoisted out of the loops that do not run when it is 0: it must not trap
-        e.module.declare("i64 @llvm.smax.i64(i64, i64)")
-        b = e.computed(depth, f"call i64 @llvm.smax.i64(i64 {b}, i64 1)")
-    return _floor(e, depth, "i64", "63", a, b, not is_at_least(dividend, 0), wants_quotient)
+        e.module.declare(f"{type_} @llvm.smax.{type_}({type_}, {type_})")
+        b = e.computed(depth, f"call {type_} @llvm.smax.{type_}({type_} {b}, {type_} 1)")
+    return _floor(e, depth, type_, str(bits - 1), a, b, not is_at_least(dividend, 0), wants_quotient)
 
 
 def _floor(

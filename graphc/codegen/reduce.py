@@ -41,10 +41,11 @@ def emit_reduce(e: Emitter, reduce: Reduce) -> None:
             with e.vectorized(None):
                 emit_reduce(e, reduce)
             return
-    e.set_value(reduce.out, _result(e, reduce, combiner, lanes, parts), lanes)
+    e.set_value(reduce.out, reduction_result(e, reduce, combiner, lanes, parts), lanes)
 
 
-def _result(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int, parts: Parts) -> str:
+def reduction_result(e: Emitter, reduce: Reduce, combiner: Combiner, lanes: int, parts: Parts) -> str:
+    """The reduction's value, from what the tree gave."""
     if not combiner.is_arg:
         return parts[0]
     place = parts[1]

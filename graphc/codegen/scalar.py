@@ -70,7 +70,7 @@ def emit_apply(e: Emitter, statement: Apply) -> None:
 
 def emit_op(e: Emitter, op: str, dtypes: tuple[DType, ...], out: DType, lanes: int, names: tuple[str, ...]) -> str:
     """The register of `op` on operands of `dtypes` in registers of `lanes` lanes."""
-    rule = RULES.get(op)
+    rule = e.rules.get(op) or RULES.get(op)
     assert rule is not None, f"{op} has no instruction: it must be expanded before"
     dtype = dtypes[1] if op == "select" else dtypes[0]
     result = rule(Operation(e, dtype, out, lanes, names, dtypes[-1]))

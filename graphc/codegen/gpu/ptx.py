@@ -1,0 +1,22 @@
+"""Kernels as PTX, the assembler language that NVIDIA's driver takes.
+
+In: kernels that are scheduled for a GPU, and which GPU. Out: the text, made by LLVM alone. The version of PTX is the
+first one that knows the target, so that old drivers take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from graphc.codegen.gpu.kernel import emit_module
+from graphc.kernel.gpu import GpuTarget
+from graphc.kernel.ir import Kernel
+from graphc.runtime.engine import assembly
+from graphc.runtime.target import Target
+
+TRIPLE = "nvptx64-nvidia-cuda"
+
+
+def emit_ptx(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
+    """PTX with an entry point for each kernel, of its name; raises a GraphcError for what the target cannot do."""
+    return assembly(emit_module(kernels, target), Target(TRIPLE, target.processor, ""))

@@ -1,0 +1,38 @@
+"""How a kernel's loops run on a GPU: a call to calls, the same values.
+
+In: the call of a kernel of `lower`, whose independent loops are all PARALLEL. Out: calls of kernels with a grid (see
+`graphc.kernel.gpu`), several where a part needs the results of all blocks of another one. Each policy takes the kernels
+that it knows how to run well; what none takes is cut into its stages, and what is a single stage runs as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from graphc.kernel.gpu import GpuTarget, grid_of
+from graphc.kernel.ir import HostCall
+from graphc.passes.gpu.fallback import schedule_fallback
+from graphc.passes.lower import KernelCall
+
+Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | None]"
+
+POLICIES: Final[tuple[tuple[str, Policy], ...]] = (
+    ("fallback", schedule_fallback),  # each independent iteration a thread: takes everything
+)
+
+
+def schedule_gpu(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...]:
+    """The GPU's policy."""
+    return tuple(each for _, each in scheduled_by(call, target))
+
+
+def scheduled_by(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, KernelCall], ...]:
+    """The calls, each with the policy that made it."""
+    if grid_of(call.kernel) is not None or any(isinstance(s, HostCall) for s in call.kernel.body):
+        return (("as it is", call),)
+    for name, policy in POLICIES:
+        calls = policy(call, target)
+        if calls is not None:
+            return tuple((name, each) for each in calls)
+    raise AssertionError("the last policy takes everything")

@@ -1,0 +1,83 @@
+"""Graphs as programs for a GPU, and what the kernel interpreter gives for them: for all tests of kernels for GPUs.
+
+program = gpu_program(graph)
+check_same_bits(graph, arrays)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphc.frontend.executable import make_program, optimize
+from graphc.ir.graph import Graph
+from graphc.kernel.gpu import GpuTarget
+from graphc.kernel.interpret import run_program
+from graphc.kernel.ir import Kernel
+from graphc.kernel.program import Program
+from graphc.kernel.verify import verify_kernel
+from graphc.passes.gpu.schedule import scheduled_by
+from graphc.passes.lower import KernelCall, lower
+from graphc.passes.memory import plan_memory
+
+Array = npt.NDArray[Any]
+
+TARGET = GpuTarget(80)
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A graph's program for a GPU, and which policy made each of its kernels."""
+
+    program: Program
+    policies: dict[Kernel, str]
+
+
+def schedule_graph(graph: Graph, target: GpuTarget = TARGET) -> Scheduled:
+    """The graph optimized, lowered and scheduled; all its kernels are valid."""
+    lowered = lower(optimize(graph), target)
+    calls: list[KernelCall] = []
+    policies: dict[Kernel, str] = {}
+    for call in lowered.calls:
+        for policy, each in scheduled_by(call, target):
+            calls.append(each)
+            policies[each.kernel] = policy
+    for kernel in policies:
+        verify_kernel(kernel, is_scheduled=True)
+    return Scheduled(plan_memory(replace(lowered, calls=tuple(calls))), policies)
+
+
+def gpu_program(graph: Graph, target: GpuTarget = TARGET) -> Program:
+    """The graph's program for a GPU."""
+    return schedule_graph(graph, target).program
+
+
+def cpu_program(graph: Graph) -> Program:
+    """The graph's program for the CPU."""
+    return make_program(optimize(graph))
+
+
+def on_gpu(graph: Graph, arrays: Sequence[Array], target: GpuTarget = TARGET) -> tuple[Array, ...]:
+    """What the program for a GPU gives, by the interpreter: blocks, threads, shared memory and all."""
+    return run_program(gpu_program(graph, target), arrays)
+
+
+def check_same_bits(graph: Graph, arrays: Sequence[Array], target: GpuTarget = TARGET) -> None:
+    """A GPU gives the bits that the CPU gives."""
+    found = on_gpu(graph, arrays, target)
+    expected = run_program(cpu_program(graph), arrays)
+    assert_same_bits(found, expected)
+
+
+def assert_same_bits(found: Sequence[Array], expected: Sequence[Array]) -> None:
+    """All arrays have the same dtypes, shapes and bits."""
+    for a, b in zip(found, expected, strict=True):
+        assert (a.dtype, a.shape) == (b.dtype, b.shape)
+        if a.tobytes() != b.tobytes():
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(a, b)  # says where, if it isn't the sign of a zero or the bits of a nan
+            raise AssertionError("the values are the same, but not all bits of zeros and nans")

@@ -2,7 +2,8 @@
 
 In: a kernel or program and arrays. Out: changed arrays or results, and the codes of checks that failed. What a valid
 kernel never does is a `KernelFault` that names the statement: an index out of bounds, a read of an element that nothing
-has written, a race between iterations that are promised not to depend on each other, also where buffers overlap.
+has written, a race between iterations that are promised not to depend on each other, also where buffers overlap; and
+of a GPU a race between threads that no barrier parts, a barrier that some threads don't reach, a copy not waited for.
 
 >>> from graphc.kernel.parse import parse_kernel
 >>> x, y = np.arange(4, dtype=np.float32), np.zeros(4, np.float32)
@@ -26,14 +27,33 @@ from graphc.ir.dim import Size, Symbol, evaluate, linear, symbols
 from graphc.ir.dtype import DType
 from graphc.ir.errors import ArgumentError, DTypeError, IndexOutOfRange, ShapeError
 from graphc.ir.type import TensorType
+from graphc.kernel.fault import (
+    AlignmentFault,
+    CopyFault,
+    DivergenceFault,
+    KernelFault,
+    OutOfBounds,
+    RaceFault,
+    UnwrittenRead,
+)
 from graphc.kernel.ir import Buffer, Kernel
-from graphc.kernel.machine import KernelFault, Machine, OutOfBounds, RaceFault, UnwrittenRead
+from graphc.kernel.machine import Machine
 from graphc.kernel.program import ConstantData, Launch, Memory, Program, Temporary
 from graphc.kernel.track import Flags, View
 from graphc.kernel.track import Memory as Cells
 from graphc.kernel.verify import verify_kernel
 
-__all__ = ["KernelFault", "OutOfBounds", "RaceFault", "UnwrittenRead", "run_kernel", "run_program"]
+__all__ = [
+    "AlignmentFault",
+    "CopyFault",
+    "DivergenceFault",
+    "KernelFault",
+    "OutOfBounds",
+    "RaceFault",
+    "UnwrittenRead",
+    "run_kernel",
+    "run_program",
+]
 
 Array: TypeAlias = npt.NDArray[Any]
 

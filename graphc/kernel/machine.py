@@ -8,15 +8,15 @@ own in front of those of the loops around, and every value broadcasts against th
 one numpy operation. What iterations read and write is noted (`graphc.kernel.track`), so a promise that isn't kept is
 an error. A serial loop is tried the same way, and run in turn where its iterations turn out to depend on each other.
 
-Blocks, threads and barriers of a GPU fit in: blocks and threads are such loops, shared memory is scratch of a block,
-and after a barrier the threads get new stamps.
+Blocks and threads of a GPU are such loops, of which the threads of a block are never split; shared memory is scratch
+of a block. Threads run in step, each statement is done by all of them before the next one: what a barrier is missing
+for is found as a race, not as a wrong number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -24,39 +24,46 @@ import numpy.typing as npt
 
 from graphc.ir.dim import Size, Symbol, bounds, symbols
 from graphc.ir.dtype import DType
-from graphc.ir.errors import GraphcError
 from graphc.ir.host import parse_parameters, run_host
 from graphc.ir.type import TensorType
+from graphc.kernel.access import Dependence, Nest
+from graphc.kernel.fault import KernelFault, UnwrittenRead
 from graphc.kernel.fold import ArgFold, Fold
-from graphc.kernel.index import Index, index_function
+from graphc.kernel.index import Index
 from graphc.kernel.ir import (
     CONTRACT_BLOCK,
     LANES,
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Buffer,
     Check,
+    CommitCopies,
     Contract,
+    CopyAsync,
     HostArray,
     HostCall,
     If,
     Kernel,
     Load,
+    LoadMatrix,
     Loop,
     LoopKind,
-    Operand,
+    MultiplyMatrices,
     Panel,
     Position,
     Reduce,
+    Shuffle,
+    Space,
     Statement,
     Store,
-    Value,
+    WaitCopies,
     nested_bodies,
 )
 from graphc.kernel.scalar import evaluate
-from graphc.kernel.text import statement_text
-from graphc.kernel.track import Flags, Lanes, Level, Memory, View
+from graphc.kernel.threads import Threads
+from graphc.kernel.track import Flags, Level, View
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -66,80 +73,15 @@ MOST_TILE: Final = 512
 """Rows and columns of a contraction that run at once."""
 
 
-class KernelFault(GraphcError):
-    """A kernel that did what its level forbids, found while it ran: a mistake of a pass, not of the caller."""
-
-
-class OutOfBounds(KernelFault):
-    """An index that names no element of its buffer."""
-
-
-class UnwrittenRead(KernelFault):
-    """A read of an element that nothing has written."""
-
-
-class RaceFault(KernelFault):
-    """An iteration of a loop that promises independence writes what another one reads or writes."""
-
-
-class _Dependence(Exception):
-    """The iterations of a serial loop that was tried at once depend on each other."""
-
-    def __init__(self, level: Level) -> None:
-        self.level = level
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Nest:
-    """The iterations that run at once: an axis per loop, the innermost first."""
-
-    shape: tuple[int, ...]
-    mask: Flags | None
-    """Which of them are active; None: all."""
-    levels: tuple[Level, ...]
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return prod(self.shape)
-
-    @property
-    def numbers(self) -> Index:
-        """The number of each, from 0."""
-        return np.arange(self.count).reshape(self.shape) if self.shape else 0
-
-    def within(self, condition: Array | bool | None) -> Nest:
-        """Those of them for which the condition holds."""
-        if condition is None or condition is True:
-            return self
-        mask = np.asarray(condition) if self.mask is None else self.mask & condition
-        return Nest(self.shape, mask, self.levels)
-
-    def active(self, predicate: Array | None) -> Flags | None:
-        """Which iterations take part where the predicate holds; None: all."""
-        if predicate is None:
-            return self.mask
-        return predicate if self.mask is None else self.mask & predicate
-
-    def lanes(self, active: Flags | None) -> Lanes:
-        """The active ones, for selecting from arrays."""
-        return Lanes(self.shape, None if active is None else np.broadcast_to(active, self.shape))
-
-
-class Machine:
+class Machine(Threads):
     """The state of a run."""
 
     def __init__(self, kernel: Kernel, views: Mapping[Buffer, View], sizes: Mapping[str, int]) -> None:
-        self.kernel = kernel
-        self.views = dict(views)
-        self.symbols: dict[str, Index] = dict(sizes)
-        self.values: dict[Value, Array] = {}
-        self.literals: dict[int, Array] = {}
-        """By identity: literals of nans that differ in their bits are equal."""
+        super().__init__(kernel, views, sizes)
+        self.begin_threads()
         self.codes: list[int] = []
-        self.stamp = 1
         self.in_turn_only: set[int] = set()
-        """Serial loops, by identity, whose iterations were found to depend on each other."""
+        """Serial loops, by identity, whose iterations depend on each other."""
         self.accesses: dict[int, tuple[tuple[Buffer, ...], tuple[Buffer, ...]]] = {}
         self.scratch: dict[int, tuple[Buffer, ...]] = {}
         """Of a body, by its identity: the buffers that it allocates."""
@@ -186,95 +128,20 @@ class Machine:
                     self.codes.append(code)
             case HostCall():
                 self.host_call(statement)
-
-    def operand(self, operand: Operand) -> Array:
-        """The numbers of an operand, which broadcast over the nest."""
-        if isinstance(operand, Value):
-            return self.values[operand]
-        number = self.literals.get(id(operand))
-        if number is None:
-            number = self.literals[id(operand)] = np.asarray(operand.value).astype(operand.dtype.numpy)
-        return number
-
-    def index(self, size: Size) -> Index:
-        """The value of an expression."""
-        return size if isinstance(size, int) else index_function(size)(self.symbols)
-
-    # Memory
-
-    def load(self, statement: Load, nest: Nest) -> Array:
-        """The elements; 0 where the predicate fails."""
-        view = self.views[statement.buffer]
-        predicate = None if statement.predicate is None else self.operand(statement.predicate)
-        active = nest.active(predicate)
-        if not nest.shape:
-            return self.load_one(statement, view, active is None or bool(active), nest)
-        index = self.in_range(statement, view, active, nest)
-        if len(view.data) == 0:
-            return np.zeros((), view.data.dtype)
-        if view.memory.is_tracked or view.written is not None:
-            lanes = nest.lanes(active)
-            positions = lanes.select(index + view.start)
-            if len(positions):
-                unwritten = view.find_unwritten(positions)
-                if unwritten is not None:
-                    raise self.unwritten(statement, lanes, unwritten)
-                self.judge(view.note_read(positions, nest.levels, lanes), statement)
-        value = view.data[index + view.start]
-        return np.asarray(value if predicate is None else np.where(predicate, value, np.zeros((), value.dtype)))
-
-    def store(self, statement: Store, nest: Nest) -> None:
-        """Write the elements where the predicate holds."""
-        view = self.views[statement.buffer]
-        active = nest.active(None if statement.predicate is None else self.operand(statement.predicate))
-        if not nest.shape and (active is None or active):
-            position = self.in_range(statement, view, None, nest) + view.start
-            view.data[position] = self.operand(statement.operand)
-            if view.written is not None:
-                view.written[position] = True
-            return
-        index = self.in_range(statement, view, active, nest)
-        lanes = nest.lanes(active)
-        positions = lanes.select(index + view.start)
-        if len(positions):
-            self.judge(view.note_write(positions, nest.levels, lanes), statement)
-            view.data[positions] = lanes.select(self.operand(statement.operand))
-
-    def load_one(self, statement: Load, view: View, is_active: bool, nest: Nest) -> Array:
-        """The element outside of all that runs at once: nothing can race."""
-        if not is_active:
-            return np.zeros((), view.data.dtype)
-        position = self.in_range(statement, view, None, nest) + view.start
-        if view.written is not None and not view.written[position].all():
-            raise self.unwritten(statement, nest.lanes(None), 0)
-        return np.asarray(view.data[position])
-
-    def in_range(self, statement: Load | Store, view: View, active: Flags | None, nest: Nest) -> Index:
-        """The index; an error if an active iteration's names no element, 0 where an inactive one's does not."""
-        index = self.index(statement.index)
-        if isinstance(index, int) and isinstance(view.size, int) and 0 <= index < view.size:
-            return index
-        beyond = np.asarray((index < 0) | (index >= view.size))
-        if not beyond.any():
-            return index
-        wrong = beyond if active is None else beyond & active
-        if wrong.any():
-            lanes = nest.lanes(wrong)
-            place = self.place(statement.index, lanes, 0)
-            element, size = lanes.select(index)[0], lanes.select(view.size)[0]
-            raise OutOfBounds(f"{self.told(statement)} names element {element} of {size}{place}")
-        return np.where(beyond, 0, index)
-
-    def allocate(self, buffer: Buffer, nest: Nest) -> None:
-        """Scratch: each iteration has its own."""
-        size = self.index(buffer.size)
-        most = max(0, int(np.max(size)))
-        total = most * nest.count
-        memory = Memory(total, is_tracked=True, levels_around=len(nest.levels))
-        written = np.zeros((total, 1), np.bool_)
-        self.views[buffer] = View(
-            np.zeros(total, buffer.dtype.numpy), size, memory, nest.numbers * most, written=written
-        )
+            case Barrier():
+                self.barrier(statement, nest)
+            case Shuffle():
+                self.values[statement.out] = self.shuffle(statement, nest)
+            case CopyAsync():
+                self.copy_async(statement, nest)
+            case CommitCopies():
+                self.commit_copies(nest)
+            case WaitCopies(pending):
+                self.wait_copies(pending, nest)
+            case LoadMatrix():
+                self.load_matrix(statement, nest)
+            case MultiplyMatrices():
+                self.multiply_matrices(statement, nest)
 
     def host_call(self, statement: HostCall) -> None:
         """Whole arrays through Python; what it raises is the run's own error."""
@@ -304,43 +171,18 @@ class Machine:
         data = view.data[: view.size]
         return (data.view(array.type.dtype.numpy) if array.type.dtype.is_complex else data).reshape(shape)
 
-    def judge(self, level: Level | None, statement: Load | Store) -> None:
-        """Raise what it means that iterations of a level depend on each other."""
-        if level is None:
-            return
-        if not level.is_promised:
-            raise _Dependence(level)
-        verb = "writes" if isinstance(statement, Store) else "reads"
-        raise RaceFault(
-            f"{self.told(statement)} {verb} an element that another iteration of {level.name} "
-            f"{'reads or writes' if isinstance(statement, Store) else 'writes'}"
-        )
-
-    def unwritten(self, statement: Load, lanes: Lanes, number: int) -> UnwrittenRead:
-        """The error that one of the lanes reads what nothing has written."""
-        place = self.place(statement.index, lanes, number)
-        return UnwrittenRead(f"{self.told(statement)} reads an element that nothing has written{place}")
-
-    def told(self, statement: Statement) -> str:
-        """The statement, for messages."""
-        return f"kernel {self.kernel.name}: `{statement_text(self.kernel, statement)}`"
-
-    def place(self, index: Size, lanes: Lanes, number: int) -> str:
-        """The values of an index's symbols in one of the lanes, for messages."""
-        values = [f"{s.name} = {lanes.select(self.symbols[s.name])[number]}" for s in symbols(index)]
-        return f" at {', '.join(values)}" if values else ""
-
     # Loops
 
     def loop(self, statement: Loop, nest: Nest) -> None:
         """The body for each iteration: at once, or for serial loops in turn."""
         extent = self.index(statement.extent)
         most = _most(extent, nest)
-        if statement.kind is not LoopKind.SERIAL:
+        if statement.kind is LoopKind.THREAD:
             self.at_once(statement, extent, most, nest, is_promised=True)
-        elif most > 1 and id(statement) not in self.in_turn_only and self.try_at_once(statement, extent, most, nest):
-            pass
-        else:
+            self.end_threads()
+        elif statement.kind not in (LoopKind.SERIAL, LoopKind.UNROLLED):
+            self.at_once(statement, extent, most, nest, is_promised=True)
+        elif not self.try_at_once(statement, extent, most, nest):
             for k in range(most):
                 self.symbols[statement.symbol.name] = k
                 inner = nest if isinstance(extent, int) else nest.within(k < extent)
@@ -349,12 +191,23 @@ class Machine:
 
     def at_once(self, statement: Loop, extent: Index, most: int, nest: Nest, *, is_promised: bool) -> None:
         """The iterations of a loop, many at a time."""
-        step = max(1, MOST_LANES // (nest.count * self.weight(statement.body)))
-        for _, inner in self.spread(statement.symbol, extent, most, nest, step, is_promised=is_promised):
+        is_thread = statement.kind is LoopKind.THREAD
+        step = most if is_thread else max(1, MOST_LANES // (nest.count * self.weight(statement.body)))
+        for _, inner in self.spread(
+            statement.symbol, extent, most, nest, step, is_promised=is_promised, is_thread=is_thread
+        ):
             self.body(statement.body, inner)
 
     def spread(
-        self, symbol: Symbol, extent: Index, most: int, nest: Nest, step: int, *, is_promised: bool
+        self,
+        symbol: Symbol,
+        extent: Index,
+        most: int,
+        nest: Nest,
+        step: int,
+        *,
+        is_promised: bool,
+        is_thread: bool = False,
     ) -> Iterator[tuple[int, Nest]]:
         """The nest with an axis more, for `step` iterations at a time, and where these begin; sets the symbol."""
         first = self.reserve(nest.count * most + 1)
@@ -363,29 +216,35 @@ class Machine:
             k = np.arange(start, end).reshape(-1, *[1] * len(nest.shape))
             self.symbols[symbol.name] = k
             numbers = nest.numbers * most + k
-            level = Level(symbol.name, first, first + nest.count * most, first + numbers, is_promised)
+            level = Level(symbol.name, most, first, first + nest.count * most, first + numbers, is_promised, is_thread)
             inner = Nest((end - start, *nest.shape), nest.mask, (*nest.levels, level))
             yield start, inner if isinstance(extent, int) else inner.within(k < extent)
 
-    def reserve(self, count: int) -> int:
-        """The first of so many stamps that nobody has."""
-        self.stamp += count
-        return self.stamp - count
-
     def weight(self, body: tuple[Statement, ...]) -> int:
-        """How much more room an iteration takes than an element: it may have scratch."""
+        """How much more room an iteration takes than an element: it may have scratch, or be a block of threads."""
         scratch = self.scratch.get(id(body))
         if scratch is None:
             scratch = self.scratch[id(body)] = tuple(s.buffer for s in _all_within(body) if isinstance(s, Allocate))
-        total = 1
+        last = body[-1] if body else None
+        threads = last.extent if isinstance(last, Loop) and last.kind is LoopKind.THREAD else 1
+        assert isinstance(threads, int), "a block has a fixed number of threads"
+        total = threads
         for buffer in scratch:
             is_known = all(isinstance(self.symbols.get(s.name), int) for s in symbols(buffer.size))
-            total += int(self.index(buffer.size) if is_known else bounds(buffer.size)[1]) // 8
+            size = int(self.index(buffer.size) if is_known else bounds(buffer.size)[1])
+            total += size * (1 if buffer.space is Space.SHARED else threads) // 8
         return total
 
     def try_at_once(self, statement: Loop, extent: Index, most: int, nest: Nest) -> bool:
         """Run a serial loop at once; False, with everything as it was, if its iterations depend on each other."""
+        if most <= 1 or id(statement) in self.in_turn_only:
+            return False
+        if 2 * nest.count * self.weight(statement.body) > MOST_LANES:
+            return False  # one at a time it would be anyway
         if id(statement) not in self.accesses:
+            if _goes_in_turn(statement):
+                self.in_turn_only.add(id(statement))
+                return False
             self.accesses[id(statement)] = _accesses(statement)
         stored, loaded = self.accesses[id(statement)]
         shared = {self.views[b].memory for b in stored if b in self.views}
@@ -399,7 +258,7 @@ class Machine:
         failed, first = len(self.codes), self.stamp
         try:
             self.at_once(statement, extent, most, nest, is_promised=False)
-        except _Dependence as dependence:
+        except Dependence as dependence:
             if dependence.level.first != first:
                 raise
         except KernelFault:
@@ -449,7 +308,7 @@ class Machine:
                 n = _along(nest, 1, column, min(most_columns, column + width))
                 self.symbols[statement.m.name], self.symbols[statement.n.name] = m, n
                 stamps = first + (nest.numbers * most_rows + m) * most_columns + n
-                level = Level(name, first, self.stamp - 1, stamps, is_promised=True)
+                level = Level(name, 0, first, self.stamp - 1, stamps, is_promised=True)
                 tile = Nest((len(n), len(m), *nest.shape), nest.mask, (*nest.levels, level))
                 if not isinstance(rows, int) or not isinstance(columns, int):
                     tile = tile.within((m < rows) & (n < columns))
@@ -534,6 +393,35 @@ def _all_within(body: tuple[Statement, ...]) -> Iterator[Statement]:
         for statement in pending.pop():
             yield statement
             pending += nested_bodies(statement)
+
+
+_TOGETHER: Final = (Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices)
+
+
+def _goes_in_turn(loop: Loop) -> bool:
+    """Whether a serial loop is known to depend on its order: each iteration writes the same element, or threads meet.
+
+    It may also be that no iteration writes anything; in turn is right in any case.
+    """
+    own = {loop.symbol.name}
+    scratch: set[Buffer] = set()
+    stores: list[Store] = []
+    for statement in _all_within(loop.body):
+        match statement:
+            case Loop(symbol=symbol) | Reduce(symbol=symbol) | Bind(symbol=symbol):
+                own.add(symbol.name)
+            case Contract(m=m, n=n, k=k):
+                own |= {m.name, n.name, k.name}
+            case Allocate(buffer):
+                scratch.add(buffer)
+            case Store():
+                stores.append(statement)
+            case _ if isinstance(statement, _TOGETHER):
+                return True
+            case _:
+                pass
+    outer = (s for s in stores if s.buffer not in scratch)
+    return any(own.isdisjoint(symbol.name for symbol in symbols(s.index)) for s in outer)
 
 
 def _accesses(loop: Loop) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:

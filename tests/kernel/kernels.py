@@ -229,7 +229,7 @@ class RandomKernel:
     def _nest(self, output: Buffer, is_first: bool) -> Statement:
         """A nest that writes each element of a buffer once."""
         n, m = self.n.size, self.m.size
-        kinds = list(LoopKind)
+        kinds = [LoopKind.SERIAL, LoopKind.PARALLEL, LoopKind.VECTOR]
         shape = self.random.randrange(4)
         outer_kind, inner_kind = self.random.choice(kinds), self.random.choice(kinds)
         if shape == 0:  # one flat loop

@@ -35,7 +35,7 @@ from graphc.passes.gpu.writer import Copier, Writer, statements_in
 from graphc.passes.lower import KernelCall, Scratch
 
 MOST_BLOCKS: Final = 8192
-"""Blocks of a grid whose threads take several iterations each. A GPU of 100 to 170 multiprocessors runs a thousand or so
+"""Blocks of a grid whose threads take several iterations each. A GPU of 100 to 170 multiprocessors runs about 1000
 at a time; with eight rounds of them the last one, which need not be full, costs little."""
 
 

@@ -70,7 +70,7 @@ def _is_small(buffer: Buffer) -> bool:
 
 
 def _most_blocks(kernel: Kernel) -> int:
-    """Blocks of the grid, so that the scratch of its threads is within `SCRATCH_BYTES` if it is no longer than usual."""
+    """Blocks of the grid, so that the scratch of its threads is within `SCRATCH_BYTES` if it is as long as usual."""
     allocated = [s.buffer for s in statements_in(kernel.body) if isinstance(s, Allocate) and not _is_small(s.buffer)]
     each = sum(min(bounds(b.size)[1], 1 << 16) * b.dtype.itemsize for b in allocated)
     return max(1, min(MOST_BLOCKS, SCRATCH_BYTES // (max(each, 1) * THREADS)))

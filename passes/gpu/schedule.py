@@ -13,11 +13,13 @@ from typing import Final, TypeAlias
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import HostCall
 from graphc.passes.gpu.fallback import schedule_fallback
+from graphc.passes.gpu.rows import schedule_rows
 from graphc.passes.lower import KernelCall
 
 Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | None]"
 
 POLICIES: Final[tuple[tuple[str, Policy], ...]] = (
+    ("rows", schedule_rows),  # reductions along rows: a team of threads each
     ("fallback", schedule_fallback),  # each independent iteration a thread: takes everything
 )
 

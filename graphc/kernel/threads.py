@@ -6,7 +6,7 @@ blocks] of which some come to it. Out: its effect, or the fault that it is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,8 +43,15 @@ class _Copy:
         """The part of some of the threads."""
         if chosen.all():
             return self
-        fields = (self.threads, self.groups, self.targets, self.origins, self.reads, self.data)
-        return _Copy(self.statement, self.destination, self.source, *(field[chosen] for field in fields))
+        return replace(
+            self,
+            threads=self.threads[chosen],
+            groups=self.groups[chosen],
+            targets=self.targets[chosen],
+            origins=self.origins[chosen],
+            reads=self.reads[chosen],
+            data=self.data[chosen],
+        )
 
 
 class Threads(Access):
@@ -69,9 +76,9 @@ class Threads(Access):
         mask = nest.mask
         if mask is None or mask.ndim < len(nest.shape) or len(mask) == 1:
             return
-        whole = np.broadcast_to(mask, nest.shape)
+        whole = np.asarray(np.broadcast_to(mask, nest.shape))
         groups = whole.reshape(-1, size, *nest.shape[1:])
-        torn = groups.any(axis=1) & ~groups.all(axis=1)
+        torn = np.asarray(groups.any(axis=1) & ~groups.all(axis=1))
         if not torn.any():
             return
         group = np.broadcast_to(torn[:, None], groups.shape).reshape(nest.shape)
@@ -108,8 +115,11 @@ class Threads(Access):
     def multiply_matrices(self, statement: MultiplyMatrices, nest: Nest) -> None:
         """The products of the warps' matrices."""
         self.together(statement, nest, WARP)
-        parts = (tuple(map(self.operand, part)) for part in (statement.left, statement.right, statement.addend))
-        products = multiply_matrices(*parts, statement.dtype, nest.shape)
+        left, right, addend = (
+            [np.broadcast_to(self.operand(x), nest.shape) for x in part]
+            for part in (statement.left, statement.right, statement.addend)
+        )
+        products = multiply_matrices(left, right, addend, statement.dtype)
         self.values.update(zip(statement.outs, products))
 
     def load_matrix(self, statement: LoadMatrix, nest: Nest) -> None:

@@ -9,7 +9,8 @@ In: a kernel. Out: nothing, or a VerifyError that gives the rule and the stateme
 - no index is out of range for certain;
 - a contraction's panels and epilogue hold what their statement says;
 - a call of the host is alone in its kernel, and its arrays are whole buffers;
-- a scheduled kernel has at most one parallel loop or contraction, last at the top.
+- a scheduled kernel has at most one parallel loop or contraction, last at the top;
+- what only a kernel for a GPU has stands where `graphc.kernel.verify_grid` says.
 """
 
 from __future__ import annotations
@@ -27,29 +28,43 @@ from graphc.ir.host import parse_parameters
 from graphc.kernel.ir import (
     Allocate,
     Apply,
+    Barrier,
     Bind,
     Buffer,
     Check,
+    CommitCopies,
     Contract,
+    CopyAsync,
     HostCall,
     If,
     Kernel,
     Literal,
     Load,
+    LoadMatrix,
     Loop,
     LoopKind,
+    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
+    Shuffle,
     Space,
     Statement,
     Store,
     Value,
+    WaitCopies,
     nested_bodies,
 )
 from graphc.kernel.scalar import SCALARS, result_dtype
 from graphc.kernel.text import literal_text, statement_text
+from graphc.kernel.verify_grid import (
+    copy_fault,
+    load_matrix_fault,
+    multiply_matrices_fault,
+    place_fault,
+    shuffle_fault,
+)
 
 MAX_DEPTH: Final = 100
 """How deep bodies may nest."""
@@ -74,6 +89,7 @@ def verify_kernel(kernel: Kernel, *, is_scheduled: bool = False) -> None:
     """Raise VerifyError if the kernel breaks a rule of its level; a scheduled one has to obey one more."""
     verifier = _Verifier(kernel)
     verifier.header()
+    verifier.places(is_scheduled=is_scheduled)
     verifier.body(kernel.body, 1)
     if is_scheduled:
         verifier.parallel_at_top()
@@ -115,6 +131,13 @@ class _Verifier:
         for buffer in self.kernel.writes:
             if buffer not in self.buffers:
                 raise self.refuse(f"buffer {buffer.name} is written to, but is no parameter")
+
+    def places(self, *, is_scheduled: bool) -> None:
+        """Where the loops and statements of a kernel for a GPU stand."""
+        found = place_fault(self.kernel, is_scheduled=is_scheduled)
+        if found is not None:
+            message, self.current = found
+            raise self.refuse(message)
 
     def body(self, statements: Iterable[Statement], depth: int, element: Operand | None = None) -> None:
         """The statements of a body, and the operand that it yields."""
@@ -190,6 +213,40 @@ class _Verifier:
                     raise self.refuse(f"the code {code} is negative")
             case HostCall():
                 self.host_call(statement)
+            case Shuffle(out, operand, _, lane):
+                self.operand(operand)
+                self.operand(lane)
+                self.accept(shuffle_fault(statement))
+                self.define(out)
+            case CopyAsync(destination, index, source, source_index, count, predicate):
+                self.accept(copy_fault(statement))
+                for each in (index, index + count - 1):
+                    self.element(destination, each, None, destination.dtype)
+                for each in (source_index, source_index + count - 1):
+                    self.element(source, each, predicate, source.dtype)
+            case WaitCopies(pending):
+                self.accept(None if pending >= 0 else f"{pending} groups can't be under way")
+            case LoadMatrix(outs, buffer, index):
+                self.accept(load_matrix_fault(statement))
+                # Of some threads the index means nothing.
+                certain, self.certain = self.certain, None
+                self.element(buffer, index, None, buffer.dtype)
+                self.certain = certain
+                for out in outs:
+                    self.define(out)
+            case MultiplyMatrices(outs, left, right, addend):
+                for operand in (*left, *right, *addend):
+                    self.operand(operand)
+                self.accept(multiply_matrices_fault(statement))
+                for out in outs:
+                    self.define(out)
+            case Barrier() | CommitCopies():
+                pass
+
+    def accept(self, message: str | None) -> None:
+        """Raise what is wrong with the current statement, if anything is."""
+        if message is not None:
+            raise self.refuse(message)
 
     def host_call(self, statement: HostCall) -> None:
         """A call of the host: alone in its kernel, over whole parameters of it, whose arrays have their elements."""

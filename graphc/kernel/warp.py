@@ -63,17 +63,17 @@ def matrix_positions(rows: Integers, count: int, *, is_transposed: bool) -> Inte
 
 
 def multiply_matrices(
-    left: Sequence[Array], right: Sequence[Array], addend: Sequence[Array], dtype: str, shape: tuple[int, ...]
+    left: Sequence[Array], right: Sequence[Array], addend: Sequence[Array], dtype: str
 ) -> list[Array]:
-    """The four elements of the sum that each thread gets, as `MultiplyMatrices` says; operands broadcast to `shape`.
+    """The four elements of the sum that each thread gets, as `MultiplyMatrices` says.
 
     Products of such factors are exact in float64, in which they are summed; the sum is rounded to float32. Tensor cores
     sum in another order and to fewer bits, so tests against a machine need a tolerance.
     """
-    layout = _layout(dtype)
-    a = _matrix([_factors(np.broadcast_to(x, shape), dtype) for x in left], layout.left, (16, layout.depth))
-    b = _matrix([_factors(np.broadcast_to(x, shape), dtype) for x in right], layout.right, (layout.depth, 8))
-    c = _matrix([np.broadcast_to(x, shape).astype(np.float64)[None] for x in addend], layout.sums, (16, 8))
+    layout, shape = _layout(dtype), addend[0].shape
+    a = _matrix([_factors(x, dtype) for x in left], layout.left, (16, layout.depth))
+    b = _matrix([_factors(x, dtype) for x in right], layout.right, (layout.depth, 8))
+    c = _matrix([x.astype(np.float64)[None] for x in addend], layout.sums, (16, 8))
     total = (np.matmul(a, b) + c).astype(np.float32)
     rows, columns = layout.sums
     behind = shape[1:]
@@ -118,12 +118,14 @@ def _layout(dtype: str) -> _Layout:
 
 def _factors(bits: Array, dtype: str) -> Array:
     """The factors that a u32 holds, [part, threads, ...] in float64."""
-    if dtype == "tf32":
-        return (bits & _TF32_BITS).view(np.float32).astype(np.float64)[None]
-    halves = np.stack([bits & np.uint32(0xFFFF), bits >> np.uint32(16)])
+    if dtype == "f16":
+        halves = np.stack([bits & np.uint32(0xFFFF), bits >> np.uint32(16)])
+        return np.asarray(halves.astype(np.uint16).view(np.float16), np.float64)
     if dtype == "bf16":
-        return (halves << np.uint32(16)).view(np.float32).astype(np.float64)
-    return halves.astype(np.uint16).view(np.float16).astype(np.float64)
+        single = np.stack([bits << np.uint32(16), bits & np.uint32(0xFFFF0000)])
+    else:
+        single = np.asarray(bits & _TF32_BITS)[None]
+    return np.asarray(single.view(np.float32), np.float64)
 
 
 def _matrix(parts: Sequence[Array], places: tuple[Integers, Integers], size: tuple[int, int]) -> Array:

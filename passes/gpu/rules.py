@@ -11,13 +11,40 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
 from graphc.kernel.gpu import GpuTarget
+from graphc.ops import contraction, ordering, reduction, scan
+from graphc.passes.gpu.attention import find_attention
+from graphc.passes.gpu.attention_fma import write_with_fma
+from graphc.passes.gpu.attention_matrices import find_factors, write_with_matrices
+from graphc.passes.gpu.scan import lower_scan
+from graphc.passes.gpu.sort import lower_argsort
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall
 
 Rule: TypeAlias = "Callable[[GroupLowering, Node, GpuTarget], list[KernelCall] | None]"
 
-RULES: Final[dict[Op, Rule]] = {}
+
+def _lower_attention(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:
+    found = find_attention(group.body)
+    if found is None:
+        return None
+    factors = find_factors(found, target)
+    if factors is None:
+        write_with_fma(group, found)
+    else:
+        write_with_matrices(group, found, factors)
+    return [group.finish()]
+
+
+RULES: Final[dict[Op, Rule]] = {
+    reduction.cumsum: lower_scan,
+    scan.cumargmax: lower_scan,
+    scan.cumargmin: lower_scan,
+    scan.logcumsumexp: lower_scan,
+    scan.recurrence: lower_scan,
+    ordering.argsort: lower_argsort,
+    contraction.dot: _lower_attention,
+}
 
 
 def lower_for_gpu(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:

@@ -1,0 +1,205 @@
+"""Attention on the tensor cores: one kernel for products, softmax and epilogue.
+
+In: a group that is an attention, with queries, keys and values in bfloat16 or float16. Out: a kernel with a grid.
+
+A block takes `QUERIES` queries, each of its warps 16 of them, and goes over the keys `KEYS` at a time. Greatest score
+and sum so far are kept for every query, and what is summed is scaled down where the greatest one grows: no scores go
+through memory (M. Milakov and N. Gimelshein, Online normalizer calculation for softmax, 2018; T. Dao et al.,
+FlashAttention, 2022). Sums are float32; weights are rounded to the dtype of the values for their product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, cast
+
+from graphc.ir.dim import Size, quotient
+from graphc.ir.dtype import DType, bf16, f16, f32, u16, u32
+from graphc.ir.graph import Node
+from graphc.kernel.gpu import WARP, GpuTarget
+from graphc.kernel.ir import Buffer, LoopKind, Operand, Space, Value
+from graphc.ops import elementwise as ew
+from graphc.passes.gpu.attention import Attention
+from graphc.passes.gpu.attention_parts import Softmax, Tiles, real
+from graphc.passes.match import is_finite_splat, splat
+
+if TYPE_CHECKING:
+    from graphc.kernel.builder import KernelBuilder
+    from graphc.passes.lower import GroupLowering
+
+QUERIES: Final = 64
+KEYS: Final = 64
+THREADS: Final = 128
+PART: Final = 16
+"""Rows of a warp's matrices, and their depth."""
+GAP: Final = 8
+"""Elements between rows of a tile: the eight rows of a matrix then lie in banks of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """Queries, keys and values as they are in memory, and what scores are multiplied with."""
+
+    queries: Node
+    keys: Node
+    values: Node
+    scale: float
+
+    @property
+    def dtype(self) -> DType:
+        """Of all three."""
+        return self.queries.tensor.dtype
+
+
+def find_factors(found: Attention, target: GpuTarget) -> Factors | None:
+    """The factors, if the tensor cores can multiply them."""
+    queries, scale = _unscaled(found.score_dot.inputs[0])
+    keys, other = _unscaled(found.score_dot.inputs[1])
+    values, factor = _unscaled(found.value_dot.inputs[1])
+    dtypes = {each.tensor.dtype for each in (queries, keys, values)}
+    if factor != 1.0 or len(dtypes) > 1 or not dtypes <= {f16, bf16}:
+        return None
+    if dtypes == {bf16} and not target.has_bf16_matrices:
+        return None
+    return Factors(queries, keys, values, scale * other)
+
+
+def _unscaled(node: Node) -> tuple[Node, float]:
+    """The 16-bit floats that a node's elements are, but for a factor."""
+    scale = 1.0
+    while node.tensor.dtype is f32:
+        if node.op is ew.mul and is_finite_splat(node.inputs[1]):
+            scale *= float(cast("float", splat(node.inputs[1])))
+        elif node.op is not ew.cast:
+            break
+        node = node.inputs[0]
+    return node, scale
+
+
+def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors) -> None:
+    """The whole kernel."""
+    b = group.builder
+    tiles = Tiles(group, found)
+    depth, width = _rounded(tiles.depth), _rounded(tiles.width)
+    dtype = factors.dtype
+    with b.loop(tiles.outer * quotient(tiles.queries + (QUERIES - 1), QUERIES), LoopKind.BLOCK) as block:
+        keys = b.allocate(dtype, KEYS * (depth + GAP), Space.SHARED)
+        values = b.allocate(dtype, KEYS * (width + GAP), Space.SHARED)
+        with b.loop(THREADS, LoopKind.THREAD) as thread:
+            blocks = quotient(tiles.queries + (QUERIES - 1), QUERIES)
+            batch, first = tiles.batch_of(block // blocks), block % blocks * QUERIES
+            lane, warp = thread % WARP, thread // WARP
+
+            def query_of(row: Size) -> Size:
+                return first + warp * PART + lane // 4 + row * 8
+
+            queries = factors.queries
+            _load_tile(b, keys, depth, thread, lambda q, d: tiles.query(queries, batch, first + q, d))
+            b.barrier()
+            held = b.allocate(u32, depth // PART * 4)
+            with b.loop(depth // PART, LoopKind.UNROLLED) as step:
+                row = warp * PART + lane % 16
+                outs = b.load_matrices(4, keys, row * (depth + GAP) + step * PART + lane // 16 * 8)
+                for i, out in enumerate(outs):
+                    b.store(held, step * 4 + i, out)
+            softmax = Softmax(b, 2, 4)
+            total = b.allocate(f32, width // 8 * 4)
+            _clear(b, total)
+            scores = b.allocate(f32, KEYS // 8 * 4)
+            with b.loop(tiles.steps(first, QUERIES, KEYS), LoopKind.SERIAL) as step:
+                start = step * KEYS
+                b.barrier()
+                _load_tile(b, keys, depth, thread, lambda k, d: tiles.key(factors.keys, batch, start + k, d))
+                given = factors.values
+                _load_tile(b, values, width, thread, lambda k, e: tiles.value(given, batch, start + k, e))
+                b.barrier()
+                _clear(b, scores)
+                _multiply_keys(b, scores, held, keys, depth, lane, dtype)
+                with b.loop(KEYS // 8, LoopKind.UNROLLED) as part, b.loop(4, LoopKind.UNROLLED) as each:
+                    key = start + part * 8 + lane % 4 * 2 + each % 2
+                    raw = real(b.apply("mul", b.load_again(scores, part * 4 + each), b.constant(factors.scale, f32)))
+                    score = tiles.score(batch, query_of(each // 2), key, raw)
+                    b.store(scores, part * 4 + each, score)
+                for row in range(2):
+                    _weigh(b, softmax, scores, total, row, width)
+                _multiply_values(b, total, scores, values, width, lane, dtype)
+            softmax.finish()
+            with b.loop(width // 8, LoopKind.UNROLLED) as part, b.loop(2, LoopKind.UNROLLED) as column:
+                for row in range(2):
+                    x = b.load_again(total, part * 4 + row * 2 + column)
+                    feature = part * 8 + lane % 4 * 2 + column
+                    tiles.write(batch, query_of(row), feature, softmax.result(row, x, found.is_masked))
+
+
+def _rounded(size: int) -> int:
+    return (size + (PART - 1)) // PART * PART
+
+
+def _clear(b: KernelBuilder, buffer: Buffer) -> None:
+    with b.loop(cast("int", buffer.size), LoopKind.UNROLLED) as i:
+        b.store(buffer, i, b.constant(0.0, f32))
+
+
+def _load_tile(
+    b: KernelBuilder, tile: Buffer, width: int, thread: Size, element: Callable[[Size, Size], Operand]
+) -> None:
+    """Fill a tile; neighbouring threads take neighbouring elements."""
+    with b.loop(KEYS * width // THREADS, LoopKind.SERIAL) as step:
+        place = step * THREADS + thread
+        row, column = place // width, place % width
+        b.store(tile, row * (width + GAP) + column, element(row, column))
+
+
+def _multiply_keys(
+    b: KernelBuilder, scores: Buffer, held: Buffer, keys: Buffer, depth: int, lane: Size, dtype: DType
+) -> None:
+    with b.loop(KEYS // 16, LoopKind.UNROLLED) as pair, b.loop(depth // PART, LoopKind.UNROLLED) as step:
+        row = pair * 16 + lane // 16 * 8 + lane % 8
+        right = b.load_matrices(4, keys, row * (depth + GAP) + step * PART + lane // 8 % 2 * 8)
+        left = _loaded(b, held, step * 4)
+        for side in range(2):
+            _accumulate(b, scores, (2 * pair + side) * 4, left, right[2 * side : 2 * side + 2], dtype)
+
+
+def _multiply_values(
+    b: KernelBuilder, total: Buffer, scores: Buffer, values: Buffer, width: int, lane: Size, dtype: DType
+) -> None:
+    """The weights of 16 keys are, thread by thread, the left factor already."""
+    with b.loop(KEYS // PART, LoopKind.UNROLLED) as step:
+        weights = _loaded(b, scores, step * 8, 8)
+        left = tuple([_packed(b, weights[2 * i], weights[2 * i + 1], dtype) for i in range(4)])
+        with b.loop(width // 16, LoopKind.UNROLLED) as pair:
+            row = step * PART + lane % 16
+            right = b.load_matrices(4, values, row * (width + GAP) + pair * 16 + lane // 16 * 8, is_transposed=True)
+            for side in range(2):
+                _accumulate(b, total, (2 * pair + side) * 4, left, right[2 * side : 2 * side + 2], dtype)
+
+
+def _weigh(b: KernelBuilder, softmax: Softmax, scores: Buffer, total: Buffer, row: int, width: int) -> None:
+    """Scores of a row become weights, and what is summed so far is scaled to the greatest score now."""
+    count = KEYS // 8 * 2
+
+    def place(k: Size) -> Size:
+        return k // 2 * 4 + row * 2 + k % 2
+
+    factor = softmax.step(row, scores, count, place)
+    with b.loop(width // 8 * 2, LoopKind.UNROLLED) as k:
+        b.store(total, place(k), b.apply("mul", b.load_again(total, place(k)), factor))
+
+
+def _loaded(b: KernelBuilder, buffer: Buffer, start: Size, count: int = 4) -> tuple[Value, ...]:
+    return tuple([b.load_again(buffer, start + i) for i in range(count)])
+
+
+def _accumulate(
+    b: KernelBuilder, total: Buffer, start: Size, left: tuple[Operand, ...], right: tuple[Value, ...], dtype: DType
+) -> None:
+    for i, out in enumerate(b.multiply_matrices(left, right, _loaded(b, total, start), dtype.short)):
+        b.store(total, start + i, out)
+
+
+def _packed(b: KernelBuilder, low: Value, high: Value, dtype: DType) -> Operand:
+    """Two floats as the halves of 32 bits."""
+    halves = [b.cast(b.apply("bitcast", b.cast(x, dtype), dtype=u16), u32) for x in (low, high)]
+    return real(b.apply("bitwise_or", halves[0], b.apply("shift_left", halves[1], b.constant(16, u32))))

@@ -1,0 +1,389 @@
+"""Running sums and extremes along an axis, by all threads of a block.
+
+In: a group whose anchor is such an op. Out: kernels with a grid, or None where a thread for each row does as well: rows
+are short, or there are many of them side by side.
+
+Each thread combines a few neighbouring elements in order; warps combine the totals of their threads by shuffles, the
+block those of its warps through shared memory, and what a tile of elements gives is carried to the next one (Hillis and
+Steele 1986; Harris, Sengupta and Owens, GPU Gems 3, chapter 39). Long rows are cut into chunks for many blocks: one
+kernel finds the chunks' totals, a second one what stands in front of each, and a third the elements.
+
+Which elements are combined first depends on the shape alone, so every run gives the same bits. For integers and for
+extremes these are the bits that going along the axis in order gives; floats differ by rounding. A recurrence of floats
+goes in order everywhere: products of its factors may leave the range of floats where no element does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+
+from graphc.ir.dim import Size, is_at_least, is_at_most, minimum, product, quotient
+from graphc.ir.dtype import DType, bf16, f16, f32, i64, real_of
+from graphc.ir.graph import Node
+from graphc.ir.lowering import Scalar
+from graphc.kernel.builder import AnyScalar, KernelBuilder, Pair
+from graphc.kernel.gpu import WARP, GpuTarget
+from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
+from graphc.ops import reduction, scan
+from graphc.ops.indices import linear_index, split_index
+
+if TYPE_CHECKING:
+    from graphc.passes.lower import GroupLowering, KernelCall
+
+SHORT: Final = 32
+"""Elements of a row that one thread goes along."""
+MANY_ROWS: Final = 4096
+"""Rows side by side that keep a GPU busy with a thread each."""
+EACH: Final = 4
+"""Neighbouring elements that a thread combines."""
+MOST_THREADS: Final = 256
+"""Threads of a block; there are fewer where a row has less for them."""
+CHUNK: Final = 16 * EACH * MOST_THREADS
+"""Elements of a long row that a block takes."""
+FEW_ROWS: Final = 256
+"""Rows that leave much of a GPU idle with a block each."""
+
+State: TypeAlias = "tuple[AnyScalar, ...]"
+Combine: TypeAlias = "Callable[[KernelBuilder, State, State], State]"
+Element: TypeAlias = "Callable[[Size, Size], State]"
+"""(row, number along it) -> what the element there is."""
+Write: TypeAlias = "Callable[[Size, Size, State, Operand], None]"
+"""(row, number along it, what is found, whether to write)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Monoid:
+    """An associative way to combine; `identity` may stand on the left of anything."""
+
+    dtypes: tuple[DType, ...]
+    identity: tuple[float, ...]
+    combine: Combine
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a kernel goes along: so many rows, in chunks."""
+
+    count: Size
+    extent: Size
+    """Elements of a row."""
+    chunk: Size
+    """Elements that a block takes of a row, one block after the other."""
+
+    @property
+    def chunks(self) -> Size:
+        """Blocks for a row."""
+        return 1 if self.chunk == self.extent else quotient(self.extent + (self.chunk - 1), self.chunk)
+
+
+def lower_scan(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:
+    """The kernels of a scan, if it is worth more than a thread for each row."""
+    shape, axis = anchor.shape, cast("int", anchor.attribute("axis"))
+    others = tuple(a for a in range(len(shape)) if a != axis)
+    sizes = tuple(shape[a] for a in others)
+    extent = shape[axis]
+    monoid = _monoid_of(anchor)
+    is_side_by_side = is_at_least(product(shape[axis + 1 :]), WARP) and is_at_least(product(sizes), MANY_ROWS)
+    if monoid is None or is_at_most(extent, SHORT) or is_side_by_side:
+        return None
+    is_reverse = bool(anchor.keywords.get("reverse", False))
+    b = group.builder
+
+    def place(row: Size, number: Size) -> tuple[Size, ...]:
+        at = dict(zip(others, split_index(row, sizes), strict=True))
+        here = extent - 1 - number if is_reverse else number
+        return tuple(here if a == axis else at[a] for a in range(len(shape)))
+
+    def element(row: Size, number: Size) -> State:
+        return _element(group, anchor, place(row, number))
+
+    def write(row: Size, number: Size, state: State, inside: Operand) -> None:
+        result = group.builder.cast(state[-1], anchor.tensor.dtype)
+        group.builder.store(group.results[0], linear_index(place(row, number), shape), result, inside)
+
+    rows = product(sizes)
+    if is_at_most(extent, CHUNK) or not is_at_most(rows, FEW_ROWS):
+        _write_scan(b, monoid, Rows(rows, extent, extent), element, write)
+        return [group.finish()]
+    return _in_three_phases(group, monoid, Rows(rows, extent, CHUNK), element, write)
+
+
+def _in_three_phases(
+    group: GroupLowering, monoid: Monoid, rows: Rows, element: Element, write: Write
+) -> list[KernelCall]:
+    """Chunks' totals; what they add up to in front of each chunk; the elements, from there on."""
+    chunks = rows.chunks
+    size = rows.count * chunks
+    totals, fronts = (
+        tuple([group.scratch(real_of(dtype), size * (2 if dtype.is_complex else 1)) for dtype in monoid.dtypes])
+        for _ in range(2)
+    )
+
+    def total(row: Size, number: Size) -> State:
+        return _load(group.builder, monoid, totals, row * chunks + number)
+
+    def write_front(row: Size, number: Size, state: State, inside: Operand) -> None:
+        for buffer, x in zip(fronts, state, strict=True):
+            group.builder.store(buffer, row * chunks + number, x, inside)
+
+    def front(row: Size, number: Size) -> State:
+        return _load(group.builder, monoid, fronts, row * chunks + number)
+
+    _write_scan(group.builder, monoid, rows, element, None, totals=totals)
+    calls = [group.finish()]
+    group.restart()
+    _write_scan(group.builder, monoid, Rows(rows.count, chunks, chunks), total, write_front)
+    calls.append(group.finish())
+    group.restart()
+    _write_scan(group.builder, monoid, rows, element, write, front=front)
+    return [*calls, group.finish()]
+
+
+def _write_scan(
+    b: KernelBuilder,
+    monoid: Monoid,
+    rows: Rows,
+    element: Element,
+    write: Write | None,
+    totals: tuple[Buffer, ...] = (),
+    front: Element | None = None,
+) -> None:
+    """One kernel: a block, or for short rows a warp, for each chunk of a row; what is wanted of it is given.
+
+    `write` takes each element's result, `totals` those of whole chunks; `front(row, chunk - 1)` is what stands in front
+    of all chunks but the first.
+    """
+    chunks = rows.chunks
+    threads = _threads(rows.chunk)
+    together = max(1, MOST_THREADS // 2 // threads) if threads == WARP else 1
+    warps = threads // WARP
+    tile = threads * EACH
+    pieces = rows.count * chunks
+    with b.loop(quotient(pieces + (together - 1), together), LoopKind.BLOCK) as block:
+        shared = [_allocate(b, dtype, warps, Space.SHARED) for dtype in monoid.dtypes] if warps > 1 else []
+        with b.loop(threads * together, LoopKind.THREAD) as thread:
+            piece = block if together == 1 else block * together + thread // threads
+            is_piece = None if together == 1 else _less(b, piece, pieces)
+            row, chunk = (piece, 0) if chunks == 1 else (piece // chunks, piece % chunks)
+            carry = [_allocate(b, dtype, 1) for dtype in monoid.dtypes]
+            local = [_allocate(b, dtype, EACH) for dtype in monoid.dtypes]
+            start = _identity(b, monoid)
+            if front is not None:
+                start = _chosen(b, _less(b, 0, chunk), lambda: front(row, chunk - 1), start)
+            _store(b, carry, 0, start)
+            here = _Here(b, monoid, thread % threads, warps, shared)
+            end = minimum(rows.chunk, rows.extent - chunk * rows.chunk) if chunks != 1 else rows.extent
+            tiles = quotient(end + (tile - 1), tile)
+            with b.loop(tiles, LoopKind.SERIAL) as step:
+                first = chunk * rows.chunk + step * tile + thread % threads * EACH
+
+                def inside(k: Size) -> Operand:
+                    within = _less(b, first + k, rows.extent)
+                    return within if is_piece is None else _both(b, is_piece, within)
+
+                nothing = _identity(b, monoid)
+                for k in range(EACH):
+                    state = _chosen(b, inside(k), lambda k=k: element(row, first + k), nothing)
+                    if k > 0:
+                        state = monoid.combine(b, _load_again(b, monoid, local, k - 1), state)
+                    _store(b, local, k, state)
+                before, total = here.combine_threads(_load_again(b, monoid, local, EACH - 1))
+                carried = _load_again(b, monoid, carry, 0)
+                if write is not None:
+                    base = monoid.combine(b, carried, before)
+                    for k in range(EACH):
+                        write(row, first + k, monoid.combine(b, base, _load_again(b, monoid, local, k)), inside(k))
+                _store(b, carry, 0, monoid.combine(b, carried, total))
+                if warps > 1 and tiles != 1:
+                    b.barrier()  # before the next tile's totals
+            if totals:
+                is_first = b.apply("eq", b.index(thread % threads, i64), b.constant(0, i64))
+                assert not isinstance(is_first, Pair), "a condition is a bool"
+                is_written = is_first if is_piece is None else _both(b, is_first, is_piece)
+                for buffer, x in zip(totals, _load_again(b, monoid, carry, 0), strict=True):
+                    b.store(buffer, piece, x, is_written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A thread among those of its row."""
+
+    b: KernelBuilder
+    monoid: Monoid
+    thread: Size
+    warps: int
+    shared: list[Buffer]
+
+    def combine_threads(self, own: State) -> tuple[State, State]:
+        """What stands in front of this thread's elements in the tile, and the tile's total."""
+        b, combine = self.b, self.monoid.combine
+        lane = self.thread % WARP
+        running = own
+        for power in range(int(math.log2(WARP))):
+            behind = _select(
+                b, _less(b, lane, 1 << power), running, combine(b, self._shuffled(running, 1 << power), running)
+            )
+            running = behind
+        nothing = _identity(b, self.monoid)
+        before = _select(b, _less(b, lane, 1), nothing, self._shuffled(running, 1))
+        if self.warps == 1:
+            return before, tuple([self._last(x) for x in running])
+        warp = self.thread // WARP
+        is_last = b.apply("eq", b.index(lane, i64), b.constant(WARP - 1, i64))
+        assert not isinstance(is_last, Pair), "a condition is a bool"
+        _store(b, self.shared, warp, running, is_last)
+        b.barrier()
+        total = _load_again(b, self.monoid, self.shared, 0)
+        front = _select(b, _less(b, warp, 1), nothing, total)
+        for other in range(1, self.warps):
+            total = combine(b, total, _load_again(b, self.monoid, self.shared, other))
+            if other + 1 < self.warps:
+                front = _select(b, _less(b, warp, other + 1), front, total)
+        return combine(b, front, before), total
+
+    def _shuffled(self, state: State, distance: int) -> State:
+        return tuple([self._moved(x, "up", distance) for x in state])
+
+    def _last(self, x: AnyScalar) -> AnyScalar:
+        return self._moved(x, "index", WARP - 1)
+
+    def _moved(self, x: AnyScalar, mode: str, lane: int) -> AnyScalar:
+        if isinstance(x, Pair):
+            return Pair(self.b.shuffle(x.real, mode, lane), self.b.shuffle(x.imaginary, mode, lane))
+        return self.b.shuffle(x, mode, lane)
+
+
+def _threads(extent: Size) -> int:
+    """Threads for a row: no more than it has work for, a power of two times a warp."""
+    threads = WARP
+    while threads < MOST_THREADS and not is_at_most(extent, threads * EACH):
+        threads *= 2
+    return threads
+
+
+def _element(group: GroupLowering, anchor: Node, indices: tuple[Size, ...]) -> State:
+    """What an element is before it is combined with any other."""
+    b, x = group.builder, group.read(anchor.inputs[-1], indices)
+    if anchor.op in (scan.cumargmax, scan.cumargmin):
+        return cast("State", (x, b.index(indices[cast("int", anchor.attribute("axis"))], i64)))
+    if anchor.op is scan.recurrence:
+        return cast("State", (group.read(anchor.inputs[0], indices), x))
+    return (b.cast(x, _wide(x.dtype)),)
+
+
+def _monoid_of(anchor: Node) -> Monoid | None:
+    """How the op combines; None if it has to go in order."""
+    dtype = anchor.inputs[-1].tensor.dtype
+    wide = _wide(dtype)
+    if anchor.op is reduction.cumsum:
+        return Monoid((wide,), (-0.0 if wide.is_floating_point else 0,), _add)
+    if anchor.op is scan.logcumsumexp:
+        return Monoid((wide,), (-math.inf,), _add_exponentials)
+    if anchor.op is scan.recurrence:
+        return Monoid((dtype, dtype), (1, 0), _follow) if dtype.is_integer else None
+    compare, worst = ("ge", _least(dtype)) if anchor.op is scan.cumargmax else ("le", _greatest(dtype))
+    return Monoid((dtype, i64), (worst, 0), _better(compare))
+
+
+def _wide(dtype: DType) -> DType:
+    return f32 if dtype in (f16, bf16) else dtype
+
+
+def _least(dtype: DType) -> float:
+    if dtype.is_floating_point:
+        return -math.inf
+    return -(1 << (dtype.bits - 1)) if dtype.signed else 0
+
+
+def _greatest(dtype: DType) -> float:
+    return math.inf if dtype.is_floating_point else (1 << (dtype.bits - dtype.signed)) - 1
+
+
+def _add(b: KernelBuilder, left: State, right: State) -> State:
+    return (b.apply("add", left[0], right[0]),)
+
+
+def _follow(b: KernelBuilder, left: State, right: State) -> State:
+    """x -> a x + b, first the left one, then the right one."""
+    return b.apply("mul", right[0], left[0]), b.apply("add", b.apply("mul", right[0], left[1]), right[1])
+
+
+def _better(compare: str) -> Combine:
+    def combine(b: KernelBuilder, left: State, right: State) -> State:
+        is_right = b.apply("bitwise_or", b.apply(compare, right[0], left[0]), b.apply("ne", right[0], right[0]))
+        return _select(b, is_right, right, left)
+
+    return combine
+
+
+def _add_exponentials(b: KernelBuilder, left: State, right: State) -> State:
+    """log(exp(left) + exp(right)), as `passes.lower_scan` has it."""
+    most, least = b.apply("maximum", left[0], right[0]), b.apply("minimum", left[0], right[0])
+    distance = b.apply("sub", least, most)
+    is_infinite = b.apply("bitwise_and", b.apply("eq", least, most), b.apply("ne", distance, distance))
+    total = b.apply("add", most, b.apply("log1p", b.apply("exp", distance)))
+    return (b.select(is_infinite, most, total),)
+
+
+# States in memory and under conditions
+
+
+def _identity(b: KernelBuilder, monoid: Monoid) -> State:
+    return tuple([b.constant(value, dtype) for value, dtype in zip(monoid.identity, monoid.dtypes, strict=True)])
+
+
+def _allocate(b: KernelBuilder, dtype: DType, count: int, space: Space = Space.LOCAL) -> Buffer:
+    return b.allocate(real_of(dtype), count * (2 if dtype.is_complex else 1), space)
+
+
+def _store(
+    b: KernelBuilder, buffers: list[Buffer], index: Size, state: State, predicate: Operand | None = None
+) -> None:
+    for buffer, x in zip(buffers, state, strict=True):
+        b.store(buffer, index, x, predicate)
+
+
+def _load_again(b: KernelBuilder, monoid: Monoid, buffers: list[Buffer], index: Size) -> State:
+    return tuple(
+        [
+            Pair(b.load_again(buffer, 2 * index), b.load_again(buffer, 2 * index + 1))
+            if dtype.is_complex
+            else b.load_again(buffer, index)
+            for buffer, dtype in zip(buffers, monoid.dtypes, strict=True)
+        ]
+    )
+
+
+def _load(b: KernelBuilder, monoid: Monoid, buffers: tuple[Buffer, ...], index: Size) -> State:
+    return tuple([b.load(buffer, index, dtype) for buffer, dtype in zip(buffers, monoid.dtypes, strict=True)])
+
+
+def _select(b: KernelBuilder, condition: Scalar, a: State, c: State) -> State:
+    return tuple([b.select(condition, x, y) for x, y in zip(a, c, strict=True)])
+
+
+def _chosen(b: KernelBuilder, condition: Operand, value: Callable[[], State], otherwise: State) -> State:
+    """`value()` where the condition holds, and nothing is read elsewhere."""
+    made: list[State] = []
+
+    def first() -> Scalar:
+        made.append(value())
+        return made[0][0]
+
+    head = b.guard(condition, first, otherwise[0])
+    return (head, *_select(b, condition, made[0][1:], otherwise[1:]))
+
+
+def _less(b: KernelBuilder, index: Size, limit: Size) -> Operand:
+    result = b.apply("lt", b.index(index, i64), b.index(limit, i64))
+    assert not isinstance(result, Pair), "a condition is a bool"
+    return result
+
+
+def _both(b: KernelBuilder, first: Operand, second: Operand) -> Operand:
+    result = b.apply("bitwise_and", first, second)
+    assert not isinstance(result, Pair), "a condition is a bool"
+    return result

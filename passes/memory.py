@@ -19,7 +19,18 @@ from typing import cast
 from graphc.ir.attribute import Array
 from graphc.ir.dim import Size, is_at_most, quotient
 from graphc.ir.graph import INPUT, Node
-from graphc.kernel.ir import Buffer, Contract, HostCall, Load, Loop, Reduce, Statement, Store, nested_bodies
+from graphc.kernel.ir import (
+    Buffer,
+    Contract,
+    CopyAsync,
+    HostCall,
+    Load,
+    Loop,
+    Reduce,
+    Statement,
+    Store,
+    nested_bodies,
+)
 from graphc.kernel.program import ConstantData, Input, Launch, Memory, Output, Program, Temporary
 from graphc.passes.lower import KernelCall, Lowered, Source
 
@@ -170,7 +181,7 @@ def _can_run_in_place(call: KernelCall, source: Source, target: Buffer) -> bool:
     while pending:
         body = pending.pop()
         for statement in body:
-            if isinstance(statement, Contract | HostCall):
+            if isinstance(statement, Contract | HostCall | CopyAsync):
                 return False
             if isinstance(statement, Load) and statement.buffer in operands:
                 if stored:

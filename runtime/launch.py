@@ -56,6 +56,9 @@ _MOST_WORDS = 4096  # of a block, which lies on the stack
 class Launcher:
     """A program that can be called. Threads may call it at once; each call has an arena to itself."""
 
+    array_type = np.ndarray
+    """What results are."""
+
     def __init__(
         self,
         entry: int,
@@ -101,6 +104,15 @@ class Launcher:
             release_lock=self._releases_lock,
             native=isinstance(self._fast_path, _NativePath),
         )
+
+    def laid_out(self, array: AnyArray, dtype: np.dtype[Any]) -> AnyArray:
+        """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
+        ready = np.require(array, dtype=dtype, requirements=("C", "A"))
+        return ready.reshape(array.shape)  # numpy makes one dimension of none
+
+    def on_host(self, array: AnyArray) -> AnyArray:
+        """The array where numpy reads it."""
+        return array
 
     def run(self, arrays: Sequence[AnyArray], sizes: Mapping[str, int]) -> Result:
         """Run on arrays of the right dtypes and sizes, C-contiguous and aligned, where `sizes` are their symbols."""

@@ -10,10 +10,15 @@ from pathlib import Path
 from graphc.cli.formats import graph_text, json_value
 from graphc.cli.source import add_source, load_graph
 from graphc.codegen.cpu import emit_kernel
+from graphc.codegen.gpu.kernel import emit_module
+from graphc.codegen.gpu.ptx import emit_ptx
 from graphc.codegen.program import KERNEL, emit_program
 from graphc.frontend.executable import make_program, pipeline_of
+from graphc.frontend.place import find_place
+from graphc.frontend.stages import gpu_kernels
 from graphc.ir.errors import ArgumentError
 from graphc.ir.graph import Graph
+from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.program import Program
 from graphc.kernel.text import print_kernel, print_program
 from graphc.passes.pipeline import Applied
@@ -22,6 +27,7 @@ from graphc.runtime.target import Target, named_target, native_target
 
 GRAPH_STAGES = "traced, after:PASS"
 CODE_STAGES = ("program", "kernel", "llvm", "asm")
+GPU_STAGES = ("program", "kernel", "llvm", "ptx")
 
 
 def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,12 +38,16 @@ def add_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--stage",
         default="traced",
         metavar="STAGE",
-        help=f"{GRAPH_STAGES}, all, {', '.join(CODE_STAGES)} (default: traced)",
+        help=f"{GRAPH_STAGES}, all, {', '.join(CODE_STAGES)}, ptx (default: traced)",
     )
     parser.add_argument("--format", choices=("text", "dot", "json"), default="text", help="for graphs (default: text)")
     parser.add_argument("--passes", metavar="TEXT", help="a pipeline in place of the default one; see graphc passes")
     parser.add_argument("--numerics", choices=("strict", "fast"), default="strict")
-    parser.add_argument("--target", metavar="CPU", help="generate code for this CPU, e.g. x86-64-v3 (llvm, asm)")
+    parser.add_argument(
+        "--target",
+        metavar="TARGET",
+        help="generate code for this CPU or GPU, e.g. x86-64-v3 or sm_90; neither has to be here (default: this CPU)",
+    )
     parser.add_argument("-o", "--output", metavar="FILE", help="write to a file instead of standard output")
     parser.set_defaults(function=dump)
 
@@ -59,9 +69,16 @@ def dump(options: argparse.Namespace) -> int:
 def _stage(graph: Graph, options: argparse.Namespace) -> str:
     stage: str = options.stage
     name, _, wanted = stage.partition(":")
-    if name not in ("traced", "after", "all", *CODE_STAGES) or (wanted and name != "after"):
+    if name not in ("traced", "after", "all", "ptx", *CODE_STAGES) or (wanted and name != "after"):
         raise ArgumentError(
-            f"there is no stage {stage!r}", hint=f"the stages are {GRAPH_STAGES}, all, {', '.join(CODE_STAGES)}"
+            f"there is no stage {stage!r}", hint=f"the stages are {GRAPH_STAGES}, all, {', '.join(CODE_STAGES)}, ptx"
+        )
+    gpu = _gpu(options.target)
+    if name == "ptx" and gpu is None:
+        raise ArgumentError("PTX is code for a GPU", hint="name one, e.g. --target sm_80")
+    if name == "asm" and gpu is not None:
+        raise ArgumentError(
+            f"{gpu} has no assembly here", hint="use --stage ptx; the driver makes machine code of that"
         )
     if options.format != "text" and name not in ("traced", "after", "all"):
         raise ArgumentError(f"--format {options.format} is for graphs; the stage {stage} is printed as text")
@@ -80,22 +97,35 @@ def _stage(graph: Graph, options: argparse.Namespace) -> str:
     if name == "after":
         return graph_text(next(g for label, g in reversed(stages) if label == stage), options.format)
     if name != "all":
-        return _code(make_program(fused), name, options.target)
+        return _code(make_program(fused, gpu), name, options.target, gpu)
     if options.format == "json":
         return json.dumps([{"stage": label, "graph": json_value(each)} for label, each in stages], indent=1)
     if options.format == "dot":
         return "\n\n".join(graph_text(each, "dot") for _, each in stages)
-    program = make_program(fused)
+    program = make_program(fused, gpu)
     parts = [f"# {label}\n{graph_text(each, 'text')}" for label, each in stages]
-    parts += [f"# {each}\n{_code(program, each, options.target)}" for each in CODE_STAGES]
+    code_stages = CODE_STAGES if gpu is None else GPU_STAGES
+    parts += [f"# {each}\n{_code(program, each, options.target, gpu)}" for each in code_stages]
     return "\n\n".join(parts)
 
 
-def _code(program: Program, stage: str, cpu: str | None) -> str:
+def _gpu(target: str | None) -> GpuTarget | None:
+    """The GPU that is named; None for a CPU."""
+    if target is None or not target.startswith(("cuda", "sm_")):
+        return None
+    place = find_place(target)
+    assert place is not None, "a target of that name is a GPU"
+    return place.target
+
+
+def _code(program: Program, stage: str, cpu: str | None, gpu: GpuTarget | None) -> str:
     if stage == "program":
         return print_program(program)
     if stage == "kernel":
         return "\n\n".join(map(print_kernel, program.kernels))
+    if gpu is not None:
+        kernels = gpu_kernels(program)
+        return emit_ptx(kernels, gpu) if stage == "ptx" else emit_module(kernels, gpu)
     target: Target = native_target() if cpu is None else named_target(cpu)
     texts = [emit_kernel(kernel, target, f"{KERNEL}_{i}_{kernel.name}") for i, kernel in enumerate(program.kernels)]
     texts.append(emit_program(program, target))

@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from graphc.eager.device import device_for
+from graphc.eager import pinning
+from graphc.eager.device import device as Device
+from graphc.eager.device import device_for, gpu_index
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import format_strides, new_array, preserved_strides, resize_to
 from graphc.eager.memory_format import preserve_format, strided
+from graphc.eager.placement import copy_into, gpu_of, on
 from graphc.eager.record import see
 from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.watch import WATCHING, constant, overwritten
@@ -51,18 +54,32 @@ def dtype_of(function: str, value: object, default: DType) -> DType:
     )
 
 
-def check_place(function: str, layout: object, device: object, pin_memory: object) -> None:
-    """Refuse where no tensor can be: other devices than the CPU, layouts without strides, pinned memory."""
+def check_place(
+    function: str, layout: object, device: object, pin_memory: object, like: AnyArray | None = None
+) -> int | None:
+    """The GPU that a new tensor is to be on; None: the CPU. Without a device, where the array is that it is like.
+
+    Refuses where no tensor can be: other kinds of devices, layouts without strides.
+    """
     if layout is not None and layout is not strided:
         raise UnsupportedDType(f"{function}(): the layout {layout} is not there", hint="tensors are strided")
-    if device_for(device, function).type != "cpu":
-        raise UnsupportedDType(f"{function}(): tensors without memory are not there", hint='create it on "cpu"')
-    if pin_memory:
+    place = gpu_of(like) if device is None and like is not None else gpu_index(_usable(function, device))
+    if pin_memory and not pinning.is_available():
         raise ArgumentError(
             "pin_memory=True requires a CUDA or other accelerator backend; no pinned memory allocator is available on "
             "this system.",
             hint="leave it out: memory is pinned for copies to a GPU",
         )
+    if pin_memory and place is not None:
+        raise ArgumentError("Only dense CPU tensors can be pinned", hint="leave out pin_memory, or the device")
+    return place
+
+
+def _usable(function: str, device: object) -> Device:
+    found = device_for(device, function)
+    if found.type == "meta":
+        raise UnsupportedDType(f"{function}(): tensors without memory are not there", hint='create it on "cpu"')
+    return found
 
 
 def sizes_of(function: str, sizes: tuple[object, ...], name: str = "size") -> tuple[int, ...]:
@@ -183,10 +200,17 @@ def invalid_combination(
     )
 
 
-def allocate(shape: Sequence[int], dtype: DType, strides: Sequence[int] | None = None) -> AnyArray:
-    """Uninitialised memory, row-major or with these strides in bytes; raises MemoryExceeded where there is no more."""
+def allocate(
+    shape: Sequence[int], dtype: DType, strides: Sequence[int] | None = None, place: int | None = None
+) -> AnyArray:
+    """Uninitialised memory, row-major or with these strides in bytes, on the CPU or a GPU.
+
+    Raises MemoryExceeded where there is no more.
+    """
     try:
-        return new_array(shape, dtype.numpy, strides)
+        return new_array(shape, dtype.numpy, strides, place)
+    except MemoryExceeded:
+        raise
     except (MemoryError, ValueError):
         raise MemoryExceeded(
             f"DefaultCPUAllocator: can't allocate memory: you tried to allocate {math.prod(shape) * dtype.itemsize} "
@@ -206,9 +230,9 @@ def strides_for(
     return format_strides(shape, memory_format, dtype.itemsize)
 
 
-def created(array: AnyArray, requires_grad: object = False) -> Tensor:
-    """A new tensor over an array of its own."""
-    result = wrap_constant(array)
+def created(array: AnyArray, requires_grad: object = False, place: int | None = None) -> Tensor:
+    """A new tensor over an array of its own, which is moved to the GPU that `place` says."""
+    result = wrap_constant(array if place is None else on(array, place))
     if requires_grad:
         if not result.dtype.is_differentiable:
             raise DTypeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -216,10 +240,10 @@ def created(array: AnyArray, requires_grad: object = False) -> Tensor:
     return result
 
 
-def deliver(array: AnyArray, out: object, requires_grad: object = False) -> Tensor:
+def deliver(array: AnyArray, out: object, requires_grad: object = False, place: int | None = None) -> Tensor:
     """The array as a new tensor, or in the tensor given as `out`, which gets its shape and keeps its dtype."""
     if out is None:
-        return created(array, requires_grad)
+        return created(array, requires_grad, place)
     target = output(out)
     if target._array.shape != array.shape:
         resize_to(target, array.shape)
@@ -228,7 +252,7 @@ def deliver(array: AnyArray, out: object, requires_grad: object = False) -> Tens
         see((target,))
         overwritten(target._array, array)
     with np.errstate(all="ignore"):
-        np.copyto(target._array, array, casting="unsafe")
+        copy_into(target._array, on(array, None).astype(target._array.dtype, casting="unsafe", copy=False))
     target._storage.version += 1
     return target
 

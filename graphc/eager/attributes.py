@@ -10,17 +10,20 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from graphc.eager.arguments import type_name
+from graphc.eager import pinning
+from graphc.eager.arguments import created, type_name
 from graphc.eager.inplace import copy_
 from graphc.eager.layout import memory_order
 from graphc.eager.memory import UntypedStorage
 from graphc.eager.memory_format import layout, memory_format, strided
+from graphc.eager.placement import gpu_of
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import imag, real, view_function
+from graphc.eager.watch import WATCHING, copied
 from graphc.ir.errors import ArgumentError, SignatureError, UnknownAttribute
 
 _NEVER = (
-    "is_cuda is_hpu is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr "
+    "is_hpu is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr "
     "is_vulkan is_xla is_xpu"
 ).split()
 
@@ -32,7 +35,12 @@ def _no(self: Tensor) -> bool:
 
 def is_cpu(self: Tensor) -> bool:
     """Whether the memory is the CPU's."""
-    return True
+    return gpu_of(self._array) is None
+
+
+def is_cuda(self: Tensor) -> bool:
+    """Whether the memory is a GPU's."""
+    return gpu_of(self._array) is not None
 
 
 def layout_of(self: Tensor) -> layout:
@@ -95,7 +103,8 @@ def _write(part: Tensor, value: Any) -> None:
 
 def get_device(self: Tensor) -> int:
     """The number of the GPU; -1 on the CPU."""
-    return -1
+    gpu = gpu_of(self._array)
+    return -1 if gpu is None else gpu
 
 
 def dim_order(self: Tensor, *, ambiguity_check: bool | list[memory_format] = False) -> tuple[int, ...]:
@@ -144,8 +153,24 @@ def itself(self: Tensor, *args: object, **kwargs: object) -> Tensor:
 
 
 def pin_memory(self: Tensor, device: object = None) -> Tensor:
-    """Refused: memory is pinned for copies to a GPU."""
-    raise ArgumentError("Cannot access accelerator device when none is available.")
+    """The tensor in memory of the host that a GPU reads and writes by itself; itself if it is there."""
+    if is_cuda(self):
+        raise ArgumentError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")  # type: ignore[attr-defined]
+    if not pinning.is_available():
+        raise ArgumentError("Cannot access accelerator device when none is available.")
+    return self if is_pinned(self) else _pinned(self)
+
+
+def _pinned(self: Tensor) -> Tensor:
+    result = created(pinning.pinned(self._array))
+    if WATCHING:
+        copied(result._array, self._array)
+    return result
+
+
+def is_pinned(self: Tensor, device: object = None) -> bool:
+    """Whether the memory is pinned."""
+    return pinning.is_pinned(self._array)
 
 
 def listed(self: Tensor) -> list[str]:
@@ -153,8 +178,18 @@ def listed(self: Tensor) -> list[str]:
     return sorted({*dir(type(self)), *self.__dict__} - {"volatile", "__cuda_array_interface__"})
 
 
-def cuda_array_interface(self: Tensor) -> None:
-    """Absent: the memory is the CPU's."""
+def cuda_array_interface(self: Tensor) -> dict[str, object]:
+    """What other libraries ask for to use the memory of a GPU (version 2 of the interface); others have none."""
+    if is_cuda(self):
+        if self.requires_grad:
+            raise ArgumentError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't required, use "
+                "var.detach() to get Variable that doesn't require grad."
+            )
+        array = self._array
+        strides = None if array.flags.c_contiguous else array.strides
+        data = (self.data_ptr(), False)
+        return {"typestr": array.dtype.str, "shape": array.shape, "strides": strides, "data": data, "version": 2}
     raise UnknownAttribute(
         f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} "  # type: ignore[attr-defined]
         "If CUDA data is required use tensor.cuda() to copy tensor to device memory."
@@ -220,7 +255,7 @@ METHODS: dict[str, Callable[..., object]] = {
     "is_distributed": _no,
     "is_inference": is_inference,
     "is_neg": _no,
-    "is_pinned": _no,
+    "is_pinned": is_pinned,
     "pin_memory": pin_memory,
     "resolve_neg": itself,
     "sparse_dim": sparse_dim,
@@ -232,6 +267,7 @@ ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {
     "__cuda_array_interface__": (cuda_array_interface, None, None),
     "imag": (imag, set_imag, None),
     "is_cpu": (is_cpu, None, None),
+    "is_cuda": (is_cuda, None, None),
     "layout": (layout_of, None, None),
     "name": (name, None, None),
     "output_nr": (output_nr, None, None),

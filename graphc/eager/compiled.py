@@ -21,6 +21,7 @@ from typing import TypeAlias
 
 from graphc.eager.mode import MODE
 from graphc.eager.node import AccumulateGrad, Edge, GradNode, PlanNode
+from graphc.eager.placement import gpu_of
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import dtype as to_dtype
@@ -95,7 +96,7 @@ def key_of(order: Sequence[GradNode], roots: Sequence[Root], wanted: Sequence[Ed
         else:
             return None
     for (node, index), tensor in roots:
-        key += (positions[node], index, tensor._array.shape, tensor._array.dtype)
+        key += (positions[node], index, tensor._array.shape, tensor._array.dtype, gpu_of(tensor._array))
     key.append(len(wanted))
     for node, index in wanted:
         key += (positions.get(node, -1), index)
@@ -109,7 +110,9 @@ class _Programs:
         self._known: dict[Key, BackwardProgram | None] = {}
         self._count = 0
         self._lock = threading.Lock()
-        self._pending: queue.SimpleQueue[tuple[Key, Plan, BackwardProgram] | threading.Event] = queue.SimpleQueue()
+        self._pending: queue.SimpleQueue[tuple[Key, Plan, BackwardProgram, int | None] | threading.Event] = (
+            queue.SimpleQueue()
+        )
         self._worker: threading.Thread | None = None
         self._asked: set[Key] = set()
         self._is_stopping = False
@@ -133,15 +136,16 @@ class _Programs:
             self._asked.add(key)
             self._count += 1
         program = join(order, roots, wanted)
+        gpu = gpu_of(roots[0][1]._array)
         if way == "now":
             try:
-                _ = program.plan.executable
+                program.plan.prepare(gpu)
             except CodeMemoryFull:
                 return None
             self._known[key] = program
             return program
         self._start()
-        self._pending.put((key, program.plan, program))
+        self._pending.put((key, program.plan, program, gpu))
         return None
 
     def wait(self) -> None:
@@ -181,9 +185,9 @@ class _Programs:
             if isinstance(task, threading.Event):
                 task.set()
                 continue
-            key, plan, program = task
+            key, plan, program, gpu = task
             try:
-                _ = plan.executable
+                plan.prepare(gpu)
             except Exception:  # node by node the same gradients come, only slower
                 log.exception("a backward pass could not be compiled")
             else:

@@ -12,16 +12,18 @@ from typing import Any
 
 from graphc.eager.arguments import created, dtype_of, invalid_combination, type_name
 from graphc.eager.data import cast
-from graphc.eager.device import CPU, device, require_usable
+from graphc.eager.device import device, device_for, gpu_index
 from graphc.eager.dispatch import function_of
 from graphc.eager.memory import clone, contiguous
 from graphc.eager.memory_format import memory_format, preserve_format
+from graphc.eager.placement import gpu_of, place_of
 from graphc.eager.tensor import Tensor
 from graphc.eager.tensor_type import dtype_of_type
 from graphc.eager.tensor_type import type_name as name_of_type
+from graphc.eager.transfer import transfer
 from graphc.ir.dtype import DType, bool_
 from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import SignatureError, UnsupportedDType
+from graphc.ir.errors import ArgumentError, SignatureError, UnsupportedDType
 
 
 def convert(self: Tensor, dtype: DType, copy: bool = False, memory_format: object = None) -> Tensor:
@@ -65,11 +67,11 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     given = dict(kwargs)
     values = list(args)
     first = values[0] if values else None
-    target = self.dtype
+    target, gpu = self.dtype, gpu_of(self._array)
     names: tuple[str, ...] = ("non_blocking", "copy")
     if isinstance(first, Tensor) or "tensor" in given:
         other = values.pop(0) if values else given.pop("tensor")
-        target = other.dtype
+        target, gpu = other.dtype, gpu_of(other._array)
     elif isinstance(first, DType) or (isinstance(first, type) and first in _PYTHON_TYPES):
         target = dtype_of("to", values.pop(0), target)
     else:
@@ -86,25 +88,30 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if place is not None:
         if not isinstance(place, device | str | int) or isinstance(place, bool):
             raise invalid_combination("to", args, kwargs, _FORMS)
-        _check_place(place)
+        gpu = _gpu(place)
     target = dtype_of("to", given.get("dtype"), target)
     order = given.get("memory_format")
     if order is not None and not isinstance(order, memory_format):
         raise SignatureError(f"to(): argument 'memory_format' must be torch.memory_format, not {type_name(order)}")
+    if gpu != gpu_of(self._array):
+        if target.itemsize > self.dtype.itemsize:  # the fewer bytes go from one memory to the other
+            return convert(transfer(self, gpu), target, memory_format=order)
+        return transfer(convert(self, target, memory_format=order), gpu)
     return convert(self, target, bool(given.get("copy", False)), order)
 
 
-def _check_place(place: object) -> None:
-    found = device(place)
-    require_usable(found)
-    if found.type != "cpu":
-        raise UnsupportedDType("tensors without memory are not there", hint="tensors live on the CPU")
+def _gpu(place: object) -> int | None:
+    """The GPU that a device is; None: the CPU. Raises where no tensor can be."""
+    found = device_for(place, "to")
+    if found.type == "meta":
+        raise UnsupportedDType("tensors without memory are not there", hint="tensors live on the CPU and on GPUs")
+    return gpu_index(found)
 
 
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Tensor | str:
     """The name of the type, such as "torch.FloatTensor"; or the tensor as a type, for which a dtype may stand."""
     if dtype is None:
-        return name_of_type(self.dtype)
+        return name_of_type(self.dtype, place_of(self._array).type)
     if isinstance(dtype, DType):
         target = dtype
     elif isinstance(dtype, str):
@@ -140,19 +147,21 @@ def _conversion(name: str, target: DType) -> Callable[..., Tensor]:
 
 
 def cpu(self: Tensor, memory_format: object = None) -> Tensor:
-    """The tensor in the CPU's memory, where it is."""
-    return convert(self, self.dtype, memory_format=memory_format)
+    """The tensor in the CPU's memory; itself if it is there."""
+    return convert(transfer(self, None), self.dtype, memory_format=memory_format)
 
 
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False, memory_format: object = None) -> Tensor:
-    """Refused: no tensor can be on a GPU."""
-    _check_place("cuda")
-    return self
+    """The tensor on a GPU, the current one unless another is named; itself if it is there."""
+    place = _gpu("cuda" if device is None else device)
+    if place is None:
+        raise ArgumentError("Invalid device, must be cuda device", hint='name a GPU, as in cuda("cuda:0")')
+    return convert(transfer(self, place), self.dtype, memory_format=memory_format)
 
 
-def place_of(self: Tensor) -> device:
-    """Where the memory is: the CPU."""
-    return CPU
+def device_of(self: Tensor) -> device:
+    """Where the memory is."""
+    return place_of(self._array)
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {}
@@ -171,4 +180,4 @@ METHODS: dict[str, Callable[..., object]] = {
         }.items()
     },
 }  # fmt: skip
-ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {"device": (place_of, None, None)}
+ATTRIBUTES: dict[str, tuple[Callable[..., object] | None, ...]] = {"device": (device_of, None, None)}

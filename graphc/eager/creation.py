@@ -25,8 +25,10 @@ from graphc.eager.arguments import (
     strides_for,
     type_name,
 )
+from graphc.eager.geometry import as_strided
 from graphc.eager.inplace import scalar_of
 from graphc.eager.memory_format import preserve_format
+from graphc.eager.placement import gpu_of, place_of
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, get_default_dtype
 from graphc.ir.dtype import dtype as to_dtype
@@ -49,9 +51,9 @@ def _factory(name: str, fill: int | None) -> Callable[..., Tensor]:
     ) -> Tensor:
         shape = sizes_of(name, args if size is None else (size,))
         target = dtype_with_out(name, dtype, get_default_dtype(), out)
-        check_place(name, layout, device, pin_memory)
+        place = check_place(name, layout, device, pin_memory, None if out is None else out._array)
         check_sizes(shape, target, name if name == "zeros" else "")
-        array = allocate(shape, target)
+        array = allocate(shape, target, place=place)
         if fill is not None:
             array.fill(fill)
         return deliver(array, out, requires_grad)
@@ -73,7 +75,7 @@ def empty(
     found = _empty(*args, size=size, dtype=dtype, **options)
     if memory_format is not None:
         strides = strides_for(found._array.shape, found.dtype, memory_format)
-        found._array = allocate(found._array.shape, found.dtype, strides)
+        found._array = allocate(found._array.shape, found.dtype, strides, gpu_of(found._array))
     return found
 
 
@@ -91,11 +93,11 @@ def empty_strided(
     shape = sequence_of("empty_strided", size)
     steps = sequence_of("empty_strided", stride, "stride", 2)
     target = dtype_of("empty_strided", dtype, get_default_dtype())
-    check_place("empty_strided", layout, device, pin_memory)
-    return created(strided_array(shape, steps, target), requires_grad)
+    place = check_place("empty_strided", layout, device, pin_memory)
+    return created(strided_array(shape, steps, target, place), requires_grad)
 
 
-def strided_array(shape: tuple[int, ...], steps: tuple[int, ...], dtype: DType) -> AnyArray:
+def strided_array(shape: tuple[int, ...], steps: tuple[int, ...], dtype: DType, place: int | None = None) -> AnyArray:
     """Uninitialised memory just large enough for these sizes and strides."""
     if len(shape) != len(steps):
         raise ShapeError(f"dimensionality of sizes ({len(shape)}) must match dimensionality of strides ({len(steps)})")
@@ -103,8 +105,8 @@ def strided_array(shape: tuple[int, ...], steps: tuple[int, ...], dtype: DType) 
     if any(step < 0 for step in steps):
         raise ShapeError(f"Storage size calculation overflowed with sizes={list(shape)} and strides={list(steps)}")
     extent = 0 if 0 in shape else 1 + sum((size - 1) * step for size, step in zip(shape, steps))
-    memory = allocate((extent,), dtype)
-    return np.lib.stride_tricks.as_strided(memory, shape, [step * dtype.itemsize for step in steps])
+    memory = allocate((extent,), dtype, place=place)
+    return as_strided(memory, shape, [step * dtype.itemsize for step in steps])
 
 
 def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
@@ -136,9 +138,9 @@ def full(
     shape = sequence_of("full", size)
     number = number_of("full", "fill_value", 2, fill_value)
     target = dtype_with_out("full", dtype, number_dtype(number), out)
-    check_place("full", layout, device, pin_memory)
+    place = check_place("full", layout, device, pin_memory, None if out is None else out._array)
     check_sizes(shape, target)
-    return deliver(_filled(allocate(shape, target), number, target), out, requires_grad)
+    return deliver(_filled(allocate(shape, target, place=place), number, target), out, requires_grad)
 
 
 def scalar_tensor(
@@ -153,8 +155,8 @@ def scalar_tensor(
     """A tensor without dimensions that holds the number, in the default dtype unless given."""
     number = number_of("scalar_tensor", "s", 1, s)
     target = dtype_of("scalar_tensor", dtype, get_default_dtype())
-    check_place("scalar_tensor", layout, device, pin_memory)
-    return created(_filled(allocate((), target), number, target), requires_grad)
+    place = check_place("scalar_tensor", layout, device, pin_memory)
+    return created(_filled(allocate((), target, place=place), number, target), requires_grad)
 
 
 def _filled(array: AnyArray, number: complex, dtype: DType) -> AnyArray:
@@ -200,10 +202,10 @@ def like(
     if not isinstance(input, Tensor):
         raise SignatureError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
     target = dtype_of(name, dtype, input.dtype)
-    check_place(name, layout, device, pin_memory)
+    place = check_place(name, layout, device, pin_memory, input._array)
     memory_format = preserve_format if memory_format is None else memory_format
     shape = input._array.shape
-    return allocate(shape, target, strides_for(shape, target, memory_format, input._array))
+    return allocate(shape, target, strides_for(shape, target, memory_format, input._array), place)
 
 
 zeros_like = _like("zeros_like", 0)
@@ -244,9 +246,9 @@ def _new(name: str, fill: int | None) -> Callable[..., Tensor]:
     ) -> Tensor:
         shape = sizes_of(name, args if size is None else (size,))
         target = dtype_of(name, dtype, self.dtype)
-        check_place(name, layout, device, pin_memory)
+        place = check_place(name, layout, device, pin_memory, self._array)
         check_sizes(shape, target)
-        array = allocate(shape, target)
+        array = allocate(shape, target, place=place)
         if fill is not None:
             array.fill(fill)
         return created(array, requires_grad)
@@ -258,12 +260,20 @@ def _new(name: str, fill: int | None) -> Callable[..., Tensor]:
 
 def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: DType | None = None, **options: Any) -> Tensor:
     """One number everywhere, in the dtype of this tensor."""
+    options["device"] = _device_like(self, options)
     return full(size, fill_value, dtype=dtype_of("new_full", dtype, self.dtype), **options)
 
 
 def new_empty_strided(self: Tensor, size: Any, stride: Any, dtype: DType | None = None, **options: Any) -> Tensor:
     """An uninitialised tensor with these strides, in the dtype of this tensor."""
+    options["device"] = _device_like(self, options)
     return empty_strided(size, stride, dtype=dtype_of("new_empty_strided", dtype, self.dtype), **options)
+
+
+def _device_like(tensor: Tensor, options: dict[str, Any]) -> object:
+    """The device that is asked for, or that of the tensor."""
+    given = options.get("device")
+    return place_of(tensor._array) if given is None else given
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {

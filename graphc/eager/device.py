@@ -1,7 +1,7 @@
 """Where tensors are: devices by name, and the device that new tensors get.
 
 In: "cpu", "cuda:1", a `device`. Out: `device` objects, compared by type and index. Any of PyTorch's devices can be
-named; memory there is only on the CPU, and "meta" has none at all.
+named; memory there is on the CPU and on NVIDIA's GPUs, and "meta" has none at all.
 
 >>> device("cuda", 1), str(device("cuda:1")), device("cpu") == device("cpu:0")
 (device(type='cuda', index=1), 'cuda:1', False)
@@ -102,7 +102,9 @@ def _of_one(value: object) -> device:
         case int() if not isinstance(value, bool):
             if value < 0:
                 raise ArgumentError("Device index must not be negative", hint=_ADVICE)
-            raise ArgumentError("Cannot access accelerator device when none is available.", hint=_ADVICE)
+            if not _has_gpu():
+                raise ArgumentError("Cannot access accelerator device when none is available.", hint=_ADVICE)
+            return _make("cuda", value)
         case _:
             _refuse([value])
 
@@ -187,8 +189,8 @@ def set_default_device(place: device | str | int | None, /) -> None:
 def device_for(place: object, function: str = "tensor") -> device:
     """The device on which `function` creates a tensor: the one given, or the default where that is None.
 
-    An index of the CPU is dropped, as all of it is one. Raises DeviceUnavailable for a device that has no memory here,
-    SignatureError for what is no device.
+    An index of the CPU is dropped, as all of it is one, and a GPU without one is the current one. Raises
+    DeviceUnavailable for a device that has no memory here, SignatureError for what is no device.
     """
     if place is None:
         found = get_default_device()
@@ -199,6 +201,8 @@ def device_for(place: object, function: str = "tensor") -> device:
             f"{function}(): argument 'device' must be torch.device, not {type(place).__name__}", hint=_ADVICE
         )
     require_usable(found)
+    if found.type == "cuda" and found.index is None:
+        return gpu_device(_current_gpu())
     return CPU if found.type == "cpu" else found
 
 
@@ -206,6 +210,46 @@ def require_usable(place: device) -> None:
     """Raise DeviceUnavailable where this build of graphc can keep no tensor."""
     if place.type in USABLE:
         return
-    if place.type in ("cuda", "xpu", "mtia"):
+    if place.type == "cuda":
+        # Late: importing graphc must be quick, and most programs have no GPU.
+        from graphc.runtime.cuda.select import driver
+
+        count = driver().device_count()  # raises where there is none at all
+        if place.index is not None and place.index >= count:
+            raise DeviceUnavailable(
+                "CUDA error: invalid device ordinal", hint=f"there {'is 1 GPU' if count == 1 else f'are {count} GPUs'}"
+            )
+        return
+    if place.type in ("xpu", "mtia"):
         raise DeviceUnavailable(f"Torch not compiled with {place.type.upper()} enabled", hint=_ADVICE)
     raise DeviceUnavailable(f"PyTorch is not linked with support for {place.type} devices", hint=_ADVICE)
+
+
+_gpus: dict[int, device] = {}
+
+
+def gpu_device(index: int) -> device:
+    """The GPU of this number."""
+    found = _gpus.get(index)
+    if found is None:
+        found = _gpus[index] = _make("cuda", index)
+    return found
+
+
+def gpu_index(place: device) -> int | None:
+    """The number of a GPU; None for the CPU."""
+    if place.type != "cuda":
+        return None
+    return _current_gpu() if place.index is None else place.index
+
+
+def _current_gpu() -> int:
+    from graphc.runtime.cuda.device import current_device  # late, as in require_usable
+
+    return current_device()
+
+
+def _has_gpu() -> bool:
+    from graphc.runtime.cuda.select import what_is_missing  # late, as in require_usable
+
+    return what_is_missing() is None

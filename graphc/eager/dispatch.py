@@ -23,6 +23,7 @@ from graphc.eager import float8
 from graphc.eager.call_forms import REFUSED, refuses
 from graphc.eager.layout import run_in_layout
 from graphc.eager.names import backward_name
+from graphc.eager.placement import refuse_mixed
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import Source, record, see
@@ -260,13 +261,17 @@ class EagerFunction:
             call = self._make(tuple(key), args, kwargs)
         plan = call.plan
         arrays: list[AnyArray] = []
-        has_history = False
+        has_history = has_gpu = False
         for each in sources:
             if isinstance(each, Tensor):
                 arrays.append(each._array)
                 has_history = has_history or each._meta is not None
             else:
                 arrays.append(each)
+            if type(arrays[-1]) is not np.ndarray:
+                has_gpu = True
+        if has_gpu:
+            refuse_mixed(self.name, sources)
         if WATCHING:
             see(sources)
         outputs: Any = None if WATCHING else plan.fast(*arrays)

@@ -63,9 +63,9 @@ def normal_(
     if size is not None:
         shape = sequence_of("normal", size, "size", 3)
         target = dtype_with_out("normal", dtype, get_default_dtype(), out)
-        check_place("normal", layout, device, pin_memory)
+        place = check_place("normal", layout, device, pin_memory)
         _check_std(std)
-        values = normal(shape, target, key_of("normal", generator, key))
+        values = normal(shape, target, key_of("normal", generator, key, place))
         return deliver(_scaled(values, mean, std)._array, out, requires_grad)
     parts = [each for each in (mean, std) if isinstance(each, Tensor)]
     if not parts:

@@ -17,9 +17,12 @@ from graphc.eager.compiled import PROGRAMS, key_of
 from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import is_dense
 from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hooks
+from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
+from graphc.eager.placement import copy_into, copy_of, gpu_of
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
+from graphc.eager.transfer import transfer
 from graphc.eager.watch import WATCHING, copied, overwritten_by_sum, see_gradient
 
 _accumulating = threading.Lock()
@@ -261,6 +264,8 @@ def _leading_to(order: Sequence[GradNode], inputs: Sequence[Edge]) -> set[GradNo
 def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
     """Add to a leaf's `grad`, then call what waits for that."""
     meta = meta_of(leaf)
+    if gpu_of(gradient._array) != gpu_of(leaf._array):  # a number of the CPU among tensors of a GPU
+        gradient = transfer(gradient, gpu_of(leaf._array))
     if WATCHING:
         see_gradient(leaf)
     with _accumulating:
@@ -276,19 +281,26 @@ def accumulate_grad(leaf: Tensor, gradient: Tensor, create_graph: bool) -> None:
         else:
             if WATCHING:
                 overwritten_by_sum(present._array, gradient._array)
-            np.add(present._array, gradient._array, out=present._array, casting="unsafe")
+            _add_to(present._array, gradient._array)
             present._storage.version += 1
     if meta.post_hooks:
         for hook in [*meta.post_hooks.values()]:
             hook(leaf)
 
 
+def _add_to(total: AnyArray, gradient: AnyArray) -> None:
+    if type(total) is np.ndarray:
+        np.add(total, gradient, out=total, casting="unsafe")
+    else:
+        copy_into(total, add(wrap(total), wrap(gradient))._array)
+
+
 def _laid_out(gradient: Tensor, leaf: AnyArray) -> Tensor:
     """The gradient in the memory order of its leaf if that has no gaps, else in rows: what optimizers are quick on."""
     if leaf.flags.c_contiguous and gradient._array.flags.c_contiguous:
         return gradient
-    array = np.empty_like(leaf, order="K") if is_dense(leaf) else np.empty(leaf.shape, leaf.dtype)
-    np.copyto(array, gradient._array)
+    array = new_array(leaf.shape, leaf.dtype, leaf.strides if is_dense(leaf) else None, gpu_of(leaf))
+    copy_into(array, gradient._array)
     if WATCHING:
         copied(array, gradient._array)
     return wrap(array)
@@ -298,7 +310,7 @@ def _keep(gradient: Tensor) -> Tensor:
     """The gradient as what a `grad` may hold: memory that nobody else has."""
     if gradient._storage.owner is None and gradient._meta is None:
         return gradient
-    array = np.array(gradient._array)
+    array = copy_of(gradient._array)
     if WATCHING:
         copied(array, gradient._array)
     return wrap(array)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.eager.device import CPU, device, device_for
+from graphc.eager.device import CPU, device, device_for, gpu_device
 from graphc.eager.guard import guarded
 from graphc.eager.tensor import Tensor, wrap
 from graphc.eager.watch import WATCHING, refuse
@@ -44,20 +44,19 @@ def _mix(word: int) -> int:
 class Generator:
     """A stream of random numbers, told from others by its seed. Each draw takes one key."""
 
-    __slots__ = ("__weakref__", "_count", "_lock", "_seed")
+    __slots__ = ("__weakref__", "_count", "_device", "_lock", "_seed")
 
     @guarded
     def __init__(self, device: object = None) -> None:
-        if device is not None:
-            device_for(device, "Generator")
+        self._device = CPU if device is None else device_for(device, "Generator")
         self._seed = DEFAULT_SEED
         self._count = 0
         self._lock = threading.Lock()
 
     @property
     def device(self) -> device:
-        """Where it makes numbers: the CPU."""
-        return CPU
+        """Where it makes numbers."""
+        return self._device
 
     def manual_seed(self, seed: int) -> Generator:
         """Start the stream of this seed; returns the generator."""
@@ -108,21 +107,21 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """Another generator that goes on from here."""
-        return Generator().set_state(self.get_state())
+        return Generator(self._device).set_state(self.get_state())
 
     def _packed(self) -> bytes:
         return self._seed.to_bytes(8, "little") + self._count.to_bytes(8, "little")
 
-    def __reduce__(self) -> tuple[Callable[[bytes], Generator], tuple[bytes]]:
+    def __reduce__(self) -> tuple[Callable[..., Generator], tuple[bytes, str]]:
         with self._lock:
-            return _restored, (self._packed(),)
+            return _restored, (self._packed(), str(self._device))
 
     def __repr__(self) -> str:
         return f"<torch._C.Generator object at 0x{id(self):x}>"
 
 
-def _restored(packed: bytes) -> Generator:
-    return Generator().set_state(wrap(np.frombuffer(packed, np.uint8)))
+def _restored(packed: bytes, place: str = "cpu") -> Generator:
+    return Generator(place).set_state(wrap(np.frombuffer(packed, np.uint8)))
 
 
 def _unpacked(state: Any) -> tuple[int, int]:
@@ -142,10 +141,25 @@ def _unpacked(state: Any) -> tuple[int, int]:
 default_generator = Generator()
 """The stream of calls that name no generator; each process has its own."""
 default_generator.seed()
+_of_gpus: dict[int, Generator] = {}
+"""Those that have made numbers so far."""
+
+
+def generator_of(place: int | None) -> Generator:
+    """The stream of calls that name no generator, on that GPU or (None) the CPU."""
+    if place is None:
+        return default_generator
+    found = _of_gpus.get(place)
+    if found is None:
+        made = Generator(gpu_device(place)).manual_seed(default_generator.initial_seed())
+        found = _of_gpus.setdefault(place, made)
+    return found
 
 
 def manual_seed(seed: Any) -> Generator:
-    """Start the stream of this seed in the default generator, which is returned."""
+    """Start the stream of this seed in the default generators of all devices; returns the CPU's."""
+    for each in list(_of_gpus.values()):
+        each.manual_seed(int(seed))
     return default_generator.manual_seed(int(seed))
 
 

@@ -28,9 +28,9 @@ def as_strided(array: AnyArray, shape: Sequence[int], strides: Sequence[int]) ->
     """The memory from the array's first element on, with this shape and these strides in bytes; nothing is checked."""
     kind = array.dtype
     if kind.kind == "f" and kind.itemsize == 1:  # numpy has no text for the floats of eight bits, which it needs here
-        bytewise: AnyArray = stride_tricks.as_strided(array.view(np.uint8), shape, strides)
+        bytewise: AnyArray = stride_tricks.as_strided(array.view(np.uint8), shape, strides, subok=True)
         return bytewise.view(kind)
-    found: AnyArray = stride_tricks.as_strided(array, shape, strides)
+    found: AnyArray = stride_tricks.as_strided(array, shape, strides, subok=True)
     return found
 
 
@@ -43,7 +43,7 @@ def address_of(array: AnyArray) -> int:
 def strided(array: AnyArray, shape: Sequence[int], strides: Sequence[int]) -> AnyArray:
     """The memory from the array's first element on, with this shape and these strides in bytes."""
     found: AnyArray
-    if array.flags.c_contiguous and array.size and array.dtype.kind != "V":
+    if type(array) is np.ndarray and array.flags.c_contiguous and array.size and array.dtype.kind != "V":
         try:
             found = np.ndarray(tuple(shape), array.dtype, array, 0, tuple(strides))
         except (ValueError, TypeError):  # beyond the array's own elements, or no sizes

@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from graphc.eager import watch
 from graphc.eager.dispatch import function_of
-from graphc.eager.geometry import row_major, shifted, strided
+from graphc.eager.geometry import as_strided, row_major, shifted, strided
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
+from graphc.eager.placement import copy_into, gpu_of
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
@@ -396,8 +396,9 @@ def _laid_out(array: AnyArray, taken: AnyArray, indices: dict[int, AnyArray]) ->
         if axis not in indices:
             steps.append(step)
     restrided = as_strided(array, taken.shape, steps)
-    result = new_array(taken.shape, taken.dtype, dense_strides([restrided], taken.shape, taken.itemsize))
-    np.copyto(result, taken)
+    strides = dense_strides([restrided], taken.shape, taken.itemsize)
+    result = new_array(taken.shape, taken.dtype, strides, gpu_of(taken))
+    copy_into(result, taken)
     return result
 
 

@@ -15,9 +15,10 @@ import numpy as np
 
 from graphc.eager.dispatch import PLAIN_TYPES, function_of
 from graphc.eager.geometry import address_of, extent_of, is_dense, overlaps_itself
-from graphc.eager.mode import MODE
+from graphc.eager.mode import MODE, no_grad
 from graphc.eager.names import backward_name
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import copy_into
 from graphc.eager.plan import Plan
 from graphc.eager.record import Source, record, see
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_shared
@@ -70,7 +71,7 @@ def in_place(name: str) -> Callable[..., Tensor]:
             target, array = self._array, result._array
             if array.dtype is not target.dtype or array.shape != target.shape:
                 return assign(self, result)
-            target[...] = array
+            copy_into(target, array)
             self._storage.version += 1
             return self
         others = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
@@ -92,7 +93,7 @@ def in_place(name: str) -> Callable[..., Tensor]:
             # The numbers of a comparison don't depend on it any more, and say so on the tape.
             check_cast(values.dtype, self.dtype)
             plan = _copy_plan(type_of(self._array), type_of(values._array))
-            values = wrap(values._array.astype(self._array.dtype))
+            values = wrap(converted(values._array, self.dtype))
             record(plan, [self, values._array], [values], shown=1, name=backward_name(name, (self, *args), kwargs))
         return assign(self, values)
 
@@ -161,11 +162,23 @@ def copy_to(target: AnyArray, values: AnyArray) -> None:
     if WATCHING:
         overwritten(target, values)
     if target.dtype == values.dtype:
-        np.copyto(target, values)
+        copy_into(target, values)
+    elif type(values) is not np.ndarray:
+        copy_into(target, converted(values, to_dtype(target.dtype)))
     else:
         with np.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            np.copyto(target, values.astype(target.dtype), casting="unsafe")
+            copy_into(target, values.astype(target.dtype))
+
+
+def converted(array: AnyArray, dtype: DType) -> AnyArray:
+    """The values in another dtype, where the array is."""
+    if type(array) is np.ndarray:
+        return array.astype(dtype.numpy)
+    with no_grad():
+        found = function_of("to")(wrap(array), dtype)
+    assert isinstance(found, Tensor)
+    return found._array
 
 
 def check_writable(tensor: Tensor, needs: bool = False, overlapping: bool = False) -> None:

@@ -22,7 +22,9 @@ from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import clone
 from graphc.eager.mode import is_grad_enabled
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import gpu_of, on, place_of
 from graphc.eager.tensor import AnyArray, Tensor
+from graphc.eager.transfer import transfer
 from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import DType, bf16, get_default_dtype
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
@@ -49,8 +51,8 @@ def tensor(
     if isinstance(data, Tensor):
         warnings.warn(_COPY_ADVICE.format("torch.tensor"), stacklevel=3)
     target = None if dtype is None else dtype_of("tensor", dtype, bf16)
-    check_place("tensor", None, device, pin_memory)
-    return created(array_of(data, target), requires_grad)
+    place = check_place("tensor", None, device, pin_memory, data._array if isinstance(data, Tensor) else None)
+    return created(array_of(data, target), requires_grad, place)
 
 
 def new_tensor(
@@ -66,8 +68,8 @@ def new_tensor(
     if isinstance(data, Tensor):
         warnings.warn(_COPY_ADVICE.format("tensor.new_tensor"), stacklevel=3)
     target = dtype_of("new_tensor", dtype, self.dtype)
-    check_place("new_tensor", None, device, pin_memory)
-    return created(array_of(data, target), requires_grad)
+    place = check_place("new_tensor", None, device, pin_memory, self._array)
+    return created(array_of(data, target), requires_grad, place)
 
 
 def from_numpy(array: AnyArray) -> Tensor:
@@ -93,15 +95,17 @@ def from_numpy(array: AnyArray) -> Tensor:
 def as_tensor(data: Any, dtype: DType | None = None, device: object = None) -> Tensor:
     """The data as a tensor: itself, or over the same memory, where it is a tensor or array of the dtype."""
     target = None if dtype is None else dtype_of("as_tensor", dtype, bf16)
-    check_place("as_tensor", None, device, False)
+    place = check_place("as_tensor", None, device, False, data._array if isinstance(data, Tensor) else None)
     if isinstance(data, Tensor):
-        return data if target is None or target is data.dtype else _converted(data, target)
+        return transfer(data if target is None or target is data.dtype else _converted(data, target), place)
     if isinstance(data, np.ndarray):
         shared = from_numpy(data)
-        return shared if target is None or target is shared.dtype else created(cast(shared._array, target))
+        if target is not None and target is not shared.dtype:
+            return created(cast(shared._array, target), place=place)
+        return transfer(shared, place)
     if hasattr(data, "__array_interface__") and not isinstance(data, np.generic):
-        return as_tensor(np.asarray(data), target)
-    return created(array_of(data, target))
+        return as_tensor(np.asarray(data), target, device)
+    return created(array_of(data, target), place=place)
 
 
 def _converted(source: Tensor, dtype: DType) -> Tensor:
@@ -123,7 +127,7 @@ def asarray(
     `copy` True always copies, False raises ValueError where a copy is needed.
     """
     target = None if dtype is None else dtype_of("asarray", dtype, bf16)
-    check_place("asarray", None, device, False)
+    place = check_place("asarray", None, device, False, obj._array if isinstance(obj, Tensor) else None)
     found: Tensor | None = None
     if isinstance(obj, Tensor):
         found = obj
@@ -137,13 +141,17 @@ def asarray(
     if found is None:
         if copy is False:
             raise _BadSequence("can't alias arbitrary sequence into a tensor.")
-        return created(array_of(obj, target), bool(requires_grad))
+        return created(array_of(obj, target), bool(requires_grad), place)
     if target is not None and target is not found.dtype:
         if copy is False:
             raise _BadSequence(f"can't alias tensor with dtype '{found.dtype.scalar}' into dtype '{target.scalar}'.")
         found = _converted(found, target)
-    elif copy:
+    elif copy and gpu_of(found._array) == place:
         found = clone(found)
+    if gpu_of(found._array) != place:
+        if copy is False:
+            raise _BadSequence(f"can't alias tensor with device '{place_of(found._array)}' on another device.")
+        found = transfer(found, place)
     if requires_grad is None:
         if found.requires_grad:
             warnings.warn(
@@ -218,7 +226,9 @@ def from_file(
     Shared memory is written back to the file, which is created and made longer as needed; else what is written is seen
     here alone. Raises ArgumentError (a RuntimeError) for files that aren't there or too short.
     """
-    check_place("from_file", layout, device, pin_memory)
+    place = check_place("from_file", layout, device, pin_memory)
+    if place is not None:
+        raise ArgumentError("from_file(): a file is mapped to the host's memory", hint='move it with .to("cuda")')
     element = dtype_of("from_file", dtype, get_default_dtype())
     name, length = os.fsdecode(filename), (size or 0) * element.itemsize
     if not size:
@@ -248,6 +258,13 @@ def numpy(self: Tensor, *, force: bool = False) -> AnyArray:
     """The array over the same memory. Raises where a gradient would be lost: not inside `no_grad`, nor with `force`."""
     if WATCHING:
         look(self, "numpy()")
+    if gpu_of(self._array) is not None:
+        if force:
+            return on(self._array, None)
+        raise SignatureError(
+            f"can't convert {place_of(self._array)} device type tensor to numpy. Use Tensor.cpu() to copy the tensor "
+            "to host memory first."
+        )
     if self.requires_grad and not force and is_grad_enabled():
         raise AutogradError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     _refuse_foreign(self)
@@ -323,7 +340,7 @@ class _Capsule:
 
 def from_dlpack(ext_tensor: Any, *, device: object = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of another library's tensor, or of a capsule."""
-    check_place("from_dlpack", None, device, False)
+    place = check_place("from_dlpack", None, device, False)
     if not hasattr(ext_tensor, "__dlpack__"):
         if type(ext_tensor).__name__ != "PyCapsule":
             raise ArgumentError(
@@ -339,7 +356,7 @@ def from_dlpack(ext_tensor: Any, *, device: object = None, copy: bool | None = N
             "might have already constructed a tensor from it once.",
             hint=str(error),
         ) from None
-    return created(array.copy() if copy else _writable(array, ext_tensor))
+    return created(array.copy() if copy else _writable(array, ext_tensor), place=place)
 
 
 def _writable(array: AnyArray, owner: object) -> AnyArray:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
-from graphc.eager.geometry import in_order, is_dense, row_major
+from graphc.eager.geometry import as_strided, in_order, is_dense, row_major
+from graphc.eager.placement import copy_into, empty, gpu_of
 from graphc.eager.plan import Plan
 from graphc.eager.result_layout import laid_out
 from graphc.eager.tensor import AnyArray
@@ -62,8 +62,8 @@ def _laid_out(array: AnyArray, operands: Sequence[AnyArray]) -> AnyArray:
     strides = result_strides(operands, array.shape, array.itemsize)
     if strides == array.strides:
         return array
-    result = as_strided(np.empty(array.size, array.dtype), array.shape, strides)
-    np.copyto(result, array)
+    result = as_strided(empty((array.size,), array.dtype, gpu_of(array)), array.shape, strides)
+    copy_into(result, array)
     if WATCHING:
         copied(result, array)
     return result

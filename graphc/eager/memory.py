@@ -23,6 +23,8 @@ from graphc.eager.layout import dense_strides
 from graphc.eager.memory_format import channels_last, channels_last_3d, contiguous_format, preserve_format
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import copy_into, gpu_of
+from graphc.eager.placement import empty as empty_array
 from graphc.eager.plan import Plan
 from graphc.eager.record import record, see
 from graphc.eager.tensor import AnyArray, Storage, Tensor, wrap, wrap_shared
@@ -428,9 +430,11 @@ def preserved_strides(array: AnyArray) -> tuple[int, ...] | None:
     return array.strides if is_dense(array) else dense_strides([array], array.shape, array.itemsize)
 
 
-def new_array(shape: Sequence[int], dtype: np.dtype[Any], strides: Sequence[int] | None) -> AnyArray:
-    """Uninitialised memory in which elements have these strides, in bytes, without gaps."""
-    array = np.empty(tuple(shape), dtype)
+def new_array(
+    shape: Sequence[int], dtype: np.dtype[Any], strides: Sequence[int] | None, place: int | None = None
+) -> AnyArray:
+    """Uninitialised memory of the CPU or a GPU in which elements have these strides, in bytes, without gaps."""
+    array = empty_array(shape, dtype, place)
     if strides is None or not array.size:
         return array if strides is None else array_as_strided(array, tuple(shape), tuple(strides))
     return strided(array.reshape(-1), shape, strides)
@@ -442,8 +446,8 @@ def copied(array: AnyArray, memory_format: object) -> AnyArray:
         strides = preserved_strides(array)
     else:
         strides = format_strides(array.shape, memory_format, array.itemsize)
-    result = new_array(array.shape, array.dtype, strides)
-    np.copyto(result, array)
+    result = new_array(array.shape, array.dtype, strides, gpu_of(array))
+    copy_into(result, array)
     if WATCHING:
         watch.copied(result, array)
     return result

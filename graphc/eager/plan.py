@@ -16,12 +16,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import numpy as np
 import numpy.typing as npt
 
 from graphc.eager.geometry import Unviewable, can_move, moved
 from graphc.eager.names import gradient_name
 from graphc.eager.node import node_type
-from graphc.eager.program import Recipe, executable_for
+from graphc.eager.placement import common_gpu
+from graphc.eager.program import Recipe, executable_for, place_for
 from graphc.eager.result_layout import of_graph
 from graphc.eager.watch import WATCHING, watcher
 from graphc.frontend.executable import Executable
@@ -171,6 +173,7 @@ class Plan:
     __slots__ = (
         "_backwards",
         "_executable",
+        "_on_gpus",
         "differentiable",
         "fast",
         "graph",
@@ -197,6 +200,7 @@ class Plan:
         self.layouts = of_graph(graph)
         """What tells the strides of the outputs, where some don't lie like those of other functions."""
         self._executable: Executable | None = None
+        self._on_gpus: dict[int, Executable] = {}
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
         is_small = len(graph.inputs) == 1 and all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs)
@@ -223,7 +227,7 @@ class Plan:
 
     def _move(self, *arrays: AnyArray) -> tuple[AnyArray, ...] | None:
         """Elements moved: a copy by strides needs no code of its own. None for arrays of another kind."""
-        if not self._fits(arrays):
+        if not self._fits(arrays) or any(type(array) is not np.ndarray for array in arrays):
             return None
         try:
             return tuple(moved(self.graph, arrays))
@@ -242,7 +246,26 @@ class Plan:
                 found.computed(self.graph, arrays, result)
         return result  # type: ignore[no-any-return]  # a tuple of arrays
 
+    def on_gpu(self, gpu: int) -> Executable:
+        """The code for a GPU; made when first asked for."""
+        found = self._on_gpus.get(gpu)
+        if found is None:
+            with _lock:
+                found = self._on_gpus.get(gpu)
+                if found is None:
+                    found = self._on_gpus[gpu] = executable_for(self.graph, self.recipe, place_for(gpu))
+        return found
+
+    def prepare(self, gpu: int | None) -> None:
+        """Make the code for a GPU or (None) the CPU."""
+        _ = self.executable if gpu is None else self.on_gpu(gpu)
+
     def _run_slowly(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+        gpu = common_gpu(arrays)
+        if gpu is not None:
+            executable = self.on_gpu(gpu)
+            found: Any = executable.fast(*arrays)
+            return found if type(found) is tuple else executable.outputs(arrays)
         try:
             return self.executable.outputs(arrays)
         except CodeMemoryFull:  # thousands of operations were compiled: from now on new ones are interpreted

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.frontend.executable import Executable
+from graphc.frontend.place import Place, place_of
 from graphc.ir.dim import Size, symbol, symbols
 from graphc.ir.errors import CodeMemoryFull, GraphcError
 from graphc.ir.graph import Graph
@@ -68,26 +69,31 @@ _own: dict[Hashable, set[Hashable]] = {}
 _lock = threading.RLock()
 
 
-def executable_for(graph: Graph, recipe: Recipe | None) -> Executable:
-    """Native code for the graph; raises CodeMemoryFull where too many of the kind have code already."""
+def executable_for(graph: Graph, recipe: Recipe | None, place: Place | None = None) -> Executable:
+    """Code of the CPU or a GPU for the graph; raises CodeMemoryFull where too many of the kind have code already."""
     if recipe is None:
-        return Executable.build(graph)
+        return Executable.build(graph, place=place)
     if not any(isinstance(size, int) and size > 1 for type in recipe.types for size in type.shape):
-        return _of_its_own(graph, recipe)
+        return _of_its_own(graph, recipe, place)
     types = pattern_of(recipe.types)
-    key = (recipe.key, types)
+    key = (recipe.key, types, place)
     with _lock:
         pattern = _patterns.setdefault(key, _Pattern())
         pattern.count += 1
         if pattern.count > OWN_PROGRAMS and not pattern.is_tried:
             pattern.is_tried = True
-            pattern.executable = _general(recipe, types)
+            pattern.executable = _general(recipe, types, place)
     if pattern.executable is not None and _fits(pattern.executable, graph):
         return pattern.executable.bound()
-    return _of_its_own(graph, recipe)
+    return _of_its_own(graph, recipe, place)
 
 
-def _of_its_own(graph: Graph, recipe: Recipe) -> Executable:
+def place_for(gpu: int) -> Place:
+    """Where code for a GPU's tensors runs. What their kernels find wrong is an error of the call itself."""
+    return replace(place_of(gpu), waits=True)
+
+
+def _of_its_own(graph: Graph, recipe: Recipe, place: Place | None) -> Executable:
     """Code for this graph alone: a loop may pass another number each time, and its plan keeps it."""
     kind, key = (_without_numbers(recipe.key), pattern_of(recipe.types)), (recipe.key, recipe.types)
     with _lock:
@@ -95,7 +101,7 @@ def _of_its_own(graph: Graph, recipe: Recipe) -> Executable:
         if key not in known and len(known) >= MOST_OWN:
             raise CodeMemoryFull(f"{MOST_OWN} programs of one kind are loaded")
         known.add(key)
-    return Executable.build(graph)
+    return Executable.build(graph, place=place)
 
 
 def _without_numbers(key: Hashable) -> Hashable:
@@ -105,12 +111,12 @@ def _without_numbers(key: Hashable) -> Hashable:
     return type(key) if type(key) in (int, float, complex) else key
 
 
-def _general(recipe: Recipe, types: Sequence[TensorType]) -> Executable | None:
+def _general(recipe: Recipe, types: Sequence[TensorType], place: Place | None) -> Executable | None:
     """A program for all sizes; None where the operation has to know them."""
     try:
         with using(None):
             graph = recipe.build(types)
-        return None if graph is None or not _knows_its_sizes(graph) else Executable.build(graph)
+        return None if graph is None or not _knows_its_sizes(graph) else Executable.build(graph, place=place)
     except GraphcError:  # a size that must be a number
         return None
 

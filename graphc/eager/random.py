@@ -28,6 +28,7 @@ from graphc.eager.arguments import (
 from graphc.eager.data import cast
 from graphc.eager.memory import new_array
 from graphc.eager.memory_format import preserve_format
+from graphc.eager.placement import copy_into, gpu_of, place_of
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING, copied
@@ -56,8 +57,8 @@ def _of_sizes(name: str, sampler: Callable[..., Tensor]) -> Callable[..., Tensor
     ) -> Tensor:
         shape = sizes_of(name, args if size is None else (size,))
         target = dtype_with_out(name, dtype, get_default_dtype(), out)
-        check_place(name, layout, device, pin_memory)
-        return deliver(sampler(shape, target, key_of(name, generator, key))._array, out, requires_grad)
+        place = check_place(name, layout, device, pin_memory)
+        return deliver(sampler(shape, target, key_of(name, generator, key, place))._array, out, requires_grad)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = "Random numbers from 0 to before 1." if name == "rand" else "Normal numbers of mean 0, variance 1."
@@ -80,8 +81,8 @@ def _of_tensor(name: str, sampler: Callable[..., Tensor]) -> Callable[..., Tenso
         key: object = None,
     ) -> Tensor:
         target = _dtype_like(name, input, dtype)
-        check_place(name, layout, device, pin_memory)
-        values = sampler(input._array.shape, target, key_of(name, generator, key))
+        place = check_place(name, layout, device, pin_memory, input._array)
+        values = sampler(input._array.shape, target, key_of(name, generator, key, place))
         return created(_laid_out(values._array, target, memory_format, input), requires_grad)
 
     make.__name__ = make.__qualname__ = name
@@ -101,8 +102,8 @@ def _laid_out(values: AnyArray, dtype: DType, memory_format: object, like: Tenso
     strides = strides_for(values.shape, dtype, order, like._array)
     if strides is None:
         return values
-    result = new_array(values.shape, values.dtype, strides)
-    np.copyto(result, values)
+    result = new_array(values.shape, values.dtype, strides, gpu_of(values))
+    copy_into(result, values)
     if WATCHING:
         copied(result, values)
     return result
@@ -151,9 +152,9 @@ def randint(
     first, last = (0, int(numbers[0])) if len(numbers) == 1 else (int(numbers[0]), int(numbers[1]))
     shape = sequence_of("randint", size, "size", len(args) or 1)
     target = dtype_with_out("randint", dtype, i64, out)
-    check_place("randint", layout, device, pin_memory)
+    place = check_place("randint", layout, device, pin_memory)
     check_range(first, last, target)
-    array = integers(first, last, shape, key_of("randint", generator, key))
+    array = integers(first, last, shape, key_of("randint", generator, key, place))
     return deliver(cast(array, target), out, requires_grad)
 
 
@@ -186,6 +187,8 @@ def randint_like(
     """`randint` in the shape and dtype of a tensor: `randint_like(x, high)`, `randint_like(x, low, high)`."""
     target = _dtype_like("randint_like", input, dtype)
     numbers = [*([] if low is None else [low]), *args, *([] if high is None else [high])]
+    if options.get("device") is None:
+        options["device"] = place_of(input._array)
     result = randint(*numbers, input._array.shape, dtype=target, **options)
     result._array = _laid_out(result._array, target, memory_format, input)
     return result
@@ -206,7 +209,7 @@ def randperm(
     """The integers from 0 to before n in a random order."""
     count = integer_of("randperm", "n", 1, n)
     target = dtype_with_out("randperm", dtype, i64, out)
-    check_place("randperm", layout, device, pin_memory)
+    place = check_place("randperm", layout, device, pin_memory)
     check_sizes((count,), i64)
     if target is bool_ or target.is_complex:
         raise UnsupportedDType(f"\"randperm\" not implemented for '{target.scalar}'")
@@ -217,7 +220,7 @@ def randperm(
         )
     if target.is_integer and count - 1 > bounds_of(target)[1]:
         raise DTypeError(f"value cannot be converted to type {_C_TYPES.get(target.name, target.name)} without overflow")
-    order = call("randperm", count, key=key_of("randperm", generator, key))
+    order = call("randperm", count, key=key_of("randperm", generator, key, place))
     return deliver(cast(order._array, target), out, requires_grad)
 
 

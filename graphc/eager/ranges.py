@@ -75,7 +75,7 @@ def arange(
     low, high, by = (0, numbers[0], 1) if len(numbers) == 1 else (*numbers, 1)[:3]
     is_float = any(isinstance(each, float) for each in numbers)
     target = dtype_with_out("arange", dtype, get_default_dtype() if is_float else i64, out)
-    check_place("arange", layout, device, pin_memory)
+    place = check_place("arange", layout, device, pin_memory)
     _check_range("arange", low, high, by, target)
     count = math.ceil((high - low) / by) if is_float else max(0, -((low - high) // by))
     if out is not None and output(out)._array.size not in (0, count):
@@ -86,7 +86,7 @@ def arange(
             f"out tensor will be resized to a tensor of shape ({count},).",
             stacklevel=3,
         )
-    return deliver(_line(count, low, by, target, is_float), out, requires_grad)
+    return deliver(_line(count, low, by, target, is_float), out, requires_grad, place)
 
 
 def range_(
@@ -122,10 +122,10 @@ def range_(
     by: Any
     low, high, by = (number_of("range", name, place + 1, each) for place, (name, each) in enumerate(given))
     target = dtype_with_out("range", dtype, get_default_dtype(), out)
-    check_place("range", layout, device, pin_memory)
+    place = check_place("range", layout, device, pin_memory)
     _check_range("range", low, high, by, target)
     count = math.floor((high - low) / by) + 1
-    return deliver(_line(count, low, by, target, True), out, requires_grad)
+    return deliver(_line(count, low, by, target, True), out, requires_grad, place)
 
 
 def _check_range(name: str, low: Any, high: Any, step: Any, dtype: DType) -> None:
@@ -178,12 +178,12 @@ def _spaced(name: str) -> Callable[..., Tensor]:
             target = dtype_with_out(name, dtype, get_default_dtype(), out)
             if target.name == "bool":
                 raise UnsupportedDType(f"\"{name}_cpu\" not implemented for '{target.scalar}'")
-        check_place(name, layout, device, pin_memory)
+        place = check_place(name, layout, device, pin_memory)
         more = [] if "base" not in given else [number_of(name, "base", 4, given["base"])]
         with no_grad():
             found = function_of(name)(*ends, int(steps), *more, dtype=target)
         assert isinstance(found, Tensor)
-        return deliver(found._array, out, requires_grad)
+        return deliver(found._array, out, requires_grad, place)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = "`steps` evenly spaced numbers from start to end, both included."
@@ -210,8 +210,8 @@ def eye(
         if size < 0:
             raise ArgumentError(f"{name} must be greater or equal to 0, got {size}")
     target = dtype_with_out("eye", dtype, get_default_dtype(), out)
-    check_place("eye", layout, device, pin_memory)
-    return deliver(np.eye(rows, columns, dtype=target.numpy), out, requires_grad)
+    place = check_place("eye", layout, device, pin_memory)
+    return deliver(np.eye(rows, columns, dtype=target.numpy), out, requires_grad, place)
 
 
 def _indices(name: str, choose: Callable[..., tuple[AnyArray, AnyArray]]) -> Callable[..., Tensor]:
@@ -234,9 +234,12 @@ def _indices(name: str, choose: Callable[..., tuple[AnyArray, AnyArray]]) -> Cal
         target = dtype_of(name, dtype, i64)
         if target not in (i32, i64):
             raise UnsupportedDType(f"\"{name}\" not implemented for '{target.scalar}'", hint="use int64 or int32")
-        check_place(name, layout, device, pin_memory)
+        place = check_place(name, layout, device, pin_memory)
         return deliver(
-            np.stack(choose(rows, integer_of(name, "offset", 3, offset), columns)).astype(target.numpy), None
+            np.stack(choose(rows, integer_of(name, "offset", 3, offset), columns)).astype(target.numpy),
+            None,
+            False,
+            place,
         )
 
     make.__name__ = make.__qualname__ = name

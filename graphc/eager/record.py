@@ -9,10 +9,9 @@ import weakref
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import numpy as np
-
 from graphc.eager.mode import MODE
 from graphc.eager.node import Edge, GradNode, PlanNode, SavedValue, accumulator_of, edge_of, node_type
+from graphc.eager.placement import copy_of
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, AutogradMeta, Tensor, wrap
 from graphc.eager.watch import WATCHING, constant, copied, watcher
@@ -92,7 +91,7 @@ def record(
             if not isinstance(source, Tensor):
                 _start_value(value, source, None, None, False)
             elif index == overwrites:
-                kept = np.array(source._array)
+                kept = copy_of(source._array)
                 if WATCHING:
                     copied(kept, source._array)
                 _start_value(value, kept, None, edge, edge is not None)

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from graphc.eager.placement import common_gpu, copy_into, copy_of
 from graphc.eager.result_layout import laid_out
 from graphc.eager.source import Attribute, Key, Source
 from graphc.eager.step_gradient import Joint, attach
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
 from graphc.frontend.executable import Executable, Numerics
+from graphc.frontend.place import place_of
 from graphc.frontend.tree import Structure
 from graphc.ir.fingerprint import fingerprint
 from graphc.ir.graph import Graph, Node
@@ -72,6 +72,8 @@ class Recording:
     stale: str | None = None
     """What has changed about a module since, so that this serves no call any more."""
     executable: Executable | None = None
+    gpu: int | None = None
+    """What it runs on; None: the CPU."""
     places: dict[int, int] = field(default_factory=dict)
     """Where the graph's outputs are among the program's: those written in place aren't."""
     placed: tuple[tuple[Source, int | None], ...] = ()
@@ -106,7 +108,7 @@ class Recording:
         """One native call, and its results put where they belong."""
         executable = self.executable
         if executable is None:
-            executable = self._compile()
+            executable = self._compile(arguments)
         arrays = [source.array(arguments) for source in self.sources]
         outputs: Any = executable.fast(*arrays)
         if outputs is None:
@@ -132,7 +134,7 @@ class Recording:
             target = source.holder(arguments)
             assert target is not None
             if place is not None:
-                np.copyto(target._array, outputs[place])
+                copy_into(target._array, outputs[place])
             target._storage.version += 1
         for tensor, output, strides in self.gradients:
             meta_of(tensor).grad = None if output is None else wrap(laid_out(outputs[self.places[output]], strides))
@@ -140,7 +142,7 @@ class Recording:
             attribute.put(wrap(laid_out(outputs[self.places[output]], strides)))
         return self.results.fill(leaves)
 
-    def _compile(self) -> Executable:
+    def _compile(self, arguments: Sequence[Tensor]) -> Executable:
         """The code; what is written in place is no result of it, so that the others have other numbers."""
         graph = self.graph if self.joint is None else self.joint.forward
         inputs = {source: place for place, source in enumerate(self.sources)}
@@ -152,7 +154,8 @@ class Recording:
             for output, place in donated.items()
             if (True, place) not in reads and (False, output) not in reads
         }
-        executable = executable_of(graph, donated, **self.options)
+        self.gpu = common_gpu(self._known_arrays(arguments))
+        executable = executable_of(graph, donated, gpu=self.gpu, **self.options)
         in_place = dict(executable.program.in_place)
         kept = [output for output in range(len(graph.outputs)) if output not in in_place]
         self.places = {output: place for place, output in enumerate(kept)}
@@ -160,20 +163,27 @@ class Recording:
         self.executable = executable
         return executable
 
+    def _known_arrays(self, arguments: Sequence[Tensor]) -> Iterator[AnyArray]:
+        """Those of tensors; asking for another source's may draw a random number."""
+        for source in self.sources:
+            holder = source.holder(arguments)
+            if holder is not None:
+                yield holder._array
+
     def _takes(self, arrays: Sequence[AnyArray]) -> bool:
         """Whether the tensors that were found have the types that they had."""
-        return all(
+        return common_gpu(arrays) == self.gpu and all(
             array.shape == node.shape and array.dtype == node.tensor.dtype.numpy
             for array, node in zip(arrays, self.graph.inputs)
         )
 
     def _run_slowly(self, executable: Executable, arrays: list[AnyArray]) -> tuple[AnyArray, ...]:
         """As `fast`, for arrays of any layout: what is written in place is copied back."""
-        ready = [array if array.flags.c_contiguous else np.ascontiguousarray(array) for array in arrays]
+        ready = [array if array.flags.c_contiguous else copy_of(array) for array in arrays]
         outputs = executable.outputs(ready)
         for _, place in executable.program.in_place:
             if ready[place] is not arrays[place]:
-                np.copyto(arrays[place], ready[place].reshape(arrays[place].shape))
+                copy_into(arrays[place], ready[place].reshape(arrays[place].shape))
         return outputs
 
     def _attach(
@@ -193,7 +203,7 @@ class Recording:
             if holder is None:
                 sources.append(array)
             elif source in written and index in read:
-                sources.append(np.array(array))
+                sources.append(copy_of(array))
             else:
                 sources.append(holder)
         places = {leaf.output: each for leaf, each in zip(self.leaves, leaves) if isinstance(leaf, Returned)}
@@ -206,15 +216,22 @@ _lock = threading.RLock()
 
 
 def executable_of(
-    graph: Graph, donated: Mapping[int, int] | None = None, numerics: Numerics = "strict", passes: str | None = None
+    graph: Graph,
+    donated: Mapping[int, int] | None = None,
+    numerics: Numerics = "strict",
+    passes: str | None = None,
+    gpu: int | None = None,
 ) -> Executable:
-    """Native code for a graph; graphs of the same structure share it."""
+    """Code of the CPU or a GPU for a graph; graphs of the same structure share it."""
     graph = strip_detach(graph)
-    key = (fingerprint(graph), tuple((donated or {}).items()), numerics, passes)
+    place = None if gpu is None else place_of(gpu)
+    key = (fingerprint(graph), tuple((donated or {}).items()), numerics, passes, place)
     with _lock:
         found = _executables.get(key)
         if found is None:
-            found = _executables[key] = Executable.build(graph, numerics=numerics, passes=passes, donated=donated)
+            found = _executables[key] = Executable.build(
+                graph, numerics=numerics, passes=passes, donated=donated, place=place
+            )
     return found
 
 

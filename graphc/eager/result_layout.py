@@ -16,6 +16,7 @@ from typing import TypeAlias, cast
 import numpy as np
 
 from graphc.eager.geometry import Unviewable, follow, in_order, row_major, strided
+from graphc.eager.placement import copy_into, empty, gpu_of
 from graphc.eager.tensor import AnyArray
 from graphc.eager.watch import WATCHING, copied
 from graphc.ir.graph import GET, INPUT, Graph, Node, make_input
@@ -226,8 +227,9 @@ def laid_out(array: AnyArray, strides: Strides | None) -> AnyArray:
     if strides is None or strides == array.strides or not array.size:
         return array
     extent = sum((size - 1) * step for size, step in zip(array.shape, strides)) // array.itemsize + 1
-    result = strided(np.empty(max(extent, math.prod(array.shape)), array.dtype), array.shape, strides)
-    np.copyto(result, array)
+    memory = empty((max(extent, math.prod(array.shape)),), array.dtype, gpu_of(array))
+    result = strided(memory, array.shape, strides)
+    copy_into(result, array)
     if WATCHING:
         copied(result, array)
     return result

@@ -12,36 +12,43 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.arguments import check_sizes, type_name
+from graphc.eager.device import gpu_index
 from graphc.eager.dispatch import function_of
-from graphc.eager.generator import Generator, default_generator
+from graphc.eager.generator import Generator, generator_of
 from graphc.eager.mode import no_grad
+from graphc.eager.placement import empty, gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant
 from graphc.eager.watch import WATCHING, watcher
 from graphc.ir.dtype import DType, i64, real_of
-from graphc.ir.errors import SignatureError, UnsupportedDType
+from graphc.ir.errors import ArgumentError, SignatureError, UnsupportedDType
 
 
-def key_of(function: str, generator: object, key: object = None) -> Tensor:
-    """The key of a draw as a tensor: the one given, or the next of the generator."""
+def key_of(function: str, generator: object, key: object = None, place: int | None = None) -> Tensor:
+    """The key of a draw as a tensor: the one given, or the next of the generator. The numbers are made where it is."""
     if key is not None:
         if isinstance(key, Tensor):
-            return key
+            return key if place is None else wrap(on(key._array, place))
         if isinstance(key, int | np.integer) and not isinstance(key, bool):
-            return wrap_constant(np.array(int(key) % 2**64, np.uint64))
+            return wrap_constant(on(np.array(int(key) % 2**64, np.uint64), place))
         raise SignatureError(f"{function}(): argument 'key' must be int, not {type_name(key)}")
     if generator is None:
-        return _drawn(default_generator)
+        return _drawn(generator_of(place), place)
     if not isinstance(generator, Generator):
         raise SignatureError(f"{function}(): argument 'generator' must be torch.Generator, not {type_name(generator)}")
-    return _drawn(generator)
+    if gpu_index(generator.device) != place and place is not None:
+        raise ArgumentError(
+            f"Expected a 'cuda' device type for generator but found '{generator.device.type}'",
+            hint="make it by torch.Generator(device=...)",
+        )
+    return _drawn(generator, place)
 
 
-def _drawn(generator: Generator) -> Tensor:
+def _drawn(generator: Generator, place: int | None) -> Tensor:
     array = np.array(generator.next_key(), np.uint64)
     found = watcher() if WATCHING else None
     if found is not None:
         found.drawn(array, generator)
-    return wrap(array)
+    return wrap(on(array, place))
 
 
 def refuse(kernel: str, dtype: DType) -> None:
@@ -78,7 +85,8 @@ def _complex(
 def _sampled(name: str, shape: Sequence[int], dtype: DType, key: Tensor) -> Tensor:
     check_sizes(shape, dtype)
     # Sizes of a tensor, which nobody reads, may change without new code.
-    return call(f"{name}_like", wrap_constant(np.empty(shape, dtype.numpy)), key=key)
+    like = empty(shape, dtype.numpy, gpu_of(key._array))
+    return call(f"{name}_like", wrap_constant(like), key=key)
 
 
 def call(name: str, *args: Any, **kwargs: Any) -> Tensor:

@@ -26,6 +26,7 @@ from graphc.eager.node import (
     SavedValue,
     edge_of,
 )
+from graphc.eager.placement import common_gpu, gpu_of, on
 from graphc.eager.plan import Plan
 from graphc.eager.record import apply
 from graphc.eager.tensor import AnyArray, Storage, Tensor, meta_of, wrap, wrap_shared
@@ -89,7 +90,7 @@ def record_backward(
         return None
     roots: list[tuple[Edge, Tensor]] = []
     for index, each in enumerate(returned):
-        seed = np.ones(each._array.shape, each._array.dtype)
+        seed = on(np.ones(each._array.shape, each._array.dtype), gpu_of(each._array))
         recorder.cotangent(index, seed)
         edge = edge_of(each)
         assert edge is not None
@@ -170,11 +171,12 @@ class CompiledFunctionBackward(GradNode):
             given = cotangents[index]
             if given is None:
                 like = self.result(index)
-                arrays.append(np.zeros(like.shape, like.dtype.numpy))  # type: ignore[arg-type]  # sizes are numbers
+                zeros = np.zeros(like.shape, like.dtype.numpy)  # type: ignore[arg-type]  # sizes are numbers
+                arrays.append(on(zeros, common_gpu(arrays)))
             else:
                 arrays.append(given._array)
         if joint.executable is None:
-            joint.executable = executable_of(joint.backward)
+            joint.executable = executable_of(joint.backward, gpu=common_gpu(arrays))
         outputs = joint.executable.outputs(arrays)
         gradients: list[Tensor | None] = [None] * len(self.edges)
         for place, array in zip(joint.wanted, outputs):

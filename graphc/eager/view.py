@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.eager.dispatch import PLAIN_TYPES, _filled, function_of
-from graphc.eager.geometry import Unviewable, address_of, diagonal_of, follow, positions, strided
+from graphc.eager.geometry import Unviewable, address_of, as_strided, diagonal_of, follow, positions, strided
 from graphc.eager.mode import MODE, SPECIAL, enable_grad
 from graphc.eager.node import AutogradError, GradNode, PlanNode, node_type, operation_name
 from graphc.eager.plan import Plan
@@ -532,7 +532,7 @@ def view_as_complex(input: Tensor) -> Tensor:
         if any(step % (2 * unit) for step in array.strides[:-1]):
             raise ArgumentError("Tensor must have a stride divisible by 2 for all but last dimension")
     wide = call.plan.graph.outputs[0].tensor.dtype.numpy
-    pair = np.lib.stride_tricks.as_strided(array, (*array.shape[:-1], 2), (*array.strides[:-1], unit))
+    pair = as_strided(array, (*array.shape[:-1], 2), (*array.strides[:-1], unit))
     result = share(input, pair.view(wide).reshape(array.shape[:-1]) if array.size else np.empty(array.shape[:-1], wide))
     if input.requires_grad:
         record(call.plan, sources, [result], name="ViewAsComplexBackward0")

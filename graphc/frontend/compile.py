@@ -21,6 +21,7 @@ import numpy as np
 from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
 from graphc.frontend.concrete import Recorded, has_tensors, is_wrapped, recorded, without_tensors, wrapped
 from graphc.frontend.executable import Executable, Numerics, check_options
+from graphc.frontend.place import Place, find_place
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.signature import Call, Signature, name_of
 from graphc.frontend.specialize import MOST_REMEMBERED, Route, Specializer
@@ -55,6 +56,7 @@ def compile(
     dynamic: Dynamic = ...,
     numerics: Numerics = ...,
     passes: str | None = ...,
+    target: str = ...,
     fallback: Fallback = ...,
     disable: bool = ...,
     **ignored: object,
@@ -66,6 +68,7 @@ def compile(
     dynamic: Dynamic = ...,
     numerics: Numerics = ...,
     passes: str | None = ...,
+    target: str = ...,
     fallback: Fallback = ...,
     disable: bool = ...,
     **ignored: object,
@@ -77,6 +80,7 @@ def compile(
     dynamic: Dynamic = None,
     numerics: Numerics = "strict",
     passes: str | None = None,
+    target: str = "cpu",
     fallback: Fallback = None,
     disable: bool = False,
     **ignored: object,
@@ -93,7 +97,8 @@ def compile(
     program; those of one name must be equal. The mark of an argument goes for all arrays in it. `dynamic=True` marks
     every size above 1 (sizes equal in one call are one size). `numerics="fast"` allows rewrites that change the last
     bits. `passes` is a pipeline's text (see `graphc passes`); `fuse` is added at its end where it lacks that, since
-    kernels are made of fused nodes.
+    kernels are made of fused nodes. `target="cuda"` ("cuda:1", "cuda:sm_90") makes code for a GPU: arrays are copied
+    there, and the results back. Eager tensors need no target: code runs where they live.
 
     Arrays that the function finds elsewhere, in globals or attributes, are constants of the program: it keeps the
     values that they had when it was traced.
@@ -115,6 +120,7 @@ def compile(
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
     """
     check_options(numerics, passes)
+    place = find_place(target)
     unknown = sorted(ignored.keys() - _OF_PYTORCH)
     if unknown:
         raise ArgumentError(f"compile() got an unexpected keyword argument '{unknown[0]}'", hint="see help(compile)")
@@ -127,7 +133,7 @@ def compile(
     def make(function: Callable[..., object]) -> Any:
         if disable:
             return function
-        return wrapped(function, CompiledFunction(function, sizes, numerics, passes, fallback))
+        return wrapped(function, CompiledFunction(function, sizes, numerics, passes, fallback, place=place))
 
     if function is not None:
         return make(function)
@@ -173,6 +179,7 @@ class CompiledFunction:
         passes: str | None = None,
         fallback: Fallback = None,
         records: bool = True,
+        place: Place | None = None,
     ) -> None:
         if not callable(function):
             raise ArgumentError(
@@ -186,6 +193,7 @@ class CompiledFunction:
         self._numerics: Numerics = numerics
         self._passes = passes
         self._fallback = fallback
+        self._place = place
         self._records = records
         """Whether calls on eager tensors are recorded; else the function is traced for them too."""
         self._recorded: Recorded | None = None
@@ -207,7 +215,9 @@ class CompiledFunction:
 
     def of(self, function: Callable[..., object]) -> CompiledFunction:
         """Another function, compiled with the same options."""
-        return CompiledFunction(function, self._sizes, self._numerics, self._passes, self._fallback, self._records)
+        return CompiledFunction(
+            function, self._sizes, self._numerics, self._passes, self._fallback, self._records, self._place
+        )
 
     @property
     def compilations(self) -> tuple[Compilation, ...]:
@@ -240,7 +250,8 @@ class CompiledFunction:
                 location=self._signature.location,
                 hint="define it at the top level of a module, or compile it in that process",
             )
-        return CompiledFunction, (function, self._sizes, self._numerics, self._passes, self._fallback)
+        options = (self._sizes, self._numerics, self._passes, self._fallback, self._records, self._place)
+        return CompiledFunction, (function, *options)
 
     def __repr__(self) -> str:
         count = len(self._specializer.made) + len(self._recorded.compilations if self._recorded else ())
@@ -348,7 +359,7 @@ class CompiledFunction:
         return results.fill([SymbolicTensor(node) for node in nodes])
 
     def _build(self, graph: TracedGraph) -> Executable:
-        return Executable.build(graph, numerics=self._numerics, passes=self._passes)
+        return Executable.build(graph, numerics=self._numerics, passes=self._passes, place=self._place)
 
 
 class BoundFunction:

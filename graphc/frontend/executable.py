@@ -19,6 +19,7 @@ import numpy.typing as npt
 from graphc.frontend import loop as _loop  # noqa: F401  # enters what native code calls for loops
 from graphc.frontend.arguments import as_argument
 from graphc.frontend.concrete import has_tensors, run_on_tensors
+from graphc.frontend.place import Place, find_place
 from graphc.frontend.scope import current_scope
 from graphc.frontend.tensor import SymbolicTensor, constant, node_of
 from graphc.frontend.trace import structures
@@ -35,9 +36,11 @@ from graphc.ir.sizes import bind_sizes, check_arguments
 from graphc.ir.type import TupleType
 
 if TYPE_CHECKING:
+    from graphc.kernel.gpu import GpuTarget
     from graphc.kernel.ir import Kernel
     from graphc.kernel.program import Program
     from graphc.passes.pipeline import Instrument, Pipeline
+    from graphc.runtime.cuda.launch import CudaLauncher
     from graphc.runtime.launch import Launcher
 
 AnyArray: TypeAlias = npt.NDArray[Any]
@@ -62,11 +65,11 @@ def optimize(
     return stages.optimize(graph, numerics=numerics, passes=passes, instruments=instruments)
 
 
-def make_program(fused: Graph) -> Program:
-    """The program of a fused graph: kernels lowered, scheduled, and given their memory."""
+def make_program(fused: Graph, target: GpuTarget | None = None) -> Program:
+    """The program of a fused graph for the CPU or a GPU: kernels lowered, scheduled, and given their memory."""
     from graphc.frontend import stages  # late, as in pipeline_of
 
-    return stages.make_program(fused)
+    return stages.make_program(fused, target=target)
 
 
 MOST_REMEMBERED = 1024
@@ -82,7 +85,8 @@ class Executable:
     """Native code for one graph. Call it with numpy arrays in the containers that the graph's function takes.
 
     Arrays may have any strides and be read-only: C-contiguous, aligned ones are read where they are, others are copied.
-    A Python number may stand for an input without dimensions. The results are new arrays.
+    A Python number may stand for an input without dimensions. The results are new arrays. Code for a GPU takes arrays
+    of the host, too, which are copied there and the results back; arrays of its device stay there.
 
     >>> import numpy as np, graphc
     >>> double = graphc.symbolic_trace(lambda x: x + x, "f32[n]").compile()
@@ -90,9 +94,14 @@ class Executable:
     array([2., 4.], dtype=float32)
     """
 
-    def __init__(self, graph: Graph, fused: Graph, program: Program, launcher: Launcher | None = None) -> None:
-        from graphc.frontend.native import load_program  # late, as in pipeline_of
-
+    def __init__(
+        self,
+        graph: Graph,
+        fused: Graph,
+        program: Program,
+        launcher: Launcher | CudaLauncher | None = None,
+        place: Place | None = None,
+    ) -> None:
         self.graph = graph
         """As it was traced or built."""
         self.fused = fused
@@ -102,7 +111,9 @@ class Executable:
         self._arguments, self._results, self._parameters = structures(graph)
         self._checked: dict[Hashable, dict[str, int]] = {}
         self._is_flat = all(entry.kind is None for entry in self._arguments.entries)
-        self._launcher = load_program(program) if launcher is None else launcher
+        self.place = place
+        """The GPU that the code is for; None: the CPU."""
+        self._launcher = _load(program, place) if launcher is None else launcher
         self.fast: Callable[..., object] = self._launcher.fast
         """Takes the inputs if all are exactly right, and gives a tuple of outputs; else it gives None or a status."""
         self.fill: Callable[[tuple[object, ...]], object] | None = None
@@ -119,8 +130,9 @@ class Executable:
         passes: str | None = None,
         instruments: Sequence[Instrument] = (),
         donated: Mapping[int, int] | None = None,
+        place: Place | None = None,
     ) -> Executable:
-        """Run the passes, generate code and load it.
+        """Run the passes, generate code for the place and load it.
 
         `donated` maps outputs to inputs whose memory they may take. Those that could (`program.in_place`) are written
         there by `fast` and `outputs`, and are not among the results.
@@ -129,18 +141,34 @@ class Executable:
 
         _check_sizes(graph)
         fused, program = stages.build(
-            graph, numerics=numerics, passes=passes, instruments=instruments, donated=donated or {}
+            graph,
+            numerics=numerics,
+            passes=passes,
+            instruments=instruments,
+            donated=donated or {},
+            target=None if place is None else place.target,
         )
-        return cls(graph, fused, program)
+        return cls(graph, fused, program, place=place)
 
     def bound(self) -> Executable:
         """The same code with a way in of its own, so that calls with two sets of sizes don't displace each other's."""
-        return Executable(self.graph, self.fused, self.program, self._launcher.another())
+        return Executable(self.graph, self.fused, self.program, self._launcher.another(), self.place)
 
     @property
     def kernels(self) -> tuple[Kernel, ...]:
         """The kernels, in order of their first launch; equal ones that came from different nodes are listed each."""
         return self.program.kernels
+
+    @property
+    def ptx(self) -> str:
+        """The code of the kernels for a GPU. Raises ArgumentError for a program of the CPU."""
+        if self.place is None:
+            raise ArgumentError(
+                f"{self.graph.name} is compiled for the CPU", hint='compile it with target="cuda:sm_80"'
+            )
+        from graphc.frontend import stages  # late, as in pipeline_of
+
+        return stages.ptx_of(self.program, self.place.target)
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -194,6 +222,8 @@ class Executable:
                 tensors = run_on_tensors(self, inputs)
                 return tensors[0] if self.fill is None else self.fill(tensors)
             result = self.outputs(inputs)
+            if self.place is not None and all(type(each) is not self._launcher.array_type for each in inputs):
+                result = tuple(map(self._launcher.on_host, result))  # they came from there
         elif not isinstance(result, tuple):
             self.refuse(result, inputs)
         return result[0] if self.fill is None else self.fill(result)
@@ -244,8 +274,23 @@ class Executable:
             if len(self._checked) >= MOST_REMEMBERED:
                 self._checked.clear()
             self._checked[key] = sizes
-        ready = [_laid_out(array, node) for array, node in zip(arrays, self.graph.inputs)]
+        ready = [self._laid_out(array, node) for array, node in zip(arrays, self.graph.inputs)]
         return self._launcher.run(ready, sizes)
+
+    def _laid_out(self, array: AnyArray, node: Node) -> AnyArray:
+        """The array as kernels read it: where they run, this machine's byte order, C-contiguous, aligned."""
+        wanted = node.tensor.dtype
+        if array.dtype is wanted.numpy and array.flags.c_contiguous and array.flags.aligned and self.place is None:
+            return array
+        try:
+            return self._launcher.laid_out(array, wanted.numpy)
+        except MemoryError:
+            raise MemoryExceeded(
+                f"the argument {_name(node)!r} of shape {array.shape} has to be copied, and there is no memory for its "
+                f"{array.size * wanted.numpy.itemsize} bytes",
+                hint="pass a C-contiguous array, which is read where it is, or a smaller one and expand it in the "
+                "function",
+            ) from None
 
     def _arrays(self, inputs: Sequence[object]) -> list[AnyArray]:
         if len(inputs) != len(self.graph.inputs):
@@ -284,7 +329,7 @@ class Executable:
         if len(self.graph.nodes) > MOST_INTERPRETED:
             return None
         try:
-            evaluate_graph(self.graph, self._arrays(inputs))
+            evaluate_graph(self.graph, [self._launcher.on_host(each) for each in self._arrays(inputs)])
         except IndexOutOfRange as error:
             return error
         return None
@@ -299,6 +344,12 @@ def host_error(location: Location | None) -> BaseException:
     if isinstance(error, GraphcError) and error.location is None:
         error.location = location
     return error
+
+
+def _load(program: Program, place: Place | None) -> Launcher | CudaLauncher:
+    from graphc.frontend import native  # late, as in pipeline_of
+
+    return native.load_program(program) if place is None else native.load_on_device(program, place)
 
 
 def _check_sizes(graph: Graph) -> None:
@@ -347,22 +398,6 @@ def _number(value: complex, node: Node) -> AnyArray:
         ) from None
 
 
-def _laid_out(array: AnyArray, node: Node) -> AnyArray:
-    """The array as kernels read it: this machine's byte order, C-contiguous, aligned; itself if it is."""
-    wanted = node.tensor.dtype
-    if array.dtype is wanted.numpy and array.flags.c_contiguous and array.flags.aligned:
-        return array
-    try:
-        ready = np.require(array, dtype=wanted.numpy, requirements=("C", "A"))
-    except MemoryError:
-        raise MemoryExceeded(
-            f"the argument {_name(node)!r} of shape {array.shape} has to be copied, and there is no memory for its "
-            f"{array.size * wanted.numpy.itemsize} bytes",
-            hint="pass a C-contiguous array, which is read where it is, or a smaller one and expand it in the function",
-        ) from None
-    return ready.reshape(array.shape)  # numpy makes one dimension of none
-
-
 @hide_internal_frames
 def compile_graph(
     graph: Graph,
@@ -374,14 +409,13 @@ def compile_graph(
     **unknown: object,
 ) -> Executable:
     """What `Graph.compile` does."""
-    if target != "cpu":
-        raise ArgumentError(f"compile: there is no target {target!r}", hint='the targets are "cpu"')
     if unknown:
         raise ArgumentError(
-            f"compile: there is no option {next(iter(unknown))!r}", hint="the options are numerics, passes, instruments"
+            f"compile: there is no option {next(iter(unknown))!r}",
+            hint="the options are target, numerics, passes, instruments",
         )
     check_options(numerics, passes)
-    return Executable.build(graph, numerics=numerics, passes=passes, instruments=instruments)
+    return Executable.build(graph, numerics=numerics, passes=passes, instruments=instruments, place=find_place(target))
 
 
 def check_options(numerics: object, passes: object) -> None:

@@ -1,22 +1,27 @@
 """Machine code for a program: its kernels, each from the cache if it was compiled before, and its entry.
 
-In: a program. Out: a `Launcher`, which calls the entry on arrays.
+In: a program. Out: a `Launcher`, which calls the entry on arrays; for a GPU a `CudaLauncher`.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from graphc.codegen.cpu import emit_kernel
 from graphc.codegen.program import ENTRY, KERNEL, arena_size, emit_program
+from graphc.frontend.place import Place
 from graphc.kernel.program import Program
 from graphc.kernel.text import kernel_key
 from graphc.runtime import pool
 from graphc.runtime.cache import compiled
 from graphc.runtime.launch import Launcher
 from graphc.runtime.target import host_target
+
+if TYPE_CHECKING:
+    from graphc.runtime.cuda.launch import CudaLauncher
 
 
 def load_program(program: Program) -> Launcher:
@@ -41,3 +46,11 @@ def load_program(program: Program) -> Launcher:
         arena_bytes=arena_size(program, target, threads),
         code=(*kernels, entry),
     )
+
+
+def load_on_device(program: Program, place: Place) -> CudaLauncher:
+    """The program on the place's device; without a device, one that only tells that there is none when it is run."""
+    # Late: most programs are for the CPU, and importing graphc must be quick.
+    from graphc.runtime.cuda.launch import CudaLauncher
+
+    return CudaLauncher(program, place.target, place.device, waits=place.waits)

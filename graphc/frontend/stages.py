@@ -12,8 +12,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
+from graphc.codegen.program import KERNEL
 from graphc.ir.graph import Graph
 from graphc.ir.settings import settings
+from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
 from graphc.kernel.text import print_kernel, print_program
@@ -38,12 +40,16 @@ def build(
     passes: str | None,
     instruments: Sequence[Instrument],
     donated: Mapping[int, int] = NO_DONATIONS,
+    target: GpuTarget | None = None,
 ) -> tuple[Graph, Program]:
-    """The graph after its passes, and its program, both as `GRAPHC_DUMP` and `GRAPHC_VERIFY` ask for."""
+    """The graph after its passes, and its program, both as `GRAPHC_DUMP` and `GRAPHC_VERIFY` ask for.
+
+    `target` is the GPU that the program is for; None: this machine's CPU.
+    """
     chosen = (*instruments_from_settings(), *instruments)
     with paused_collector():
         fused = pipeline_of(numerics, passes).run(graph, instruments=chosen)
-        program = make_program(fused, donated)
+        program = make_program(fused, donated, target)
     for instrument in chosen:
         if isinstance(instrument, Dump):
             instrument.write("kernel.txt", graph.name, "\n".join(map(print_kernel, program.kernels)))
@@ -71,12 +77,33 @@ def optimize(
     return pipeline_of(numerics, passes).run(graph, instruments=(*instruments_from_settings(), *instruments))
 
 
-def make_program(fused: Graph, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
+def make_program(fused: Graph, donated: Mapping[int, int] = NO_DONATIONS, target: GpuTarget | None = None) -> Program:
     """The program of a fused graph: kernels lowered, scheduled, and given their memory."""
-    lowered = lower(fused)
-    scheduled: dict[Kernel, Kernel] = {call.kernel: schedule(call.kernel) for call in lowered.calls}
+    if target is None:
+        lowered = lower(fused)
+        scheduled: dict[Kernel, Kernel] = {call.kernel: schedule(call.kernel) for call in lowered.calls}
+        calls = [replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls]
+    else:
+        # Late: most programs are for the CPU, and importing graphc must be quick.
+        from graphc.passes.gpu.attention import fuse_attention
+        from graphc.passes.gpu.schedule import schedule_gpu
+
+        lowered = lower(fuse_attention(fused), target)
+        calls = [each for call in lowered.calls for each in schedule_gpu(call, target)]
     if settings().verify:
-        for kernel in scheduled.values():
+        for kernel in dict.fromkeys(call.kernel for call in calls):
             verify_kernel(kernel, is_scheduled=True)
-    calls = tuple(replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls)
-    return plan_memory(replace(lowered, calls=calls), donated)
+    return plan_memory(replace(lowered, calls=tuple(calls)), donated)
+
+
+def gpu_kernels(program: Program) -> dict[str, Kernel]:
+    """The kernels of a program for a GPU by the names that they have in a module of their code."""
+    kernels = [kernel for kernel in program.kernels if grid_of(kernel) is not None]
+    return {f"{KERNEL}_{i}_{kernel.name}": kernel for i, kernel in enumerate(kernels)}
+
+
+def ptx_of(program: Program, target: GpuTarget) -> str:
+    """The PTX of a program's kernels, in one module."""
+    from graphc.codegen.gpu.ptx import emit_ptx  # late, as in make_program
+
+    return emit_ptx(gpu_kernels(program), target)

@@ -52,6 +52,10 @@ class DeviceUnavailable(GraphcError, AssertionError, RuntimeError):
     """A device that has no memory in this build; PyTorch fails an assertion, or raises RuntimeError."""
 
 
+class DeviceMismatch(GraphcError, RuntimeError, ValueError):
+    """Tensors of one call that are on different devices."""
+
+
 class MissingGradient(GraphcError, NotImplementedError):
     """A derivative that nobody has a formula for."""
 

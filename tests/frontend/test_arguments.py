@@ -262,7 +262,7 @@ def test_a_plain_graph_takes_its_inputs_and_gives_a_tuple() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "cuda"}, "there is no target 'cuda'"),
+        ({"target": "gpu"}, "there is no target 'gpu'"),
         ({"speed": 3}, "there is no option 'speed'"),
         ({"numerics": "quick"}, "numerics='quick'"),
         ({"passes": "simplifi"}, "did you mean simplify"),

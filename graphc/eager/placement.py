@@ -1,0 +1,119 @@
+"""Where arrays lie, and moving them: the host's memory, or that of a GPU.
+
+Level: below tensors. An array of a GPU is a numpy array of another class (`graphc.runtime.cuda.array.DeviceArray`)
+over the GPU's addresses: numpy knows its shape, strides and views, and leaves its elements alone. In: arrays. Out: the
+number of their GPU, or None for the host; the same elements elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.eager.device import CPU, device, gpu_device
+from graphc.eager.tensor import AnyArray
+from graphc.ir.errors import DeviceMismatch
+
+
+def gpu_of(array: AnyArray) -> int | None:
+    """The number of the GPU that has the array; None: the host."""
+    if type(array) is np.ndarray:
+        return None
+    found: object = array.device  # numpy's own arrays say "cpu"
+    return found if isinstance(found, int) else None
+
+
+def place_of(array: AnyArray) -> device:
+    """The device that has the array."""
+    gpu = gpu_of(array)
+    return CPU if gpu is None else gpu_device(gpu)
+
+
+def common_gpu(arrays: Iterable[AnyArray]) -> int | None:
+    """The GPU that has those of the arrays that are not the host's; None: they all are.
+
+    Raises DeviceMismatch where two GPUs have some.
+    """
+    found: int | None = None
+    for array in arrays:
+        if type(array) is not np.ndarray:
+            gpu = gpu_of(array)
+            if gpu is not None and gpu != found:
+                if found is not None:
+                    raise mismatch(f"cuda:{found}", f"cuda:{gpu}")
+                found = gpu
+    return found
+
+
+def mismatch(first: str, second: str) -> DeviceMismatch:
+    """The error that one call has tensors on two devices."""
+    return DeviceMismatch(
+        f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}!",
+        hint="move them with .to(device) first",
+    )
+
+
+def refuse_mixed(function: str, sources: Sequence[object]) -> None:
+    """Raise DeviceMismatch where tensors among the operands are on several devices.
+
+    One without dimensions may be the CPU's: it is a number. Those of some functions may be, since they say where.
+    """
+    gpu: int | None = None
+    on_host = False
+    for each in sources:
+        array = getattr(each, "_array", None)
+        if array is None:
+            continue
+        here = gpu_of(array)
+        if here is None:
+            on_host = on_host or array.ndim > 0
+        elif gpu is not None and here != gpu:
+            raise mismatch(f"cuda:{gpu}", f"cuda:{here}")
+        else:
+            gpu = here
+    if on_host and gpu is not None and function not in _TAKE_HOST_INDICES:
+        raise mismatch(f"cuda:{gpu}", "cpu")
+
+
+_TAKE_HOST_INDICES = frozenset(("index", "index_put", "_unsafe_index"))
+
+
+def on(array: AnyArray, gpu: int | None) -> AnyArray:
+    """The elements on that GPU, or for None on the host: the array itself if it is there."""
+    here = gpu_of(array)
+    if here == gpu:
+        return array
+    # Late: importing graphc must be quick, and most programs have no GPU.
+    from graphc.runtime.cuda import array as device_array
+
+    if gpu is None:
+        return device_array.to_host(array)  # type: ignore[arg-type]  # it is a GPU's
+    if here is not None:
+        moved = device_array.empty(array.shape, array.dtype, gpu)
+        device_array.copy(moved, array)
+        return moved
+    return device_array.from_host(array, gpu)
+
+
+def empty(shape: Sequence[int], dtype: np.dtype[Any], gpu: int | None) -> AnyArray:
+    """Uninitialised memory there, in row-major order."""
+    if gpu is None:
+        return np.empty(tuple(shape), dtype)
+    from graphc.runtime.cuda import array as device_array  # late, as in `on`
+
+    return device_array.empty(tuple(shape), dtype, gpu)
+
+
+def copy_of(array: AnyArray) -> AnyArray:
+    """A copy in row-major order, in the same place."""
+    return np.array(array, order="C") if type(array) is np.ndarray else array.copy(order="C")
+
+
+def copy_into(target: AnyArray, values: AnyArray) -> None:
+    """Write the values, repeated as needed, to the target's elements; between devices too. Dtypes are the same."""
+    if type(target) is np.ndarray:
+        np.copyto(target, values if type(values) is np.ndarray else on(values, None))
+    else:
+        target[...] = on(values, gpu_of(target))

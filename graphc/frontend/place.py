@@ -1,0 +1,76 @@
+"""Where code runs: what the `target` of a compilation says.
+
+In: "cpu", "cuda", "cuda:1", "cuda:sm_90". Out: None for the CPU, or a `Place`: the GPU that code is generated for, and
+the device that it runs on, where there is one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from graphc.ir.errors import ArgumentError, DeviceUnavailable, describe
+from graphc.kernel.gpu import GpuTarget, parse_target
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A GPU to compile for, and a device of that kind; None: code can be looked at, but not run."""
+
+    target: GpuTarget
+    device: int | None
+    waits: bool = False
+    """Whether a run ends when the device is done, where that may find something wrong."""
+
+
+def find_place(target: object) -> Place | None:
+    """What a compilation's `target` stands for; None: the CPU.
+
+    Raises ArgumentError for what is no target, and DeviceUnavailable for a device that there is not.
+    """
+    if isinstance(target, Place):
+        return target
+    if not isinstance(target, str):
+        raise ArgumentError(f"compile: target is {describe(target)}", hint=_TARGETS)
+    if target == "cpu":
+        return None
+    if re.fullmatch(r"(cuda:)?sm_\w+", target):
+        wanted = parse_target(target)
+        return Place(_with_settings(wanted), _device_for(wanted))
+    match = re.fullmatch(r"cuda(?::(\d+))?", target)
+    if match is None:
+        raise ArgumentError(f"compile: there is no target {target!r}", hint=_TARGETS)
+    # Late: importing graphc must be quick, and most programs are for the CPU.
+    from graphc.runtime.cuda.device import current_device
+
+    return place_of(current_device() if match[1] is None else int(match[1]))
+
+
+def place_of(device: int) -> Place:
+    """The place that a device is; raises DeviceUnavailable where there is none of this number."""
+    from graphc.runtime.cuda.select import driver  # late, as in find_place
+
+    count = driver().device_count()
+    if device >= count:
+        are = "there is 1" if count == 1 else f"there are {count}"
+        raise DeviceUnavailable(f"there is no device cuda:{device}", hint=are)
+    return Place(_with_settings(driver().target(device)), device)
+
+
+_TARGETS = 'the targets are "cpu", "cuda", "cuda:N" for device N, and "cuda:sm_80" and the like'
+
+
+def _with_settings(target: GpuTarget) -> GpuTarget:
+    return target
+
+
+def _device_for(target: GpuTarget) -> int | None:
+    """The current device, if it runs code for the target."""
+    from graphc.runtime.cuda.device import current_device  # late, as in find_place
+    from graphc.runtime.cuda.select import driver
+
+    try:
+        device = current_device()
+        return device if driver().target(device).capability >= target.capability else None
+    except DeviceUnavailable:
+        return None

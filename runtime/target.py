@@ -64,6 +64,11 @@ class Target:
         return self.arch == "aarch64" or self.has("f16c") or self.has_avx512
 
     @property
+    def has_bf16_conversion(self) -> bool:
+        """No CPU converts all numbers: the instruction of x86 takes subnormal ones for zero."""
+        return False
+
+    @property
     def has_bf16_dot(self) -> bool:
         return self.has("avx512bf16") or self.has("bf16")
 

@@ -67,6 +67,10 @@ def to_memory(e: Emitter, dtype: DType, lanes: int, x: str) -> str:
 
 
 def _round_to_bf16(e: Emitter, lanes: int, x: str) -> str:
+    if e.target.has_bf16_conversion:
+        short = vector_type("i16", lanes)
+        brain = e.emit(f"fptrunc {vector_type('float', lanes)} {x} to {vector_type('bfloat', lanes)}")
+        return from_memory(e, bf16, lanes, e.emit(f"bitcast {vector_type('bfloat', lanes)} {brain} to {short}"))
     word, number = vector_type("i32", lanes), vector_type("float", lanes)
     bits = e.emit(f"bitcast {number} {x} to {word}")
     is_odd = e.emit(f"and {word} {e.emit(f'lshr {word} {bits}, {_i32(16, lanes)}')}, {_i32(1, lanes)}")

@@ -29,6 +29,10 @@ class Target(Protocol):
         """Whether float16 converts to and from float32 by an instruction."""
 
     @property
+    def has_bf16_conversion(self) -> bool:
+        """Whether float32 is rounded to bfloat16 by an instruction, subnormal numbers too."""
+
+    @property
     def vector_bits(self) -> int:
         """Width of a vector register."""
 

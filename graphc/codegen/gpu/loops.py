@@ -39,7 +39,8 @@ def emit_loop(e: GpuEmitter, loop: Loop) -> None:
     if loop.kind is LoopKind.BLOCK:
         _emit_number(e, loop, "ctaid", MOST_BLOCKS)
     elif loop.kind is LoopKind.THREAD:
-        assert isinstance(extent, int) and extent % WARP == 0, f"{extent} threads"
+        assert isinstance(extent, int), f"{extent} threads"
+        assert extent % WARP == 0, f"{extent} threads"
         _emit_number(e, loop, "tid", extent)
     elif loop.kind is LoopKind.UNROLLED:
         assert isinstance(extent, int), f"a loop over {extent} cannot be written out"

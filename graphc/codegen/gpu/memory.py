@@ -96,7 +96,7 @@ def load(e: GpuEmitter, buffer: Buffer, size: Size, predicate: str) -> str:
 
 def load_run(e: GpuEmitter, buffer: Buffer, size: Size, count: int, predicate: str) -> list[str]:
     """That many neighbours from `size` on by one instruction; zeros where the predicate fails."""
-    dtype, scalar = buffer.dtype, register_type(buffer.dtype)
+    scalar = register_type(buffer.dtype)
     zero = constant(0, scalar)
     if predicate == "false":
         return [zero] * count

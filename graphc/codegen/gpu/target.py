@@ -1,4 +1,4 @@
-"""What code generation asks about a GPU's instructions: `graphc.kernel.gpu.GpuTarget` as a `graphc.codegen.target.Target`.
+"""What code generation asks about a GPU's instructions: the Protocol `graphc.codegen.target.Target` for a GpuTarget.
 
 >>> from graphc.kernel.gpu import parse_target
 >>> NvptxTarget(parse_target("sm_75")).has_nan_extremes, NvptxTarget(parse_target("sm_90")).has_nan_extremes
@@ -41,7 +41,6 @@ class NvptxTarget:
 
     @property
     def has_bf16_conversion(self) -> bool:
-        """Whether an instruction rounds float32 to bfloat16."""
         return self.gpu.capability >= 80
 
     @property

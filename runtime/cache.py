@@ -66,6 +66,11 @@ def key(text: str, target: Target, clean: bool, symbols: Sequence[str]) -> str:
         "\n".join(symbols),
         text,
     )
+    return digest_of(parts)
+
+
+def digest_of(parts: Iterable[str]) -> str:
+    """A digest of texts, which differ if any of the parts does."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode()
@@ -131,7 +136,7 @@ def compiled(
 def _load_or_compile(
     name: str, make_llvm: Callable[[], str], symbols: Sequence[str], target: Target, clean: bool
 ) -> engine.Code:
-    store = _store()
+    store = disk_store()
     object_bytes = store.read(name) if store is not None else None
     if object_bytes is not None:
         try:
@@ -174,6 +179,8 @@ def cache_dir() -> Path:
 
 class DiskStore:
     """A folder of entries, at most `limit` bytes of them; the least recently used go first.
+
+    What an entry holds (an object file, PTX, a GPU's machine code) is for who made its key to know.
 
     An entry is `ab/cdef...`, by its key: a line with the format, a SHA-256 of key and object, the object. It is written
     beside its place and renamed, so a reader sees all of it or nothing, in this process or another.
@@ -269,7 +276,7 @@ _stores: dict[tuple[Path, int], DiskStore] = {}
 _stores_lock = threading.Lock()
 
 
-def _store() -> DiskStore | None:
+def disk_store() -> DiskStore | None:
     """The store that the settings name, or None where they ask for none."""
     limit = settings().cache_bytes
     if limit == 0:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from graphc.ir.errors import ArgumentError, MemoryExceeded, ShapeError
 from graphc.runtime import buffer as host_buffer
 from graphc.runtime.cuda import checks
-from graphc.runtime.cuda.memory import Block, allocate
+from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
 
@@ -225,7 +225,7 @@ def _refuse(what: str) -> NoReturn:
 
 def _is_basic(parts: tuple[object, ...]) -> bool:
     return all(
-        part is None or part is Ellipsis or isinstance(part, slice | int | np.integer) and not isinstance(part, bool)
+        part is None or part is Ellipsis or (isinstance(part, slice | int | np.integer) and not isinstance(part, bool))
         for part in parts
     )
 

@@ -42,7 +42,7 @@ class DeviceProperties:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A kernel's code: PTX and, once the driver has made it, its machine code. The emulator wants the kernel's text."""
+    """A kernel's code: PTX and, once the driver has made it, its machine code; for the emulator the kernel's text."""
 
     name: str
     """Of the function in it."""
@@ -57,6 +57,8 @@ class Driver(Protocol):
 
     name: str
     """How the driver is reached: "ctypes", "cuda-bindings" or "emulator"."""
+    needs_code: bool
+    """Whether an `Image` needs PTX; the emulator wants the kernel's text alone."""
 
     def version(self) -> int:
         """CUDA's version that the driver has, 1000 times the major plus 10 times the minor one."""
@@ -140,7 +142,7 @@ class Driver(Protocol):
         """Milliseconds between two marks that are passed."""
 
     def compile(self, image: Image) -> bytes:
-        """The PTX as the current device's machine code (the emulator: nothing)."""
+        """The PTX as the current device's machine code; its own compiler's words are in the error's hint."""
 
     def load(self, image: Image) -> int:
         """Load code (its cubin if it has one) into the current context; a module."""

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from graphc.ir.dim import evaluate
 from graphc.ir.errors import ArgumentError, GraphcError, MemoryExceeded
-from graphc.kernel.gpu import STATIC_SHARED_BYTES, Grid, GpuTarget, grid_of, parse_target
+from graphc.kernel.gpu import STATIC_SHARED_BYTES, GpuTarget, Grid, grid_of, parse_target
 from graphc.kernel.interpret import run_kernel
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
@@ -37,6 +37,8 @@ Bytes: TypeAlias = npt.NDArray[np.uint8]
 Command: TypeAlias = Callable[[], None]
 
 ALIGNMENT: Final = 256
+ADDRESS_ALIGNMENT: Final = 16
+"""Of buffers that kernels are given: they read and write so many bytes at once."""
 _OPTION: Final = re.compile(r"(?P<count>[1-9]\d?)|(?P<target>sm_\d+)|(?P<size>\d+)MiB")
 
 
@@ -92,15 +94,13 @@ class _DeviceMemory:
     def allocate(self, nbytes: int) -> int | None:
         """An address, or None where no gap is large enough."""
         at = self.start
-        for number, start in enumerate(self._starts):
+        for start in self._starts:
             if start - at >= _aligned(nbytes):
                 break
             at = start + _aligned(self.allocated[start])
-        else:
-            number = len(self._starts)
-            if self.start + self.nbytes - at < _aligned(nbytes):
-                return None
-        self._starts.insert(number, at)
+        if self.start + self.nbytes - at < _aligned(nbytes):
+            return None
+        bisect.insort(self._starts, at)
         self.allocated[at] = nbytes
         return at
 
@@ -139,6 +139,7 @@ class Emulator:
     """The driver; see `graphc.runtime.cuda.driver.Driver` for what the calls do."""
 
     name = "emulator"
+    needs_code = False
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -298,7 +299,7 @@ class Emulator:
         return (last - first) * 1000
 
     def compile(self, image: Image) -> bytes:
-        return b""
+        raise _failure("cuLinkAddData", "CUDA_ERROR_NOT_SUPPORTED", "operation not supported")
 
     def load(self, image: Image) -> int:
         self._memory("cuModuleLoadDataEx")
@@ -377,11 +378,12 @@ class Emulator:
             raise self._kernel_failure(kernel, f"{len(words)} parameters are given")
         sizes = {symbol.name: _signed(word) for symbol, word in zip(kernel.sizes, rest)}
         needed = evaluate(found.grid.blocks, sizes)
-        if blocks != needed or shared_bytes < found.grid.shared_bytes:
+        dynamic = found.grid.shared_bytes if found.grid.shared_bytes > STATIC_SHARED_BYTES else 0
+        if blocks != needed or shared_bytes != dynamic:
             raise self._kernel_failure(
                 kernel,
-                f"it has {needed} blocks and {found.grid.shared_bytes} bytes of shared memory, and is launched with "
-                f"{blocks} and {shared_bytes}",
+                f"it has {needed} blocks and {dynamic} bytes of dynamic shared memory, and is launched with {blocks} "
+                f"and {shared_bytes}",
             )
         try:
             codes = run_kernel(kernel, self._arrays(kernel, device, addresses, sizes), sizes)
@@ -400,7 +402,7 @@ class Emulator:
         arrays: list[npt.NDArray[Any]] = []
         for buffer, address in zip(kernel.buffers, addresses):
             nbytes = evaluate(buffer.size, sizes) * buffer.dtype.itemsize
-            if address % buffer.dtype.itemsize:
+            if nbytes and address % ADDRESS_ALIGNMENT:
                 raise self._kernel_failure(kernel, f"misaligned address: {buffer.name} starts at {address:#x}")
             piece: Bytes | None = (
                 np.empty(0, np.uint8) if nbytes == 0 else self._memories[device].piece(address, nbytes)

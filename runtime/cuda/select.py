@@ -101,7 +101,7 @@ def _usable(found: Driver) -> Driver:
     if version < OLDEST:
         raise _nothing(
             f"the NVIDIA driver has CUDA {version // 1000}.{version % 1000 // 10}, and graphc needs "
-            f"{OLDEST // 1000}.{OLDEST % 1000 // 10} or newer: update the driver (528 on Windows, 525 on Linux, or newer)"
+            f"{OLDEST // 1000}.{OLDEST % 1000 // 10} or newer: update it (to 525 or newer, on Windows 528)"
         )
     try:
         count = found.device_count()

@@ -1,0 +1,320 @@
+"""The CUDA driver by its calls, however they are reached.
+
+Level: implements `graphc.runtime.cuda.driver.Driver`. In: functions of `calls`. Out: the driver; a call that fails is a
+CudaError with the call's name and the driver's own words. A kernel's fault is found by some later call, so that error
+also names the kernels that were launched last.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from graphc.ir.errors import MemoryExceeded
+from graphc.kernel.gpu import CAPABILITIES, GpuTarget
+from graphc.runtime.cuda.calls import TEXT_BYTES, Function
+from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image
+
+LOG_BYTES: Final = 8192
+RECENT: Final = 4
+"""Kernels that an error names."""
+
+# Numbers of cuda.h.
+OUT_OF_MEMORY: Final = 2
+NO_DEVICE: Final = 100
+NOT_READY: Final = 600
+# What the device itself reports, for work that was launched before.
+_DEVICE_FAULTS: Final = frozenset({214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719})
+_MULTIPROCESSORS: Final = 16
+_CLOCK: Final = 13
+_MEMORY_CLOCK: Final = 36
+_BUS_BITS: Final = 37
+_L2_BYTES: Final = 38
+_THREADS_PER_MULTIPROCESSOR: Final = 39
+_CAPABILITY_MAJOR: Final = 75
+_CAPABILITY_MINOR: Final = 76
+_SHARED_PER_BLOCK: Final = 97
+_STREAM_NON_BLOCKING: Final = 1
+_EVENT_DISABLE_TIMING: Final = 2
+_CAPTURE_RELAXED: Final = 2
+_DYNAMIC_SHARED_BYTES: Final = 8
+_INPUT_PTX: Final = 1
+_ERROR_LOG: Final = 5
+_ERROR_LOG_BYTES: Final = 6
+
+
+class _Thread(threading.local):
+    device: int | None = None
+
+
+class NativeDriver:
+    """The driver; see `graphc.runtime.cuda.driver.Driver` for what the calls do."""
+
+    needs_code = True
+
+    def __init__(self, name: str, functions: Mapping[str, Function]) -> None:
+        self.name = name
+        self._functions = functions
+        self._thread = _Thread()
+        self._lock = threading.Lock()
+        self._is_started = False
+        self._devices: dict[int, int] = {}
+        self._contexts: dict[int, int] = {}
+        self._properties: dict[int, DeviceProperties] = {}
+        self._names: dict[int, str] = {}
+        """Of functions."""
+        self._recent: deque[int] = deque(maxlen=RECENT)
+        self._launch = functions["cuLaunchKernel"]
+
+    def version(self) -> int:
+        return int(self._one("cuDriverGetVersion"))
+
+    def device_count(self) -> int:
+        if not self._is_started:
+            status = self._functions["cuInit"](0)[0]
+            if status == NO_DEVICE:
+                return 0
+            if status:
+                raise self._failure("cuInit", status)
+            self._is_started = True
+        return int(self._one("cuDeviceGetCount"))
+
+    def properties(self, device: int) -> DeviceProperties:
+        found = self._properties.get(device)
+        if found is None:
+            handle = self._device(device)
+            uuid = self._one("cuDeviceGetUuid", handle).hex()
+            found = self._properties[device] = DeviceProperties(
+                name=self._one("cuDeviceGetName", TEXT_BYTES, handle).decode(errors="replace"),
+                capability=(self._attribute(handle, _CAPABILITY_MAJOR), self._attribute(handle, _CAPABILITY_MINOR)),
+                total_memory=self._one("cuDeviceTotalMem", handle),
+                multiprocessors=self._attribute(handle, _MULTIPROCESSORS),
+                threads_per_multiprocessor=self._attribute(handle, _THREADS_PER_MULTIPROCESSOR),
+                shared_bytes_per_block=self._attribute(handle, _SHARED_PER_BLOCK),
+                l2_bytes=self._attribute(handle, _L2_BYTES),
+                clock_khz=self._attribute(handle, _CLOCK),
+                memory_clock_khz=self._attribute(handle, _MEMORY_CLOCK),
+                memory_bus_bits=self._attribute(handle, _BUS_BITS),
+                uuid="-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:])),
+            )
+        return found
+
+    def target(self, device: int) -> GpuTarget:
+        properties = self.properties(device)
+        major, minor = properties.capability
+        # Code for an older GPU of the same or an earlier generation runs on a newer one, as PTX.
+        known = [each for each in CAPABILITIES if each <= 10 * major + minor]
+        if not known:
+            raise CudaError(
+                f"{properties.name} has compute capability {major}.{minor}, and graphc needs "
+                f"{CAPABILITIES[0] // 10}.{CAPABILITIES[0] % 10} or newer",
+                hint="CUDA_VISIBLE_DEVICES chooses another GPU",
+            )
+        return GpuTarget(known[-1])
+
+    def can_access_peer(self, device: int, peer: int) -> bool:
+        return bool(self._one("cuDeviceCanAccessPeer", self._device(device), self._device(peer)))
+
+    def activate(self, device: int) -> None:
+        if self._thread.device == device:
+            return
+        context = self._contexts.get(device)
+        if context is None:
+            with self._lock:
+                context = self._contexts.get(device)
+                if context is None:
+                    context = self._contexts[device] = self._one("cuDevicePrimaryCtxRetain", self._device(device))
+        self._do("cuCtxSetCurrent", context)
+        self._thread.device = device
+
+    def memory_info(self) -> tuple[int, int]:
+        free, total = self._many("cuMemGetInfo")
+        return int(free), int(total)
+
+    def allocate(self, nbytes: int) -> int:
+        return int(self._one("cuMemAlloc", nbytes))
+
+    def free(self, address: int) -> None:
+        self._do("cuMemFree", address)
+
+    def allocate_pinned(self, nbytes: int) -> int:
+        return int(self._one("cuMemHostAlloc", nbytes, 1))  # portable: pinned for every device
+
+    def free_pinned(self, address: int) -> None:
+        self._do("cuMemFreeHost", address)
+
+    def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        self._do("cuMemcpyHtoDAsync", target, source, nbytes, stream)
+
+    def copy_to_host(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        self._do("cuMemcpyDtoHAsync", target, source, nbytes, stream)
+
+    def copy_on_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
+        self._do("cuMemcpyAsync", target, source, nbytes, stream)
+
+    def fill(self, target: int, pattern: int, width: int, count: int, stream: int) -> None:
+        self._do(f"cuMemsetD{8 * width}Async", target, pattern, count, stream)
+
+    def synchronize(self) -> None:
+        self._do("cuCtxSynchronize")
+
+    def create_stream(self, priority: int = 0) -> int:
+        return int(self._one("cuStreamCreateWithPriority", _STREAM_NON_BLOCKING, priority))
+
+    def destroy_stream(self, stream: int) -> None:
+        self._do("cuStreamDestroy", stream)
+
+    def synchronize_stream(self, stream: int) -> None:
+        self._do("cuStreamSynchronize", stream)
+
+    def is_stream_idle(self, stream: int) -> bool:
+        return self._is_done("cuStreamQuery", stream)
+
+    def create_event(self, has_time: bool) -> int:
+        return int(self._one("cuEventCreate", 0 if has_time else _EVENT_DISABLE_TIMING))
+
+    def destroy_event(self, event: int) -> None:
+        self._do("cuEventDestroy", event)
+
+    def record_event(self, event: int, stream: int) -> None:
+        self._do("cuEventRecord", event, stream)
+
+    def wait_for_event(self, stream: int, event: int) -> None:
+        self._do("cuStreamWaitEvent", stream, event, 0)
+
+    def synchronize_event(self, event: int) -> None:
+        self._do("cuEventSynchronize", event)
+
+    def is_event_done(self, event: int) -> bool:
+        return self._is_done("cuEventQuery", event)
+
+    def elapsed(self, start: int, end: int) -> float:
+        return float(self._one("cuEventElapsedTime", start, end))
+
+    def compile(self, image: Image) -> bytes:
+        log = bytearray(LOG_BYTES)
+        state = self._one("cuLinkCreate", {_ERROR_LOG: log, _ERROR_LOG_BYTES: LOG_BYTES})
+        try:
+            ptx = image.ptx.encode() + b"\0"
+            name = image.name.encode() + b"\0"
+            self._compile("cuLinkAddData", image, log, state, _INPUT_PTX, ptx, len(ptx), name, {})
+            address, nbytes = self._compile("cuLinkComplete", image, log, state)
+            return ctypes.string_at(address, nbytes)
+        finally:
+            self._functions["cuLinkDestroy"](state)
+
+    def load(self, image: Image) -> int:
+        log = bytearray(LOG_BYTES)
+        code = image.cubin or image.ptx.encode() + b"\0"
+        options = {_ERROR_LOG: log, _ERROR_LOG_BYTES: LOG_BYTES}
+        return int(self._compile("cuModuleLoadDataEx", image, log, code, options)[0])
+
+    def unload(self, module: int) -> None:
+        self._do("cuModuleUnload", module)
+
+    def function(self, module: int, name: str) -> int:
+        function = int(self._one("cuModuleGetFunction", module, name.encode() + b"\0"))
+        self._names[function] = name
+        return function
+
+    def allow_shared(self, function: int, nbytes: int) -> None:
+        self._do("cuFuncSetAttribute", function, _DYNAMIC_SHARED_BYTES, nbytes)
+
+    def launch(
+        self, function: int, blocks: int, threads: int, shared_bytes: int, stream: int, words: Sequence[int]
+    ) -> None:
+        count = len(words)
+        values = (ctypes.c_int64 * count)(*words)
+        start = ctypes.addressof(values)
+        pointers = (ctypes.c_void_p * count)(*range(start, start + 8 * count, 8))
+        address = ctypes.addressof(pointers)
+        self._recent.append(function)
+        status = self._launch(function, blocks, 1, 1, threads, 1, 1, shared_bytes, stream, address, 0)[0]
+        if status:
+            raise self._failure("cuLaunchKernel", status, self._names.get(function))
+
+    def begin_capture(self, stream: int) -> None:
+        self._do("cuStreamBeginCapture", stream, _CAPTURE_RELAXED)
+
+    def end_capture(self, stream: int) -> int:
+        graph = self._one("cuStreamEndCapture", stream)
+        try:
+            return int(self._one("cuGraphInstantiate", graph, 0))
+        finally:
+            self._do("cuGraphDestroy", graph)
+
+    def launch_graph(self, graph: int, stream: int) -> None:
+        self._do("cuGraphLaunch", graph, stream)
+
+    def destroy_graph(self, graph: int) -> None:
+        self._do("cuGraphExecDestroy", graph)
+
+    # ---- how it is done
+
+    def _do(self, call: str, *values: Any) -> None:
+        status = self._functions[call](*values)[0]
+        if status:
+            raise self._failure(call, status)
+
+    def _one(self, call: str, *values: Any) -> Any:
+        return self._many(call, *values)[0]
+
+    def _many(self, call: str, *values: Any) -> tuple[Any, ...]:
+        status, *found = self._functions[call](*values)
+        if status:
+            raise self._failure(call, status)
+        return tuple(found)
+
+    def _is_done(self, call: str, handle: int) -> bool:
+        status = self._functions[call](handle)[0]
+        if status not in (0, NOT_READY):
+            raise self._failure(call, status)
+        return bool(status == 0)
+
+    def _compile(self, call: str, image: Image, log: bytearray, *values: Any) -> tuple[Any, ...]:
+        status, *found = self._functions[call](*values)
+        if status:
+            failure = self._failure(call, status, image.name)
+            said = bytes(log).partition(b"\0")[0].decode(errors="replace").strip()
+            if said:
+                failure.hint = f"the driver's compiler says: {said}"
+            raise failure
+        return tuple(found)
+
+    def _device(self, device: int) -> int:
+        handle = self._devices.get(device)
+        if handle is None:
+            self.device_count()
+            handle = self._devices[device] = self._one("cuDeviceGet", device)
+        return handle
+
+    def _attribute(self, handle: int, attribute: int) -> int:
+        """An attribute's number; 0 where the driver doesn't know it."""
+        status, *found = self._functions["cuDeviceGetAttribute"](attribute, handle)
+        return 0 if status else int(found[0])
+
+    def _failure(self, call: str, status: int, kernel: str | None = None) -> CudaError | MemoryExceeded:
+        name, text = (self._said(function, status) for function in ("cuGetErrorName", "cuGetErrorString"))
+        of = f" of kernel {kernel}" if kernel else ""
+        message = f"CUDA error: {text or 'unknown error'} ({name or f'error {status}'} in {call}{of})"
+        if status == OUT_OF_MEMORY:
+            return MemoryExceeded(message, hint="free what is no longer needed")
+        hint = None
+        if status in _DEVICE_FAULTS:
+            recent = ", ".join(self._names.get(function, "?") for function in reversed(self._recent))
+            hint = (
+                f"launched last: {recent or 'nothing'}; with CUDA_LAUNCH_BLOCKING=1 in the environment the launch of "
+                "the kernel that failed raises the error"
+            )
+        return CudaError(message, hint=hint)
+
+    def _said(self, function: str, status: int) -> str:
+        """The driver's name of a status, or its description; an empty text where it has none."""
+        try:
+            unknown, found = self._functions[function](status)
+        except ValueError:  # cuda-bindings knows only the statuses of its own version
+            return ""
+        return "" if unknown or not found else found.decode(errors="replace")

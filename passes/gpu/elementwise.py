@@ -46,8 +46,8 @@ LARGE: Final = 1 << 20
 """Elements from which on a thread takes several runs; of fewer, each thread that the machine has gets one."""
 SMALL_CODE: Final = 24
 """Statements up to which code is written for several runs at once: more would need more registers than there are."""
-HEAVY_CODE: Final = 150, 1000
-"""Instructions for an element from which on a run is at most 4 elements, or 2: memory isn't what it waits for."""
+LONG_CODE: Final = 600
+"""Instructions that a run may take if it is to be a wide one: with more, memory isn't what it waits for."""
 SHORT_REDUCTION: Final = 64
 """Elements that a thread reduces by itself: a window, say."""
 LONG_ROW: Final = 128
@@ -59,9 +59,9 @@ def schedule_elementwise(call: KernelCall, target: GpuTarget) -> tuple[KernelCal
     nest = find_nest(call.kernel)
     if nest is None or not all(_is_short(s) for code in nest.between for s in code):
         return None
-    is_straight = not any(nested_bodies(s) for code in nest.between for s in code)
+    is_straight = _is_straight(nest)
     writer = Writer(Names(call.kernel), list(nest.hoisted))
-    width = run_width(nest) if is_straight else 1
+    width = run_width(nest)
     inner = nest.extents[-1]
     is_small = is_straight and sum(map(len, nest.between)) <= SMALL_CODE
     if width == 1 and len(nest.loops) > 1 and bounds(inner)[1] >= LONG_ROW:
@@ -81,6 +81,10 @@ def _is_short(statement: Statement) -> bool:
     return isinstance(statement, Apply | Position | Bind | Load | Store | Check)
 
 
+def _is_straight(nest: Nest) -> bool:
+    return not any(nested_bodies(s) for code in nest.between for s in code)
+
+
 def _length(reduce: Reduce) -> int:
     return bounds(reduce.extent)[1]
 
@@ -90,6 +94,8 @@ def _length(reduce: Reduce) -> int:
 
 def run_width(nest: Nest) -> int:
     """Elements of a run: what 16 bytes hold of the widest that are neighbours, where most lie on such boundaries."""
+    if not _is_straight(nest):
+        return 1
     symbol, inner = nest.loops[-1].symbol.name, nest.extents[-1]
     varying = _varying(nest)
     accesses = [s for s in nest.body if isinstance(s, Load | Store)]
@@ -98,8 +104,8 @@ def run_width(nest: Nest) -> int:
         return 1
     width = ACCESS_BYTES // max(s.buffer.dtype.itemsize for s in neighbours)
     cost = sum(_instructions(s) for s in nest.body if isinstance(s, Apply))
-    for limit, most in zip(HEAVY_CODE, (4, 2)):
-        width = min(width, most) if cost > limit else width
+    while width > 1 and width * cost > LONG_CODE:
+        width //= 2
     if width == 1 or (len(nest.loops) > 1 and remainder(inner, width) != 0):
         return 1
     gained = lost = 0
@@ -112,7 +118,7 @@ def run_width(nest: Nest) -> int:
             gained += statement.buffer.dtype.itemsize
         else:
             lost += statement.buffer.dtype.itemsize
-    return width if gained >= lost and gained > 0 else 1
+    return width if gained > lost else 1
 
 
 def _stride(index: Size, name: str) -> Size | None:

@@ -136,27 +136,41 @@ class Accumulators:
         """An accumulator's value."""
         return tuple(self.writer.load(buffer, place) for buffer in self.buffers)
 
+    def all_parts(self) -> list[Parts]:
+        """The values of all that this thread holds."""
+        return [self.parts(place) for place in range(self.groups * self.layout.width)]
+
     def total(self) -> Parts:
         """The tree's value, in all threads of the team, all of which come here."""
-        held = [self.parts(place) for place in range(self.groups * self.layout.width)]
-        return tree(self.writer, self.combiner, self.layout, held)
+        return tree(self.writer, self.combiner, self.layout, self.all_parts())
 
 
 def tree(writer: Writer, combiner: Combiner, layout: Layout, held: list[Parts]) -> Parts:
     """The tree over what each thread of a team holds: its groups one after the other, the missing ones identities."""
-    width = layout.width
-    half = layout.most_groups // 2
-    while half:
-        held = [
-            combiner.combine(writer, own, held[place + half * width]) if place + half * width < len(held) else own
-            for place, own in enumerate(held[: half * width])
-        ]
-        half //= 2
+    held = within_thread(writer, combiner, layout, held)
     lane = layout.lanes // 2
     while lane:
         others = [tuple(writer.shuffle(part, lane) for part in parts) for parts in held]
         held = [combiner.combine(writer, own, other) for own, other in zip(held, others)]
         lane //= 2
+    return halved(writer, combiner, held)
+
+
+def within_thread(writer: Writer, combiner: Combiner, layout: Layout, held: list[Parts]) -> list[Parts]:
+    """The first levels of the tree, which pair accumulators of one thread; `layout.width` of them are left."""
+    half = layout.most_groups // 2
+    while half:
+        beyond = half * layout.width
+        held = [
+            combiner.combine(writer, own, held[place + beyond]) if place + beyond < len(held) else own
+            for place, own in enumerate(held[:beyond])
+        ]
+        half //= 2
+    return held
+
+
+def halved(writer: Writer, combiner: Combiner, held: list[Parts]) -> Parts:
+    """The last levels of the tree: the first half takes in the second one until there is one left."""
     while len(held) > 1:
         half = len(held) // 2
         held = [combiner.combine(writer, own, other) for own, other in zip(held, held[half:])]

@@ -50,8 +50,6 @@ class RowNest:
     """The row's number in the body."""
     rows: Size
     body: tuple[Statement, ...]
-    inner: Symbol | None
-    """The kernel's symbol whose neighbours are neighbouring rows; None where there is one row."""
 
 
 def find_rows(kernel: Kernel) -> RowNest | None:
@@ -63,13 +61,13 @@ def find_rows(kernel: Kernel) -> RowNest | None:
         found = _merged_rows(names, last)
         nest = RowNest(kernel, names, prefix, *found)
     else:
-        nest = RowNest(kernel, names, (), names.symbol("row", 0), 1, kernel.body, None)
+        nest = RowNest(kernel, names, (), names.symbol("row", 0), 1, kernel.body)
     nest = replace(nest, body=flattened(names, nest.body))
     return nest if _is_row(nest.body) else None
 
 
-def _merged_rows(names: Names, loop: Loop) -> tuple[Symbol, Size, tuple[Statement, ...], Symbol]:
-    """The outermost loops down to the one whose body reduces, as one: symbol, extent, body, and the last's symbol."""
+def _merged_rows(names: Names, loop: Loop) -> tuple[Symbol, Size, tuple[Statement, ...]]:
+    """The outermost loops down to the one whose body reduces, as one: symbol, extent and body."""
     loops = [loop]
     scalars: list[Statement] = []
     while True:
@@ -84,7 +82,7 @@ def _merged_rows(names: Names, loop: Loop) -> tuple[Symbol, Size, tuple[Statemen
         loops.append(last)
     innermost = loops[-1]
     if len(loops) == 1:
-        return loop.symbol, loop.extent, loop.body, loop.symbol
+        return loop.symbol, loop.extent, loop.body
     rows: Size = 1
     for each in loops:
         rows = rows * each.extent
@@ -96,7 +94,7 @@ def _merged_rows(names: Names, loop: Loop) -> tuple[Symbol, Size, tuple[Statemen
         rest = rest // each.extent
     copier.sizes[loop.symbol.name] = rest
     copier.copy((*scalars, *innermost.body))
-    return row, rows, tuple(copier.writer.statements), innermost.symbol
+    return row, rows, tuple(copier.writer.statements)
 
 
 def _names(size: Size) -> tuple[str, ...]:

@@ -12,9 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import gcd
 from typing import TYPE_CHECKING, Final
 
-from graphc.ir.dim import Size, bounds, linear, quotient, remainder
+from graphc.ir.dim import (
+    Greatest,
+    Least,
+    Quotient,
+    Remainder,
+    Size,
+    Symbol,
+    bounds,
+    linear,
+    quotient,
+    remainder,
+    substitute,
+    symbols,
+)
+from graphc.ir.polynomial import from_atom, terms_of
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import (
     LANES,
@@ -44,6 +59,8 @@ from graphc.passes.gpu.writer import Copier, Writer, statements_in
 if TYPE_CHECKING:
     from graphc.passes.lower import KernelCall
 
+WIDEST_BYTES: Final = 16
+"""The widest access of a thread."""
 THREADS: Final = 256
 """Of a block."""
 FEW_ROWS: Final = 1024
@@ -85,7 +102,7 @@ class Plan:
 def plan_rows(nest: RowNest) -> Plan | None:
     """Choose a team for the rows; None if there is nothing to share in a row."""
     scratch = scratch_of(nest.body)
-    if scratch is None or any(_reduces(each.producer) for each in scratch.values()):
+    if scratch is None or not computes_scratch_simply(nest):
         return None
     along = list(along_row(nest.body))
     extents = [statement.extent for statement in along]
@@ -95,8 +112,8 @@ def plan_rows(nest: RowNest) -> Plan | None:
     nest = without_scratch(nest, (b for b in scratch if not _is_keepable(nest.body, b)))
     is_nested = any(isinstance(s, Reduce) and inner_reductions(s) for s in nest.body)
     is_known = all(isinstance(extent, int) for extent in extents)
-    few = bounds(nest.rows)[1] <= FEW_ROWS
-    is_block = is_nested or (is_known and (longest >= LONGEST_ROW or (few and longest >= LONG_ROW)))
+    is_few = bounds(nest.rows)[1] <= FEW_ROWS
+    is_block = is_nested or longest >= LONGEST_ROW or (is_few and longest >= LONG_ROW)
     widest = widest_access(nest)
     if is_known and not is_nested:
         keeping = with_kept_loads(nest)
@@ -173,13 +190,13 @@ def along_row(body: tuple[Statement, ...]) -> Iterator[Loop | Reduce]:
 
 def runs_down_columns(nest: RowNest) -> bool:
     """Whether neighbouring rows, rather than elements of a row, are neighbours in memory."""
-    if nest.inner is None:
+    if nest.rows == 1:
         return False
     votes = 0
     for statement in along_row(nest.body):
         for each in statement.body:
             if isinstance(each, Load | Store) and each.buffer.space is Space.GLOBAL:
-                along, across = _stride(each.index, statement.symbol.name), _row_stride(nest, each.index)
+                along, across = stride_of(each.index, statement.symbol.name), stride_of(each.index, nest.symbol.name)
                 if along == 0 or along is None:
                     continue
                 is_column = across is not None and across != 0 and _is_nearer(across, along)
@@ -191,55 +208,87 @@ def _is_nearer(stride: Size, other: Size) -> bool:
     return isinstance(stride, int) and (not isinstance(other, int) or abs(stride) < abs(other))
 
 
-def _row_stride(nest: RowNest, index: Size) -> Size | None:
-    """How far apart elements of neighbouring rows are, for most neighbours."""
-    parts = linear(index, nest.symbol.name)
-    if parts is not None:
-        return parts[1]
-    from graphc.ir.dim import Symbol, substitute
+def stride_of(index: Size, name: str) -> Size | None:
+    """By how much an index grows with a symbol, for most of its values; None where that varies."""
+    total: Size = 0
+    for monomial, coefficient in terms_of(index):
+        within = [atom for atom in monomial if name in _names(from_atom(atom))]
+        if not within:
+            continue
+        own: Size | None = None
+        if len(within) == 1:
+            match within[0]:
+                case Symbol():
+                    own = 1
+                case Remainder(dividend=dividend, divisor=divisor) if name not in _names(divisor):
+                    own = stride_of(dividend, name)
+                case Quotient(divisor=divisor) if name not in _names(divisor):
+                    own = 0
+        if own is None:
+            return None
+        for atom in monomial:
+            own = own if atom is within[0] else own * from_atom(atom)
+        total = total + coefficient * own
+    return total
 
-    # Rows of several axes: neighbours differ in the last one, the row's number modulo its extent.
-    assert nest.inner is not None
-    last = Symbol("last", 0, nest.inner.upper)
-    moved = substitute(index, {nest.symbol.name: last.size})
-    parts = linear(moved, last.name)
-    return None if parts is None else parts[1]
 
-
-def _stride(index: Size, name: str) -> Size | None:
-    parts = linear(index, name)
-    return None if parts is None else parts[1]
+def _names(size: Size) -> frozenset[str]:
+    return frozenset(each.name for each in symbols(size))
 
 
 def widest_access(nest: RowNest) -> int:
     """How many neighbours of a row each thread can read and write at once: aligned, 16 bytes at most."""
-    width = 16
-    has_neighbours = False
+    return next(width for width in (16, 8, 4, 2, 1) if width == 1 or _has_neighbours(nest, width))
+
+
+def _has_neighbours(nest: RowNest, width: int) -> bool:
+    """Whether a row consists of so many neighbours, of 16 bytes at most in all that is read and written along it."""
+    chunk, place = Symbol("chunk.", 0), Symbol("place.", 0, width - 1)
+    found = False
     for statement in along_row(nest.body):
-        while remainder(statement.extent, width) != 0:
-            width //= 2
-        if any(isinstance(s, Reduce | If) for s in statement.body):
-            return 1
-        for each in statements_in(statement.body):
+        if factor_of(statement.extent) % width or any(isinstance(s, Reduce | If) for s in statement.body):
+            return False
+        element = {statement.symbol.name: width * chunk.size + place.size}
+        for each in statement.body:
             if not isinstance(each, Load | Store) or each.buffer.space is not Space.GLOBAL:
                 continue
-            parts = linear(each.index, statement.symbol.name)
-            if parts is None or parts[1] != 1:
+            if stride_of(each.index, statement.symbol.name) != 1:
                 continue
-            has_neighbours = True
-            width = min(width, 16 // each.buffer.dtype.itemsize)
-            while not is_multiple(parts[0], width):
-                width //= 2
-    return width if has_neighbours else 1
+            parts = linear(substitute(each.index, element), place.name)
+            if parts is None or parts[1] != 1 or factor_of(parts[0]) % width:
+                return False
+            if width * each.buffer.dtype.itemsize > WIDEST_BYTES:
+                return False
+            found = True
+    return found
 
 
-def is_multiple(size: Size, number: int) -> bool:
-    """Whether the expression is a multiple of the number, whatever its symbols stand for."""
-    return remainder(size, number) == 0
+def factor_of(size: Size) -> int:
+    """A number that divides the expression, whatever its symbols stand for; 0 where it is 0."""
+    if isinstance(size, int):
+        return abs(size)
+    factors = []
+    for monomial, coefficient in size.terms:
+        for atom in monomial:
+            if isinstance(atom, Least | Greatest):
+                coefficient *= gcd(*map(factor_of, atom.operands))
+        factors.append(abs(coefficient))
+    return gcd(*factors)
 
 
-def _reduces(loop: Loop) -> bool:
-    return any(isinstance(s, Reduce) for s in statements_in(loop.body))
+def computes_scratch_simply(nest: RowNest) -> bool:
+    """Whether what a row keeps in scratch could as well be computed again."""
+    found = scratch_of(nest.body)
+    return found is not None and not any(
+        isinstance(s, Reduce) for each in found.values() for s in statements_in(each.producer.body)
+    )
+
+
+def depends_on_row(nest: RowNest) -> bool:
+    """Whether the rows differ in length."""
+    own = nest.symbol.name
+    inside = (s for s in statements_in(nest.body) if isinstance(s, Loop | Reduce))
+    return any(own in (each.name for each in symbols(statement.extent)) for statement in inside)
 
 
 def _is_keepable(body: tuple[Statement, ...], buffer: Buffer) -> bool:

@@ -14,6 +14,7 @@ from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import HostCall
 from graphc.passes.gpu.contraction import schedule_contraction
 from graphc.passes.gpu.elementwise import schedule_elementwise
+from graphc.passes.gpu.columns import schedule_columns
 from graphc.passes.gpu.fallback import schedule_fallback
 from graphc.passes.gpu.rows import schedule_rows
 from graphc.passes.lower import KernelCall
@@ -23,6 +24,7 @@ Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | 
 POLICIES: Final[tuple[tuple[str, Policy], ...]] = (
     ("contraction", schedule_contraction),  # products of matrices and convolutions: tiles in shared memory
     ("rows", schedule_rows),  # reductions along rows: a team of threads each
+    ("columns", schedule_columns),  # reductions down columns: neighbouring columns share a block
     ("elementwise", schedule_elementwise),  # nests over elements: what is left is mostly that
     ("fallback", schedule_fallback),  # each independent iteration a thread: takes everything
 )

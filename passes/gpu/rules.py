@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from graphc.ir.graph import Node
 from graphc.ir.op import Op
 from graphc.kernel.gpu import GpuTarget
-from graphc.ops import contraction, ordering, reduction, scan
+from graphc.ops import along, contraction, indexing, ordering, reduction, scan
 from graphc.passes.gpu.attention import find_attention
 from graphc.passes.gpu.attention_fma import write_with_fma
 from graphc.passes.gpu.attention_matrices import find_factors, write_with_matrices
 from graphc.passes.gpu.scan import lower_scan
+from graphc.passes.gpu.scatter import lower_scatter
 from graphc.passes.gpu.sort import lower_argsort
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ RULES: Final[dict[Op, Rule]] = {
     scan.logcumsumexp: lower_scan,
     scan.recurrence: lower_scan,
     ordering.argsort: lower_argsort,
+    indexing.scatter: lower_scatter,
+    along.put_along: lower_scatter,
     contraction.dot: _lower_attention,
 }
 

@@ -1,6 +1,6 @@
 """Sorting along an axis, by all threads.
 
-In: a group whose anchor is `argsort`. Out: kernels with a grid.
+In: a group whose anchor is `argsort`, or keys in rows. Out: kernels with a grid.
 
 A block sorts up to `RUN` elements in shared memory by a bitonic network (K. E. Batcher, Sorting networks and their
 applications, 1968) whose keys are pairs of element and position: no two are equal, so what comes out is the stable
@@ -10,12 +10,14 @@ an element's place is its number in its own run plus how many elements of the ot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from graphc.ir.dim import Size, bounds, is_at_most, product, quotient
 from graphc.ir.dtype import DType, i32, i64
 from graphc.ir.graph import Node
+from graphc.ir.lowering import Scalar
 from graphc.kernel.builder import AnyScalar, KernelBuilder, Pair
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
@@ -33,29 +35,28 @@ MOST_ELEMENTS: Final = 1 << 33
 MERGE_THREADS: Final = 256
 
 
+Key: TypeAlias = "Callable[[Size, Size], Scalar]"
+"""(row, number along it) -> the integer by which the element there is sorted."""
+Write: TypeAlias = "Callable[[Size, Size, Operand, Operand, Operand], None]"
+"""(row, number along it, key and former number of the element that comes to stand there, whether to write)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of the anchor: how many, how long, and where their elements are."""
+    """Rows to sort: how many, how long, their elements, and what to do with the sorted ones."""
 
     group: GroupLowering
-    anchor: Node
     count: Size
     extent: Size
-    position_dtype: DType
-    """Of positions while they are sorted."""
+    dtype: DType
+    """Of the keys."""
+    key: Key
+    write: Write
 
-    def indices(self, row: Size, number: Size) -> tuple[Size, ...]:
-        """Of an element of a row."""
-        shape, axis = self.anchor.shape, cast("int", self.anchor.attribute("axis"))
-        others = tuple(a for a in range(len(shape)) if a != axis)
-        at = dict(zip(others, split_index(row, tuple(shape[a] for a in others)), strict=True))
-        return tuple(number if a == axis else at[a] for a in range(len(shape)))
-
-    def write(self, row: Size, number: Size, position: AnyScalar, inside: Operand) -> None:
-        """Store the position of the element that comes to stand there."""
-        b = self.group.builder
-        place = linear_index(self.indices(row, number), self.anchor.shape)
-        b.store(self.group.results[0], place, b.cast(position, i64), inside)
+    @property
+    def position_dtype(self) -> DType:
+        """Of positions while they are sorted."""
+        return i32 if is_at_most(self.extent, (1 << 31) - 1) else i64
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,34 @@ class Half:
 
 
 def lower_argsort(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:
-    """The kernels of a sort."""
-    shape, axis = anchor.shape, cast("int", anchor.attribute("axis"))
-    extent = shape[axis]
-    count = product(size for a, size in enumerate(shape) if a != axis)
-    narrow = is_at_most(extent, (1 << 31) - 1)
-    rows = Rows(group, anchor, count, extent, i32 if narrow else i64)
-    dtype = anchor.inputs[0].tensor.dtype
+    """The kernels of a sort whose result are positions."""
+    x, shape = anchor.inputs[0], anchor.shape
+    axis = cast("int", anchor.attribute("axis"))
+    others = tuple(a for a in range(len(shape)) if a != axis)
+    sizes = tuple(shape[a] for a in others)
+
+    def indices(row: Size, number: Size) -> tuple[Size, ...]:
+        at = dict(zip(others, split_index(row, sizes), strict=True))
+        return tuple(number if a == axis else at[a] for a in range(len(shape)))
+
+    def write(row: Size, number: Size, key: Operand, position: Operand, inside: Operand) -> None:
+        b = group.builder
+        b.store(group.results[0], linear_index(indices(row, number), shape), b.cast(position, i64), inside)
+
+    def key(row: Size, number: Size) -> Scalar:
+        return group.read(x, indices(row, number))
+
+    return sort_rows(Rows(group, product(sizes), shape[axis], x.tensor.dtype, key, write))
+
+
+def sort_rows(rows: Rows) -> list[KernelCall]:
+    """The kernels that sort rows; another one of the group has to `restart`."""
+    group, extent = rows.group, rows.extent
     if is_at_most(extent, RUN):
         _sort_runs(rows, _power(bounds(extent)[1]), None)
         return [group.finish()]
-    halves = [
-        Half(group.scratch(dtype, count * extent), group.scratch(rows.position_dtype, count * extent)) for _ in range(2)
-    ]
+    size = rows.count * extent
+    halves = [Half(group.scratch(rows.dtype, size), group.scratch(rows.position_dtype, size)) for _ in range(2)]
     _sort_runs(rows, RUN, halves[0])
     calls = [group.finish()]
     run, most = RUN, min(bounds(extent)[1], MOST_ELEMENTS)
@@ -99,8 +115,7 @@ def _power(size: int) -> int:
 
 def _sort_runs(rows: Rows, run: int, to: Half | None) -> None:
     """Sort `run` elements at a time, a power of two; without `to` these are whole rows, and the result is written."""
-    group, b = rows.group, rows.group.builder
-    dtype = rows.anchor.inputs[0].tensor.dtype
+    b, dtype = rows.group.builder, rows.dtype
     held = max(run, LEAST)
     together = held // run
     runs = 1 if to is None else quotient(rows.extent + (run - 1), run)
@@ -121,7 +136,7 @@ def _sort_runs(rows: Rows, run: int, to: Half | None) -> None:
             with b.loop(held // threads, LoopKind.SERIAL) as step:
                 slot = step * threads + thread
                 row, number, is_inside = place(slot)
-                x = b.guard(is_inside, lambda: group.read(rows.anchor.inputs[0], rows.indices(row, number)), last)
+                x = b.guard(is_inside, lambda: rows.key(row, number), last)
                 b.store(keys, slot, x)
                 b.store(order, slot, b.index(slot % run, i32))
             b.barrier()
@@ -132,13 +147,13 @@ def _sort_runs(rows: Rows, run: int, to: Half | None) -> None:
             with b.loop(held // threads, LoopKind.SERIAL) as step:
                 slot = step * threads + thread
                 row, number, is_inside = place(slot)
-                position = b.load_again(order, slot)
+                key, position = b.load_again(keys, slot), b.load_again(order, slot)
                 if to is None:
-                    rows.write(row, number, position, is_inside)
+                    rows.write(row, number, key, position, is_inside)
                 else:
                     index = row * rows.extent + number
                     whole = b.apply("add", b.cast(position, i64), b.index(number - slot % run, i64))
-                    b.store(to.keys, index, b.load_again(keys, slot), is_inside)
+                    b.store(to.keys, index, key, is_inside)
                     b.store(to.order, index, b.cast(whole, rows.position_dtype), is_inside)
 
 
@@ -205,7 +220,7 @@ def _merge_runs(rows: Rows, run: int, source: Half, to: Half | None) -> None:
         place = b.apply("add", b.apply("add", start, b.index(in_run, i64)), rank)
         position = b.load_again(source.order, element, is_inside)
         if to is None:
-            rows.write(row, b.position(place, extent), position, is_inside)
+            rows.write(row, b.position(place, extent), key, position, is_inside)
         else:
             index = row * extent + b.position(place, extent)
             b.store(to.keys, index, key, is_inside)

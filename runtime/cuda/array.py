@@ -23,6 +23,7 @@ import numpy.typing as npt
 from graphc.ir.errors import ArgumentError, MemoryExceeded, ShapeError
 from graphc.runtime import buffer as host_buffer
 from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.event import Event
 from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
@@ -101,7 +102,7 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
         sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int) else shape
         wanted = _with_inferred(tuple(sizes), self.size)
         source = self
-        if not self.flags.c_contiguous:
+        if self.size and not self.flags.c_contiguous:
             strides = _strides_of(self, wanted)
             if strides is not None and not copy:
                 return strided(self, wanted, strides)
@@ -365,47 +366,59 @@ def _copy_to_host(target: AnyArray, source: DeviceArray) -> None:
 def _copy_on_device(target: DeviceArray, source: DeviceArray) -> None:
     if not target.size:
         return
-    if not _lie_alike(target, source):
-        staged = to_host_strided(source)
-        _write_strided(target, staged)
+    if target.device != source.device:
+        _copy_across(target, source)
         return
-    found = driver()
-    found.activate(target.device)
     stream = current_stream(target.device).handle
-    found.copy_on_device(first_byte(target), first_byte(source), target.nbytes, stream)
+    if _overlap(target, source):
+        if _lie_alike(target, source) and first_byte(target) == first_byte(source):
+            return
+        source = contiguous(source, copy=True)
+    if _lie_alike(target, source):
+        found = driver()
+        found.activate(target.device)
+        found.copy_on_device(first_byte(target), first_byte(source), target.nbytes, stream)
+        return
+    # Late: most processes copy no strided arrays of devices, and scheduling is much code.
+    from graphc.runtime.cuda.strided import copy_strided
+
+    copy_strided(target, source, target.device, stream)
 
 
-def to_host_strided(source: DeviceArray) -> AnyArray:
-    image, view = _host_image(source)
-    return view.copy()
-
-
-def _write_strided(target: DeviceArray, values: AnyArray) -> None:
-    image, view = _host_image(target)
-    np.copyto(view, values)
+def _copy_across(target: DeviceArray, source: DeviceArray) -> None:
+    """Copy between devices: the streams of both wait for each other."""
+    if not (target.flags.c_contiguous and source.flags.c_contiguous):
+        staged = empty(target.shape, target.dtype, target.device)
+        _copy_across(staged, contiguous(source))
+        copy(target, staged)
+        return
+    streams = current_stream(source.device), current_stream(target.device)
+    before, after = Event(), Event()
+    before.record(streams[0])
+    before.wait(streams[1])
     found = driver()
     found.activate(target.device)
-    found.copy_to_device(first_byte(target), first_byte(image), image.nbytes, current_stream(target.device).handle)
-
-
-def _host_image(array: DeviceArray) -> tuple[AnyArray, AnyArray]:
-    low, high = byte_range(array)
-    image = np.empty(high - low, np.uint8)
-    found = driver()
-    found.activate(array.device)
-    stream = current_stream(array.device).handle
-    found.copy_to_host(first_byte(image), low, high - low, stream)
-    found.synchronize_stream(stream)
-    view = np.ndarray(array.shape, array.dtype, image.data, address_of(array) - low, array.strides)
-    return image, view
+    found.copy_on_device(first_byte(target), first_byte(source), target.nbytes, streams[1].handle)
+    after.record(streams[1])
+    after.wait(streams[0])
 
 
 def fill(array: DeviceArray, value: complex | bool) -> None:
     """Write a number to every element, as numpy would convert it."""
-    if array.size:
-        single = np.empty((), array.dtype)
-        single[()] = value
-        _write_strided(array, np.broadcast_to(single, array.shape))
+    if not array.size:
+        return
+    single = np.empty((), array.dtype)
+    single[()] = value
+    bits = single.tobytes()
+    width = next(width for width in (1, 2, 4, len(bits)) if bits == bits[:width] * (len(bits) // width))
+    if _is_dense(array) and width <= 4:
+        found = driver()
+        found.activate(array.device)
+        pattern = int.from_bytes(bits[:width], "little")
+        stream = current_stream(array.device).handle
+        found.fill(first_byte(array), pattern, width, array.nbytes // width, stream)
+    else:
+        _copy_on_device(array, strided(from_host(single, array.device), array.shape, (0,) * array.ndim))
 
 
 # Geometry
@@ -438,18 +451,23 @@ def _lie_alike(a: AnyArray, b: AnyArray) -> bool:
     if a.flags.c_contiguous and b.flags.c_contiguous:
         return True
     steps = [[step for step, size in zip(each.strides, each.shape) if size != 1] for each in (a, b)]
-    low, high = byte_range(a)
-    return steps[0] == steps[1] and high - low == a.nbytes and not _repeats(a)
+    return steps[0] == steps[1] and _is_dense(a)
 
 
-def _repeats(array: AnyArray) -> bool:
-    """Whether the elements of a stretch of memory as large as all of them together can overlap."""
+def _is_dense(array: AnyArray) -> bool:
+    """Whether the elements fill a stretch of memory, each place once."""
     expected = array.itemsize
     for step, size in sorted((abs(step), size) for step, size in zip(array.strides, array.shape) if size != 1):
         if step != expected:
-            return True
+            return False
         expected *= size
-    return False
+    return True
+
+
+def _overlap(a: AnyArray, b: AnyArray) -> bool:
+    """Whether the stretches of memory from the lowest to the highest elements overlap."""
+    (low, high), (other_low, other_high) = byte_range(a), byte_range(b)
+    return low < other_high and other_low < high
 
 
 def _with_inferred(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
@@ -466,30 +484,18 @@ def _with_inferred(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
 
 def _strides_of(array: AnyArray, shape: tuple[int, ...]) -> tuple[int, ...] | None:
     """The strides with which the elements of the array have another shape; None where there are none."""
-    stand_in = (
-        np.ndarray.__new__(np.ndarray, array.shape, np.uint8, b"", 0, (0,) * array.ndim) if not array.size else None
-    )
-    if stand_in is not None:
-        return None
-    strides: list[int] = []
     old = [(size, step) for size, step in zip(array.shape, array.strides) if size != 1]
-    number, left, unit = len(old), 1, array.itemsize
-    # From the last dimension on: stretches of old dimensions in which elements follow each other are cut anew.
-    base = array.itemsize
+    strides: list[int] = []
+    # From the last dimension on: stretches of old dimensions whose elements follow each other are cut anew.
+    left, step = 1, array.itemsize
     for size in reversed(shape):
-        if size == 1:
-            strides.append(base)
-            continue
-        if left == 1:
-            number -= 1
-            extent, unit = old[number]
-            while number and old[number - 1][1] == old[number][1] * old[number][0]:
-                number -= 1
-                extent *= old[number][0]
-            left, base = extent, unit
+        if size != 1 and left == 1 and old:
+            left, step = old.pop()
+            while old and old[-1][1] == step * left:
+                left *= old.pop()[0]
         if left % size:
             return None
-        strides.append(base)
-        base *= size
+        strides.append(step)
+        step *= size
         left //= size
     return tuple(reversed(strides))

@@ -20,13 +20,23 @@ from graphc.passes.gpu.contraction_block import (
     finish_kernel,
     partial_index,
 )
-from graphc.passes.gpu.contraction_plan import Problem, choose_tile, count_of, find_contraction, should_split
+from graphc.passes.gpu.contraction_matrices import Arithmetic, arithmetic_of, choose_matrix_tile, write_matrices
+from graphc.passes.gpu.contraction_plan import (
+    Problem,
+    choose_tile,
+    count_of,
+    find_contraction,
+    likely,
+    should_split,
+)
 from graphc.passes.gpu.contraction_tiles import write_tiles
 from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall, Scratch, Source
 
 THREADS: Final = 256
 """Of the blocks that add the sums of chunks."""
+MATRIX_CHUNK: Final = 1024
+"""Products that a block of tensor cores sums where others sum the rest: enough to keep the tiles' loads under way."""
 
 
 def schedule_contraction(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | None:
@@ -34,13 +44,28 @@ def schedule_contraction(call: KernelCall, target: GpuTarget) -> tuple[KernelCal
     problem = find_contraction(call.kernel)
     if problem is None:
         return None
-    tile = choose_tile(problem, is_split=False)
-    if not should_split(problem, tile.rows, tile.columns, CONTRACT_BLOCK):
+    arithmetic = arithmetic_of(problem.contract, target)
+    if arithmetic is None:
+        return _on_common_cores(call, problem)
+    return _on_tensor_cores(call, problem, arithmetic)
+
+
+def _on_common_cores(call: KernelCall, problem: Problem) -> tuple[KernelCall, ...]:
+    tile = choose_tile(problem, 1)
+    if not should_split(problem, tile, CONTRACT_BLOCK):
         return (_with_kernel(call, write_tiles(problem, tile, None)),)
-    tile = choose_tile(problem, is_split=True)
     chunk = _chunk(problem, CONTRACT_BLOCK)
-    first = write_tiles(problem, tile, chunk)
-    return _in_two(call, problem, first, chunk)
+    tile = choose_tile(problem, likely(chunks_of(problem, CONTRACT_BLOCK)))
+    return _in_two(call, problem, write_tiles(problem, tile, chunk), chunk)
+
+
+def _on_tensor_cores(call: KernelCall, problem: Problem, arithmetic: Arithmetic) -> tuple[KernelCall, ...]:
+    tile = choose_matrix_tile(problem, 1)
+    if not should_split(problem, tile, MATRIX_CHUNK):
+        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None)),)
+    chunk = _chunk(problem, MATRIX_CHUNK)
+    tile = choose_matrix_tile(problem, likely(chunks_of(problem, MATRIX_CHUNK)))
+    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk), chunk)
 
 
 def _chunk(problem: Problem, steps: int) -> Chunk:

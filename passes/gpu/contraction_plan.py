@@ -5,14 +5,13 @@ In: a kernel of `lower_contraction`. Out: a `Problem` and its `Tile`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 from graphc.ir.dim import Size, Symbol, bounds, evaluate, linear, product, quotient, remainder, substitute, symbols
-from graphc.ir.dtype import DType
 from graphc.kernel.gpu import WARP
 from graphc.kernel.ir import (
-    CONTRACT_BLOCK,
     Contract,
     Kernel,
     Load,
@@ -52,11 +51,6 @@ class Problem:
         """How many contractions there are."""
         return 1 if self.around is None else self.around.extent
 
-    @property
-    def is_empty_possible(self) -> bool:
-        """Whether there may be nothing to sum."""
-        return bounds(self.contract.depth)[0] < 1
-
 
 @dataclass(frozen=True, slots=True)
 class Tile:
@@ -81,12 +75,18 @@ class Tile:
         """Threads of the block."""
         return self.across * (self.rows // self.height)
 
-    def blocks(self, problem: Problem) -> Size:
-        """Blocks that the result takes."""
-        row_blocks = quotient(problem.contract.rows + self.rows - 1, self.rows)
-        column_blocks = quotient(problem.contract.columns + self.columns - 1, self.columns)
-        return problem.batch * row_blocks * column_blocks
 
+class Block(Protocol):
+    """What tiles have in common."""
+
+    @property
+    def rows(self) -> int: ...
+
+    @property
+    def columns(self) -> int: ...
+
+
+AnyTile = TypeVar("AnyTile", bound=Block)
 
 TILES: Final = (Tile(128, 128, 8, 8, 8), Tile(64, 64, 4, 4, 16), Tile(32, 32, 2, 4, 16), Tile(16, 32, 2, 2, 16))
 """From the one that reads least memory to the one that gives most blocks."""
@@ -112,35 +112,41 @@ def find_contraction(kernel: Kernel) -> Problem | None:
     return None if any(isinstance(s, Contract | Loop) for s in statements_in(others)) else problem
 
 
-def choose_tile(problem: Problem, is_split: bool) -> Tile:
-    """The largest tile that still gives enough blocks and isn't mostly beyond the result."""
-    rows, columns = problem.contract.rows, problem.contract.columns
-    for extent, tiles, size in ((rows, NARROW_ROWS, "rows"), (columns, NARROW_COLUMNS, "columns")):
-        most = bounds(extent)[1]
+def choose_tile(problem: Problem, chunks: int) -> Tile:
+    """The tile for a problem whose depth is summed in so many chunks at once."""
+    contract = problem.contract
+    for extent, tiles in ((contract.rows, NARROW_ROWS), (contract.columns, NARROW_COLUMNS)):
         for tile in tiles:
-            if most <= getattr(tile, size):
+            if bounds(extent)[1] <= min(tile.rows, tile.columns):
                 return tile
-    height, width = likely(rows), likely(columns)
-    for tile in TILES[:-1]:
-        count = likely(problem.batch) * -(-height // tile.rows) * -(-width // tile.columns)
-        if is_split:
-            count *= -(-likely(problem.contract.depth) // CONTRACT_BLOCK)
-        if count >= FULL and 2 * height > tile.rows and 2 * width > tile.columns:
+    is_wide = contract.acc.dtype.itemsize > 4  # more registers for each result
+    return fitting_tile(problem, TILES[1:] if is_wide else TILES, chunks)
+
+
+def fitting_tile(problem: Problem, tiles: Sequence[AnyTile], chunks: int) -> AnyTile:
+    """The first of the tiles that gives enough blocks and isn't mostly beyond the result; the last one if none does."""
+    height, width = likely(problem.contract.rows), likely(problem.contract.columns)
+    for tile in tiles[:-1]:
+        is_filled = 2 * height > tile.rows and 2 * width > tile.columns
+        if is_filled and chunks * _count_blocks(problem, tile) >= FULL:
             return tile
-    return TILES[-1]
+    return tiles[-1]
 
 
-def should_split(problem: Problem, tile_rows: int, tile_columns: int, least: int) -> bool:
-    """Whether blocks of the depth are better summed apart: there are few results, each a long sum.
+def should_split(problem: Problem, tile: Block, steps: int) -> bool:
+    """Whether chunks of the depth are better summed apart: there are few results, each a long sum.
 
-    The partial sums must be fewer than the factors that are read for them.
+    The partial sums must be fewer than the elements of the factors that are read for them.
     """
-    rows, columns, depth = problem.contract.rows, problem.contract.columns, problem.contract.depth
-    height, width = likely(rows), likely(columns)
-    count = likely(problem.batch) * -(-height // tile_rows) * -(-width // tile_columns)
-    (_, most_rows), (_, most_columns) = bounds(rows), bounds(columns)
-    is_small = most_rows * most_columns <= least // 2 * (most_rows + most_columns)
-    return count < FULL and is_small and likely(depth) >= 2 * least
+    (_, rows), (_, columns) = (bounds(size) for size in (problem.contract.rows, problem.contract.columns))
+    has_few = 2 * rows * columns <= steps * (rows + columns)
+    return has_few and _count_blocks(problem, tile) < FULL and likely(problem.contract.depth) >= 2 * steps
+
+
+def _count_blocks(problem: Problem, tile: Block) -> int:
+    """Blocks that the result takes, as far as is known."""
+    rows, columns = likely(problem.contract.rows), likely(problem.contract.columns)
+    return likely(problem.batch) * -(-rows // tile.rows) * -(-columns // tile.columns)
 
 
 def likely(size: Size) -> int:
@@ -205,11 +211,6 @@ def _is_vector(body: tuple[Statement, ...], loads: list[Load], symbol: Symbol, e
             if width * load.buffer.dtype.itemsize > ACCESS_BYTES or remainder(start, width) != 0:
                 return False
     return is_found
-
-
-def vector_width(dtype: DType, count: int) -> int:
-    """Elements of a run of `count` that one access takes."""
-    return max(1, min(count, ACCESS_BYTES // dtype.itemsize))
 
 
 def count_of(problem: Problem) -> Size:

@@ -20,7 +20,7 @@ import sys
 import threading
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final, TypeAlias
@@ -68,7 +68,8 @@ class Chunk:
     previous: Chunk | None = None
     next: Chunk | None = None
     state: str = "inactive"
-    """"inactive": free; "active_allocated": in use; "active_pending_free": given back, other streams still use it."""
+    """"active_allocated": in use; "active_pending_free": given back, but other streams still use it; "hot": free, and
+    not joined with its neighbours; "inactive": free."""
     requested: int = 0
     place: Place = None
 
@@ -114,38 +115,51 @@ class Block:
 
 
 @dataclass(slots=True)
-class Figure:
-    """A number that goes up and down."""
+class Tally:
+    """How many things there are, of how many bytes, the most there were at once, and all that came and went."""
 
-    current: int = 0
-    peak: int = 0
-    allocated: int = 0
-    freed: int = 0
+    count: int = 0
+    nbytes: int = 0
+    most: int = 0
+    most_bytes: int = 0
+    come: int = 0
+    come_bytes: int = 0
+    gone: int = 0
+    gone_bytes: int = 0
 
-    def add(self, amount: int) -> None:
-        """Go up, or down."""
-        self.current += amount
-        if amount >= 0:
-            self.allocated += amount
-            if self.current > self.peak:
-                self.peak = self.current
-        else:
-            self.freed -= amount
+    def add(self, nbytes: int) -> None:
+        """One more."""
+        self.come += 1
+        self.come_bytes += nbytes
+        self.count += 1
+        self.nbytes += nbytes
+        if self.count > self.most:
+            self.most = self.count
+        if self.nbytes > self.most_bytes:
+            self.most_bytes = self.nbytes
+
+    def remove(self, nbytes: int) -> None:
+        """One less."""
+        self.count -= 1
+        self.nbytes -= nbytes
+        self.gone += 1
+        self.gone_bytes += nbytes
 
 
 @dataclass(slots=True)
-class Figures:
-    """What is counted: of small requests, large ones, and all."""
+class Tallies:
+    """What is counted, of small requests, of large ones, and of all."""
 
-    allocation: Figure = field(default_factory=Figure)
-    segment: Figure = field(default_factory=Figure)
-    active: Figure = field(default_factory=Figure)
-    inactive_split: Figure = field(default_factory=Figure)
-    allocated_bytes: Figure = field(default_factory=Figure)
-    reserved_bytes: Figure = field(default_factory=Figure)
-    active_bytes: Figure = field(default_factory=Figure)
-    inactive_split_bytes: Figure = field(default_factory=Figure)
-    requested_bytes: Figure = field(default_factory=Figure)
+    allocated: Tally = field(default_factory=Tally)
+    """Blocks that somebody has."""
+    requested: Tally = field(default_factory=Tally)
+    """The same, with the bytes that were asked for."""
+    active: Tally = field(default_factory=Tally)
+    """Blocks that somebody has or that a stream still uses."""
+    reserved: Tally = field(default_factory=Tally)
+    """Pieces that the driver gave."""
+    inactive_split: Tally = field(default_factory=Tally)
+    """Free parts of pieces of which another part is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +191,9 @@ class Pool:
         self._pieces: dict[int, Piece] = {}
         self._free: dict[tuple[int, bool], list[Chunk]] = {}
         """By stream and whether they are small; sorted by size."""
-        self.figures = {"all": Figures(), "small_pool": Figures(), "large_pool": Figures()}
+        self._hot: dict[tuple[int, int], list[Chunk]] = {}
+    """Free chunks that are not joined with their neighbours, by stream and size: most are soon asked for again."""
+        self.tallies = {"all": Tallies(), "small_pool": Tallies(), "large_pool": Tallies()}
         self.retries = 0
         self.failures = 0
         self.limit: int | None = None
@@ -189,11 +205,13 @@ class Pool:
         place = _user_place()
         with self._lock:
             self._settle()
-            chunk = self._fitting(size, stream) or self._fresh(size, stream)
+            hot = self._hot.get((stream, size))
+            chunk = hot.pop() if hot else self._found(size, stream)
             if chunk is None:
                 self.retries += 1
                 gc.collect()  # arrays in cycles are still held
                 self._settle(wait=True)
+                self._join_hot()
                 chunk = self._fitting(size, stream)
                 if chunk is None:
                     self._release()
@@ -201,14 +219,13 @@ class Pool:
             if chunk is None:
                 self.failures += 1
                 raise self._exceeded(nbytes)
-            self._cut(chunk, size)
+            if chunk.nbytes != size:
+                self._cut(chunk, size)
             chunk.state, chunk.requested, chunk.place = "active_allocated", nbytes, place
-            for figures in self._figures_of(chunk.piece):
-                figures.allocation.add(1)
-                figures.active.add(1)
-                figures.allocated_bytes.add(chunk.nbytes)
-                figures.active_bytes.add(chunk.nbytes)
-                figures.requested_bytes.add(nbytes)
+            for tallies in self._tallies_of(chunk.piece):
+                tallies.allocated.add(chunk.nbytes)
+                tallies.requested.add(nbytes)
+                tallies.active.add(chunk.nbytes)
         return Block(self, chunk, nbytes)
 
     def take_back(self, chunk: Chunk, streams: tuple[int, ...]) -> None:
@@ -219,36 +236,37 @@ class Pool:
         """Give what nobody uses back to the driver."""
         with self._lock:
             self._settle(wait=True)
+            self._join_hot()
             self._release()
 
     def settle(self) -> None:
-        """Put what came back in order, for who looks at figures."""
+        """Put what came back in order, for who looks at the tallies."""
         with self._lock:
             self._settle()
+            self._join_hot()
 
     def reset_peaks(self) -> None:
-        """Let the greatest figures start from what they are now."""
-        self._each_figure(lambda figure: setattr(figure, "peak", figure.current))
+        """Let the greatest numbers start from what there is now."""
+        for tally in self._all_tallies():
+            tally.most, tally.most_bytes = tally.count, tally.nbytes
 
     def reset_totals(self) -> None:
-        """Let the sums of all that was allocated and freed start from 0."""
-
-        def reset(figure: Figure) -> None:
-            figure.allocated = figure.freed = 0
-
-        self._each_figure(reset)
-        with self._lock:
-            self.retries = self.failures = 0
+        """Let the numbers of all that came and went start from 0."""
+        for tally in self._all_tallies():
+            tally.come = tally.come_bytes = tally.gone = tally.gone_bytes = 0
+        self.retries = self.failures = 0
 
     def pieces(self) -> list[tuple[Piece, list[Chunk]]]:
         """All memory, by address, with the chunks it is cut into."""
         with self._lock:
             self._settle()
+            self._join_hot()
             return [(piece, list(_chunks(piece))) for _, piece in sorted(self._pieces.items())]
 
     def holders(self) -> list[Holder]:
         """Who holds what, the most first."""
         with self._lock:
+            self._settle()
             return self._holders()
 
     def reset_after_fork(self) -> None:
@@ -261,10 +279,9 @@ class Pool:
         """Sort in what came back; `wait` for streams that still use some of it."""
         while self._returned:
             chunk, streams = self._returned.popleft()
-            for figures in self._figures_of(chunk.piece):
-                figures.allocation.add(-1)
-                figures.allocated_bytes.add(-chunk.nbytes)
-                figures.requested_bytes.add(-chunk.requested)
+            for tallies in self._tallies_of(chunk.piece):
+                tallies.allocated.remove(chunk.nbytes)
+                tallies.requested.remove(chunk.requested)
             if streams:
                 chunk.state = "active_pending_free"
                 self._driver.activate(self.device)
@@ -274,7 +291,7 @@ class Pool:
                     self._driver.record_event(events[-1], stream)
                 self._waiting.append((chunk, events))
             else:
-                self._put(chunk)
+                self._give_up(chunk)
         while self._waiting:
             chunk, events = self._waiting[0]
             self._driver.activate(self.device)
@@ -286,15 +303,25 @@ class Pool:
             self._waiting.popleft()
             for event in events:
                 self._driver.destroy_event(event)
-            self._put(chunk)
+            self._give_up(chunk)
+
+    def _give_up(self, chunk: Chunk) -> None:
+        """Let a chunk be used again."""
+        for tallies in self._tallies_of(chunk.piece):
+            tallies.active.remove(chunk.nbytes)
+        chunk.state, chunk.place, chunk.requested = "hot", None, 0
+        self._hot.setdefault((chunk.piece.stream, chunk.nbytes), []).append(chunk)
+
+    def _join_hot(self) -> None:
+        """Join what came back with its neighbours."""
+        for chunks in self._hot.values():
+            for chunk in chunks:
+                self._put(chunk)
+        self._hot.clear()
 
     def _put(self, chunk: Chunk) -> None:
         """Make a chunk free, joined with free neighbours."""
-        figures = self._figures_of(chunk.piece)
-        for each in figures:
-            each.active.add(-1)
-            each.active_bytes.add(-chunk.nbytes)
-        chunk.state, chunk.place, chunk.requested = "inactive", None, 0
+        chunk.state = "inactive"
         for neighbour in (chunk.previous, chunk.next):
             if neighbour is not None and neighbour.state == "inactive":
                 self._take(neighbour)
@@ -306,18 +333,24 @@ class Pool:
                     chunk.next.previous = chunk
         insort(self._free.setdefault((chunk.piece.stream, chunk.piece.is_small), []), chunk)
         if chunk.nbytes != chunk.piece.nbytes:
-            for each in figures:
-                each.inactive_split.add(1)
-                each.inactive_split_bytes.add(chunk.nbytes)
+            for tallies in self._tallies_of(chunk.piece):
+                tallies.inactive_split.add(chunk.nbytes)
 
     def _take(self, chunk: Chunk) -> None:
         """Remove a chunk from the free ones."""
         chunks = self._free[chunk.piece.stream, chunk.piece.is_small]
         del chunks[bisect_left(chunks, chunk)]
         if chunk.nbytes != chunk.piece.nbytes:
-            for figures in self._figures_of(chunk.piece):
-                figures.inactive_split.add(-1)
-                figures.inactive_split_bytes.add(-chunk.nbytes)
+            for tallies in self._tallies_of(chunk.piece):
+                tallies.inactive_split.remove(chunk.nbytes)
+
+    def _found(self, size: int, stream: int) -> Chunk | None:
+        """A chunk of at least this size that is free already, else a new one."""
+        chunk = self._fitting(size, stream)
+        if chunk is None and self._hot:
+            self._join_hot()
+            chunk = self._fitting(size, stream)
+        return self._fresh(size, stream) if chunk is None else chunk
 
     def _fitting(self, size: int, stream: int) -> Chunk | None:
         """The smallest free chunk of at least this size, taken."""
@@ -339,7 +372,7 @@ class Pool:
             nbytes = LARGE_PIECE
         else:
             nbytes = -(-size // PIECE_ROUND) * PIECE_ROUND
-        if self.limit is not None and self.figures["all"].reserved_bytes.current + nbytes > self.limit:
+        if self.limit is not None and self.tallies["all"].reserved.nbytes + nbytes > self.limit:
             return None
         self._driver.activate(self.device)
         try:
@@ -350,9 +383,8 @@ class Pool:
         piece = Piece(address, nbytes, stream, size <= SMALL, buffer)
         piece.first = Chunk(piece, address, nbytes)
         self._pieces[address] = piece
-        for figures in self._figures_of(piece):
-            figures.segment.add(1)
-            figures.reserved_bytes.add(nbytes)
+        for tallies in self._tallies_of(piece):
+            tallies.reserved.add(nbytes)
         return piece.first
 
     def _cut(self, chunk: Chunk, size: int) -> None:
@@ -365,9 +397,8 @@ class Pool:
             other.next.previous = other
         chunk.next, chunk.nbytes = other, size
         insort(self._free.setdefault((chunk.piece.stream, chunk.piece.is_small), []), other)
-        for figures in self._figures_of(chunk.piece):
-            figures.inactive_split.add(1)
-            figures.inactive_split_bytes.add(rest)
+        for tallies in self._tallies_of(chunk.piece):
+            tallies.inactive_split.add(rest)
 
     def _release(self) -> None:
         """Give whole pieces that are free back to the driver."""
@@ -378,15 +409,14 @@ class Pool:
                 del self._pieces[address]
                 self._driver.activate(self.device)
                 self._driver.free(address)
-                for figures in self._figures_of(piece):
-                    figures.segment.add(-1)
-                    figures.reserved_bytes.add(-piece.nbytes)
+                for tallies in self._tallies_of(piece):
+                    tallies.reserved.remove(piece.nbytes)
 
     def _holders(self) -> list[Holder]:
         held: dict[tuple[str, int], list[int]] = {}
         for piece in self._pieces.values():
             for chunk in _chunks(piece):
-                if chunk.state != "inactive":
+                if chunk.state.startswith("active"):
                     entry = held.setdefault(chunk.place or ("", 0), [0, 0])
                     entry[0] += chunk.nbytes
                     entry[1] += 1
@@ -395,26 +425,23 @@ class Pool:
 
     def _exceeded(self, nbytes: int) -> MemoryExceeded:
         free, total = self._driver.memory_info()
-        figures = self.figures["all"]
-        allocated = figures.allocated_bytes.current
+        tallies = self.tallies["all"]
+        allocated = tallies.allocated.nbytes
         cap = f" {size_text(self.limit)} allowed;" if self.limit is not None else ""
         held = [f"    {holder}" for holder in self._holders()[:8]]
         return MemoryExceeded(
             f"CUDA out of memory. Tried to allocate {size_text(nbytes)}. GPU {self.device} has a total capacity of "
             f"{size_text(total)} of which {size_text(free)} is free.{cap} {size_text(allocated)} is allocated by "
-            f"tensors, and {size_text(figures.reserved_bytes.current - allocated)} is reserved but unallocated.",
+            f"tensors, and {size_text(tallies.reserved.nbytes - allocated)} is reserved but unallocated.",
             hint="\n".join(["what is held, the most first:", *held]) if held else "use smaller sizes",
         )
 
-    def _figures_of(self, piece: Piece) -> tuple[Figures, Figures]:
-        return self.figures["all"], self.figures["small_pool" if piece.is_small else "large_pool"]
+    def _tallies_of(self, piece: Piece) -> tuple[Tallies, Tallies]:
+        return self.tallies["all"], self.tallies["small_pool" if piece.is_small else "large_pool"]
 
-    def _each_figure(self, change: Callable[[Figure], None]) -> None:
-        with self._lock:
-            self._settle()
-            for figures in self.figures.values():
-                for name in Figures.__slots__:
-                    change(getattr(figures, name))
+    def _all_tallies(self) -> list[Tally]:
+        self.settle()
+        return [getattr(each, name) for each in self.tallies.values() for name in Tallies.__slots__]
 
 
 def _nbytes_of(chunk: Chunk) -> int:

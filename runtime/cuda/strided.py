@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from graphc.ir.dim import Size, symbol
@@ -44,7 +43,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a kernel is made for. `target` and `source` are the dimensions with a step of 1, or -1 where there is none."""
+    """What a kernel is made for. `target` and `source` are the dimensions with a step of 1; -1 where there is none."""
 
     rank: int
     width: int

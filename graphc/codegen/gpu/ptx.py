@@ -1,7 +1,7 @@
 """Kernels as PTX, the assembler language that NVIDIA's driver takes.
 
 In: kernels that are scheduled for a GPU, and which GPU. Out: the text, made by LLVM alone. The version of PTX is the
-first one that knows the target, so that old drivers take it.
+first one that knows the target and what is asked of it, so that old drivers take it.
 """
 
 from __future__ import annotations
@@ -19,4 +19,6 @@ TRIPLE = "nvptx64-nvidia-cuda"
 
 def emit_ptx(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
     """PTX with an entry point for each kernel, of its name; raises a GraphcError for what the target cannot do."""
-    return assembly(emit_module(kernels, target), Target(TRIPLE, target.processor, ""))
+    # LLVM takes the first version that knows the target; the first with sm_75 knows no matrices of its tensor cores.
+    features = "+ptx65" if target.capability == 75 else ""
+    return assembly(emit_module(kernels, target), Target(TRIPLE, target.processor, features))

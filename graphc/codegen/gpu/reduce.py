@@ -13,13 +13,15 @@ from graphc.codegen.emitter import Carried
 from graphc.codegen.gpu.emitter import GpuEmitter, folded, wide_index
 from graphc.codegen.gpu.loops import emit_at
 from graphc.codegen.index import fits_int32
-from graphc.codegen.lanes import statement_count
+from graphc.codegen.lanes import is_straight, statement_count
 from graphc.codegen.reduce import reduction_result
 from graphc.ir.dim import Size
 from graphc.kernel.ir import LANES, Reduce
 
 WRITTEN_OUT_STATEMENTS = 256
 """How many statements a reduction's body may become where its elements are written out one by one."""
+WRITTEN_OUT_LOOPS = 16
+"""The same where there are loops among them."""
 
 
 def emit_reduce(e: GpuEmitter, reduce: Reduce) -> None:
@@ -28,11 +30,15 @@ def emit_reduce(e: GpuEmitter, reduce: Reduce) -> None:
     combiner = Combiner(reduce.combiner, reduce.element.dtype, 32 if fits_int32(extent) else 64)
     if extent == 0:
         parts = combiner.identity(1)
-    elif isinstance(extent, int) and extent * max(1, statement_count(reduce.body)) <= WRITTEN_OUT_STATEMENTS:
+    elif isinstance(extent, int) and extent * max(1, statement_count(reduce.body)) <= _most_statements(reduce):
         parts = normalized(e, combiner, 1, _written_out(e, reduce, combiner, extent, 0, 1))
     else:
         parts = _in_loops(e, reduce, combiner, extent, "0", 1)
     e.set_value(reduce.out, reduction_result(e, reduce, combiner, 1, parts))
+
+
+def _most_statements(reduce: Reduce) -> int:
+    return WRITTEN_OUT_STATEMENTS if is_straight(reduce.body) else WRITTEN_OUT_LOOPS
 
 
 def _written_out(e: GpuEmitter, reduce: Reduce, combiner: Combiner, extent: int, first: int, step: int) -> Parts:

@@ -67,6 +67,7 @@ class Machine:
     def enter(self, block: Block, thread: int) -> None:
         """The calling thread becomes that one of the block."""
         self.own.block, self.own.thread = block, thread
+        self.own.copies = [[]]  # groups, which are carried out as late as the thread's waits allow
 
     def gather(self, value: Any) -> list[Any]:
         """What every thread of the warp gave."""
@@ -119,10 +120,10 @@ class Machine:
             data = np.ascontiguousarray(values)
             ctypes.memmove(slots, data.ctypes.data, data.nbytes)
 
-        lane = self.own.thread % WARP if name != "read.ptx.sreg.ctaid.x" else 0
+        lane = self.own.thread % WARP
         kind = name.split(".")[0]
         if kind == "read":
-            give(np.uint32(self.own.thread if "tid" in name and "ctaid" not in name else self.own.block.number))
+            give(np.uint32(self.own.block.number if "ctaid" in name else self.own.thread))
         elif kind == "barrier":
             self.own.block.whole.wait()
         elif kind == "shfl":
@@ -132,13 +133,20 @@ class Machine:
             assert bound == (0 if mode == "up" else 31)
             other = {"bfly": lane ^ step, "up": lane - step, "down": lane + step, "idx": step & 31}[mode]
             give(np.uint32(self.gather(value)[other if 0 <= other < WARP else lane]))
-        elif name.startswith("cp.async.c"):
+        elif name.startswith(("cp.async.ca.", "cp.async.cg.")):
             size = int(name.removesuffix(".s").rpartition(".")[2])
             count = words(2, 1)[0] if name.endswith(".s") else size
             assert pointer(0) % size == 0
             assert count == 0 or pointer(1) % size == 0
-            ctypes.memset(pointer(0), 0, size)
-            ctypes.memmove(pointer(0), pointer(1) if count else pointer(0), count)
+            self.own.copies[-1].append((pointer(0), pointer(1), count, size))
+        elif name == "cp.async.commit.group":
+            self.own.copies.append([])
+        elif name == "cp.async.wait.group":
+            pending = words(0, 1)[0] + 1  # the last group is not committed yet
+            while len(self.own.copies) > pending:
+                for target, source, count, size in self.own.copies.pop(0):
+                    ctypes.memset(target, 0, size)
+                    ctypes.memmove(target, source if count else target, count)
         elif kind == "ldmatrix":
             count = int(re.search(r"\.x(\d)", name)[1])  # type: ignore[index]  # every name of this kind has it
             rows = self.gather(pointer(0))
@@ -153,7 +161,7 @@ class Machine:
         elif kind == "mma":
             self._multiply(name, words, give, lane)
         else:
-            assert name in ("cp.async.commit.group", "cp.async.wait.group"), name
+            raise AssertionError(f"{name} has no meaning here")
 
     def _multiply(
         self, name: str, words: Callable[[int, int], list[int]], give: Callable[[Array], None], lane: int

@@ -192,7 +192,7 @@ class Pool:
         self._free: dict[tuple[int, bool], list[Chunk]] = {}
         """By stream and whether they are small; sorted by size."""
         self._hot: dict[tuple[int, int], list[Chunk]] = {}
-    """Free chunks that are not joined with their neighbours, by stream and size: most are soon asked for again."""
+        """Free chunks that are not joined with their neighbours, by stream and size: most are soon asked for again."""
         self.tallies = {"all": Tallies(), "small_pool": Tallies(), "large_pool": Tallies()}
         self.retries = 0
         self.failures = 0

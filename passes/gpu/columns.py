@@ -19,7 +19,7 @@ from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import LANES, Allocate, Buffer, Kernel, LoopKind, Operand, Reduce, Space
 from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, halved, within_thread
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
-from graphc.passes.gpu.rows import along_row, computes_scratch_simply, depends_on_row, runs_down_columns
+from graphc.passes.gpu.rows import ENOUGH_BLOCKS, along_row, computes_scratch_simply, depends_on_row, runs_down_columns
 from graphc.passes.gpu.team import Holder, Work, chunks, elements, unroll_of, write_row
 from graphc.passes.gpu.writer import Copier, Writer
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 THREADS: Final = 256
 """Of a block."""
-ENOUGH_BLOCKS: Final = 256
-"""Blocks that keep a GPU busy."""
 FEWEST_COLUMNS: Final = 8
 """Columns of a block, of four bytes each: memory is read in pieces of 32 bytes."""
 ELEMENTS: Final = 8

@@ -24,6 +24,8 @@ from graphc.ir.dim import (
     Symbol,
     bounds,
     linear,
+    maximum,
+    minimum,
     quotient,
     remainder,
     substitute,
@@ -32,6 +34,7 @@ from graphc.ir.dim import (
 from graphc.ir.polynomial import from_atom, terms_of
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import (
+    BLOCK,
     LANES,
     Allocate,
     Buffer,
@@ -69,6 +72,10 @@ LONG_ROW: Final = 2048
 """Elements from which on few rows have a block each."""
 LONGEST_ROW: Final = 8192
 """Elements from which on all rows have a block each."""
+ENOUGH_BLOCKS: Final = 256
+"""Blocks that keep a GPU busy."""
+FEW_ELEMENTS: Final = 8
+"""Elements of a row that a thread can have before more threads are asked for."""
 SHORTEST_ROW: Final = 4
 """Elements up to which a thread does a row alone."""
 WARP_WORDS: Final = 64
@@ -80,10 +87,9 @@ BLOCK_WORDS: Final = 32
 def schedule_rows(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | None:
     """The rows policy: None for kernels without reductions, or whose reductions run down columns."""
     nest = find_rows(call.kernel)
-    if nest is None or runs_down_columns(nest):
+    if nest is None or runs_down_columns(nest) or not computes_scratch_simply(nest):
         return None
-    plan = plan_rows(nest)
-    return None if plan is None else (replace(call, kernel=write_rows(plan)),)
+    return tuple(replace(call, kernel=write_rows(plan)) for plan in plan_rows(nest)) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,57 +102,85 @@ class Plan:
     width: int
     threads: int
     """Of a block."""
-    kept: frozenset[Buffer]
+    kept: frozenset[Buffer] = frozenset()
+    is_chosen: Size = 1
+    """1 where rows of the length that a run has are done like this, 0 where another plan does them."""
 
 
-def plan_rows(nest: RowNest) -> Plan | None:
-    """Choose a team for the rows; None if there is nothing to share in a row."""
-    scratch = scratch_of(nest.body)
-    if scratch is None or not computes_scratch_simply(nest):
-        return None
-    along = list(along_row(nest.body))
-    extents = [statement.extent for statement in along]
+def plan_rows(nest: RowNest) -> tuple[Plan, ...]:
+    """Choose a team for the rows, or two of which each run takes one; none if there is nothing to share in a row."""
+    extents = [statement.extent for statement in along_row(nest.body)]
     longest = max(bounds(extent)[1] for extent in extents)
     if longest <= SHORTEST_ROW:
-        return None
-    nest = without_scratch(nest, (b for b in scratch if not _is_keepable(nest.body, b)))
+        return ()
+    nest = without_scratch(nest, (b for b in scratch_of(nest.body) or {} if not _is_keepable(nest.body, b)))
     is_nested = any(isinstance(s, Reduce) and inner_reductions(s) for s in nest.body)
-    is_known = all(isinstance(extent, int) for extent in extents)
     is_few = bounds(nest.rows)[1] <= FEW_ROWS
     is_block = is_nested or longest >= LONGEST_ROW or (is_few and longest >= LONG_ROW)
-    widest = widest_access(nest)
-    if is_known and not is_nested:
-        keeping = with_kept_loads(nest)
-        kept = frozenset(s.buffer for s in keeping.body if isinstance(s, Allocate))
-        words = kept_words(keeping.body)
-        if not kept:
-            pass
-        elif not is_block and (team := _warp_team(longest, widest, words)) is not None:
-            return Plan(keeping, *team, THREADS, kept)
-        else:
-            for threads in (THREADS, 2 * THREADS, 4 * THREADS):
-                if -(-longest // threads) * words <= BLOCK_WORDS:
-                    return Plan(keeping, threads, widest, threads, kept)
+    if not is_nested and all(isinstance(extent, int) for extent in extents):
+        plan = _keeping(nest, longest, is_block)
+        if plan is not None:
+            return (plan,)
     nest = without_scratch(nest, scratch_of(nest.body) or {})
+    widest = widest_access(nest)
+    in_blocks = Plan(nest, THREADS, widest, THREADS)
+    length = _symbolic_length(nest)
+    if length is not None and not depends_on_row(nest):
+        # A warp does short rows; the grid is empty for the plan that a run has no use for.
+        is_long = minimum(1, length // LONGEST_ROW + (length // LONG_ROW) * (FEW_ROWS // maximum(nest.rows, 1)))
+        in_warps = Plan(nest, WARP, min(widest, LANES // WARP), THREADS, is_chosen=1 - is_long)
+        return in_warps, replace(in_blocks, is_chosen=is_long)
     if is_block:
-        return Plan(nest, THREADS, widest, THREADS, frozenset())
-    team = _warp_team(longest, widest, 0)
-    assert team is not None, "nothing is kept"
-    return Plan(nest, *team, THREADS, frozenset())
+        return (in_blocks,)
+    lanes, width = _warp_team(longest, widest)
+    return (Plan(nest, lanes, width, _threads(nest.rows, lanes)),)
 
 
-def _warp_team(longest: int, widest: int, words: int) -> tuple[int, int] | None:
-    """Threads and width of a team that is part of a warp; None where a row's `words` are too many for a warp."""
-    best: tuple[int, int] | None = None
+def _keeping(nest: RowNest, longest: int, is_block: bool) -> Plan | None:
+    """A plan by which registers hold what is kept of a row; None if that is nothing, or too much."""
+    nest = with_kept_loads(nest)
+    kept = frozenset(s.buffer for s in nest.body if isinstance(s, Allocate))
+    words, widest = kept_words(nest.body), widest_access(nest)
+    if not kept:
+        return None
+    lanes, width = _warp_team(longest, widest, words)
+    if not is_block and -(-longest // lanes) * words <= WARP_WORDS:
+        return Plan(nest, lanes, width, _threads(nest.rows, lanes), kept)
+    for threads in (THREADS, 2 * THREADS, 4 * THREADS):
+        if -(-longest // threads) * words <= BLOCK_WORDS:
+            return Plan(nest, threads, widest, threads, kept)
+    return None
+
+
+def _warp_team(longest: int, widest: int, words: int = 0) -> tuple[int, int]:
+    """Threads of a team that is part of a warp, and the width of their accesses, for rows that keep so many words."""
     lanes = 2
-    while lanes <= WARP:
-        width = min(widest, LANES // lanes)
+    while lanes < WARP:
         each = -(-longest // lanes)
-        is_short = words == 0 or each * words <= WARP_WORDS // 2 or lanes == WARP
-        if (each <= 2 * width or each <= 8 or lanes * widest >= LANES) and is_short and each * words <= WARP_WORDS:
-            best = best or (lanes, width)
+        is_enough = each <= FEW_ELEMENTS or lanes * widest >= LANES
+        if is_enough and each * words <= WARP_WORDS // 2:
+            break
         lanes *= 2
-    return best
+    return lanes, min(widest, LANES // lanes)
+
+
+def _threads(rows: Size, lanes: int) -> int:
+    """Threads of a block: fewer where there would be few blocks."""
+    threads = THREADS
+    while threads > 2 * WARP and bounds(rows)[1] * lanes < threads * ENOUGH_BLOCKS:
+        threads //= 2
+    return threads
+
+
+def _symbolic_length(nest: RowNest) -> Size | None:
+    """The length of the rows up to a block of the tree, if it is known when the kernel runs."""
+    for statement in nest.body:
+        for inner in inner_reductions(statement) if isinstance(statement, Reduce) else ():
+            assert isinstance(statement, Reduce)
+            length = substitute(inner.extent, {statement.symbol.name: 0})
+            if not isinstance(length, int) and bounds(length)[1] == BLOCK:
+                return length
+    return None
 
 
 def write_rows(plan: Plan) -> Kernel:
@@ -156,7 +190,7 @@ def write_rows(plan: Plan) -> Kernel:
     """In a block."""
     writer = Writer(nest.names)
     shared: list[Buffer] = []
-    blocks = quotient(nest.rows + teams - 1, teams)
+    blocks = quotient(nest.rows + teams - 1, teams) * plan.is_chosen
     with writer.loop("b", blocks, LoopKind.BLOCK) as block:
         mark = len(writer.statements)
         with writer.loop("t", plan.threads, LoopKind.THREAD) as thread:

@@ -1,0 +1,73 @@
+"""What the tests of reductions on a GPU have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+import graphc as g
+from graphc.kernel.ir import Kernel, Load, Loop, Reduce, Space, Statement, nested_bodies
+from tests.gpu.harness import check_same_bits, schedule_graph
+from tests.structured_graphs import structured_arguments
+
+Function: TypeAlias = "Callable[..., Any]"
+
+OVER_AXIS: dict[str, Callable[[int], Function]] = {
+    "sum": lambda axis: lambda x: x.sum(axis),
+    "prod": lambda axis: lambda x: x.prod(axis),
+    "max": lambda axis: lambda x: x.amax(axis),
+    "min": lambda axis: lambda x: x.amin(axis),
+    "argmax": lambda axis: lambda x: x.argmax(axis),
+    "argmin": lambda axis: lambda x: x.argmin(axis),
+    "any": lambda axis: lambda x: x.any(axis),
+    "all": lambda axis: lambda x: x.all(axis),
+}
+"""A combiner's function, by the axis that it reduces."""
+
+NUMBERS = ("f32", "f64", "bf16", "f16", "i64", "i8", "u8")
+COMBINERS: tuple[tuple[str, str], ...] = (
+    *((name, dtype) for name in ("sum", "max", "argmax") for dtype in NUMBERS),
+    *((name, dtype) for name in ("prod", "min", "argmin") for dtype in ("f32", "bf16", "i64")),
+    *((name, "bool") for name in ("any", "all", "max", "min")),
+)
+"""Each combiner, with dtypes of all widths and kinds."""
+
+
+def check(function: Function, *specs: str, policies: tuple[str, ...] | None = None, **sizes: int) -> None:
+    """The function's kernels are made by these policies, and give the bits of those for a CPU."""
+    graph = g.symbolic_trace(function, *specs)
+    if policies is not None:
+        assert tuple(schedule_graph(graph).policies.values()) == policies
+    arrays = structured_arguments(graph, seed=1, sizes=sizes)
+    # Integers of 64 bits are indices where the programs have them.
+    check_same_bits(graph, [abs(x) if x.dtype == np.int64 and len(arrays) > 1 else x for x in arrays])
+
+
+def kernels_of(function: Function, *specs: str) -> tuple[Kernel, ...]:
+    """The kernels for a GPU."""
+    return tuple(schedule_graph(g.symbolic_trace(function, *specs)).policies)
+
+
+def kernel_of(function: Function, *specs: str) -> Kernel:
+    """The only kernel."""
+    (kernel,) = kernels_of(function, *specs)
+    return kernel
+
+
+def global_loads(kernel: Kernel, buffer: str) -> int:
+    """How many elements all threads load from a buffer."""
+    total = 0
+    pending: list[tuple[tuple[Statement, ...], int]] = [(kernel.body, 1)]
+    while pending:
+        body, times = pending.pop()
+        for statement in body:
+            if isinstance(statement, Load) and statement.buffer.space is Space.GLOBAL:
+                total += times * (statement.buffer.name == buffer)
+            if isinstance(statement, Loop | Reduce):
+                assert isinstance(statement.extent, int)
+                pending.append((statement.body, times * statement.extent))
+            else:
+                pending += ((nested, times) for nested in nested_bodies(statement))
+    return total

@@ -172,7 +172,7 @@ def _write_scan(
             local = [_allocate(b, dtype, EACH) for dtype in monoid.dtypes]
             start = _identity(b, monoid)
             if front is not None:
-                start = _chosen(b, _less(b, 0, chunk), lambda: front(row, chunk - 1), start)
+                start = _chosen(b, _less(b, 0, chunk), front, row, chunk - 1, start)
             _store(b, carry, 0, start)
             here = _Here(b, monoid, thread % threads, warps, shared)
             end = minimum(rows.chunk, rows.extent - chunk * rows.chunk) if chunks != 1 else rows.extent
@@ -186,7 +186,7 @@ def _write_scan(
 
                 nothing = _identity(b, monoid)
                 for k in range(EACH):
-                    state = _chosen(b, inside(k), lambda k=k: element(row, first + k), nothing)
+                    state = _chosen(b, inside(k), element, row, first + k, nothing)
                     if k > 0:
                         state = monoid.combine(b, _load_again(b, monoid, local, k - 1), state)
                     _store(b, local, k, state)
@@ -365,12 +365,12 @@ def _select(b: KernelBuilder, condition: Scalar, a: State, c: State) -> State:
     return tuple([b.select(condition, x, y) for x, y in zip(a, c, strict=True)])
 
 
-def _chosen(b: KernelBuilder, condition: Operand, value: Callable[[], State], otherwise: State) -> State:
-    """`value()` where the condition holds, and nothing is read elsewhere."""
+def _chosen(b: KernelBuilder, condition: Operand, element: Element, row: Size, number: Size, otherwise: State) -> State:
+    """The element where the condition holds; nothing is read elsewhere."""
     made: list[State] = []
 
     def first() -> Scalar:
-        made.append(value())
+        made.append(element(row, number))
         return made[0][0]
 
     head = b.guard(condition, first, otherwise[0])

@@ -149,7 +149,7 @@ FAULTS = [
     (S, "copy_async s[t] = y[64*b + t] * 1 store y[64*b + 63 - t] = 1.0:f32", CopyFault, "that a copy under way reads"),
     (S, "copy_async s[t] = y[64*b + t] * 1 commit_copies wait_copies 0 store y[64*b + 63 - t] = 1.0:f32", RaceFault,
      "`store y[64*b - t + 63] = 1.0:f32` writes"),
-    (S, "copy_async s[t] = y[t] * 1 commit_copies wait_copies 0 barrier store y[t] = 1.0:f32", RaceFault, "iteration of b"),
+    (S, "copy_async s[t] = y[t] * 1 commit_copies wait_copies 0 barrier store y[t] = 1.0:f32", RaceFault, "of b"),
     (S, "copy_async s[t + 1] = x[t] * 2", OutOfBounds, "names element 64 of 64 at t = 62, b = 0"),
     (S, "copy_async s[t] = x[4*t + 8*b] * 1", OutOfBounds, "names element 256 of 256 at b = 1, t = 62"),
     (S, "copy_async s[t] = x[t] * 2 where false:bool", OutOfBounds, "names element 64 of 64 at t = 63"),

@@ -110,6 +110,10 @@ class Launcher:
         ready = np.require(array, dtype=dtype, requirements=("C", "A"))
         return ready.reshape(array.shape)  # numpy makes one dimension of none
 
+    def copy_into(self, target: AnyArray, source: AnyArray) -> None:
+        """Write an array's elements to another one of its dtype."""
+        np.copyto(target, source.reshape(target.shape))
+
     def on_host(self, array: AnyArray) -> AnyArray:
         """The array where numpy reads it."""
         return array

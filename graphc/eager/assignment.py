@@ -19,11 +19,12 @@ from graphc.eager.geometry import overlaps_itself
 from graphc.eager.indexing import Subscript, SubscriptError, is_by_tensors, is_mask, keys_of, parse, part_of, places_of
 from graphc.eager.inplace import assign, check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.memory import as_strided, clone
-from graphc.eager.mode import MODE
+from graphc.eager.mode import MODE, no_grad
+from graphc.eager.placement import copy_into, gpu_of, on
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
-from graphc.eager.tensor import AnyArray, Tensor, wrap_constant, wrap_shared
+from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant, wrap_shared
 from graphc.eager.view import view_function
 from graphc.eager.watch import WATCHING
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
@@ -38,7 +39,7 @@ from graphc.ops.composite.subscript import merged
 def setitem(self: Tensor, index: object, value: object) -> None:
     """Write a value, repeated as needed, to the elements chosen."""
     source = value if isinstance(value, Tensor) else _number(self, value)
-    if WATCHING and is_by_tensors(index):
+    if WATCHING and is_by_tensors(self, index):
         _replaced(self, index, source)
         return
     found = parse(self, index)
@@ -128,6 +129,15 @@ def shape_of(shape: tuple[int, ...], indices: dict[int, AnyArray]) -> tuple[int,
     return (*chosen, *rest)
 
 
+def _put_on_gpu(self: Tensor, indices: dict[int, AnyArray], values: Tensor, accumulate: bool) -> None:
+    gpu = gpu_of(self._array)
+    keys = tuple(wrap(on(indices[axis], gpu)) if axis in indices else slice(None) for axis in range(max(indices) + 1))
+    with no_grad():
+        found = function_of("_with_item")(self, keys, values, accumulate)
+    assert isinstance(found, Tensor)
+    copy_into(self._array, found._array)
+
+
 def put(
     self: Tensor, indices: dict[int, AnyArray], values: Tensor, shape: tuple[int, ...], accumulate: bool = False
 ) -> Tensor:
@@ -154,7 +164,9 @@ def put(
             stacklevel=5,
         )
     keys: Any = keys_of(indices)
-    if not accumulate:
+    if type(target) is not np.ndarray:
+        _put_on_gpu(self, indices, values, accumulate)
+    elif not accumulate:
         target[keys] = source
     elif target.dtype == np.bool_:
         np.logical_or.at(target, keys, source)
@@ -222,7 +234,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
     for position, each in enumerate(indices):
         if each is None:
             raise SignatureError(f"expected Tensor as element {position} in argument 0, but got NoneType")
-    if WATCHING and is_by_tensors(tuple(indices)):
+    if WATCHING and is_by_tensors(self, tuple(indices)):
         return _replaced(self, tuple(indices), values, accumulate)
     found = places_of(self, indices)
     if not isinstance(values, Tensor):

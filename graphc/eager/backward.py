@@ -16,6 +16,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.engine import run_backward
 from graphc.eager.history import grad_fn, requires_grad_, retain_grad
 from graphc.eager.node import AutogradError, Edge, GradNode, edge_of
+from graphc.eager.placement import full_like
 from graphc.eager.tensor import Tensor, wrap_constant, wrap_shared
 from graphc.ir.dtype import DType
 from graphc.ir.errors import SignatureError
@@ -183,7 +184,7 @@ def _own(gradient: Tensor, create_graph: bool) -> Tensor:
 def _zeros(source: Place, create_graph: bool) -> Tensor:
     if isinstance(source, GradientEdge):
         raise AutogradError("materialize_grads cannot be used when the given input is a GradientEdge")
-    return requires_grad_(wrap_constant(np.zeros_like(source._array)), bool(create_graph))
+    return requires_grad_(wrap_constant(full_like(source._array, 0)), bool(create_graph))
 
 
 def _listed(inputs: Places, name: str) -> list[Place]:
@@ -259,7 +260,7 @@ def _seed(output: Place, cotangent: object, index: int) -> Tensor | None:
             raise AutogradError("grad can be implicitly created only for scalar outputs")
         if not dtype.is_floating_point:
             raise AutogradError(f"grad can be implicitly created only for real scalar outputs but got {dtype}")
-        return wrap_constant(np.ones_like(output._array) if isinstance(output, Tensor) else np.ones(shape, dtype.numpy))
+        return wrap_constant(full_like(output._array, 1) if isinstance(output, Tensor) else np.ones(shape, dtype.numpy))
     if not isinstance(cotangent, Tensor):
         raise SignatureError(f"gradients can be either Tensors or None, but got {type(cotangent).__name__}")
     if cotangent._array.shape != shape:

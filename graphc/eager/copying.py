@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from graphc.eager.geometry import address_of
+from graphc.eager.geometry import address_of, as_strided
 from graphc.eager.history import grad_fn, set_requires_grad
 from graphc.eager.memory import bytes_of, owner_of
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import copy_of, empty, gpu_of, on
 from graphc.eager.tensor import AnyArray, Storage, Tensor
 from graphc.ir.dtype import dtype as to_dtype
 
@@ -41,7 +42,7 @@ def __deepcopy__(self: Tensor, memo: dict[int, Any]) -> Tensor:
     owner = owner_of(self)
     storage: Storage | None = memo.get(id(self._storage))
     if storage is None:
-        storage = memo[id(self._storage)] = Storage(bytes_of(owner).copy())
+        storage = memo[id(self._storage)] = Storage(copy_of(bytes_of(owner)))
     offset = address_of(self._array) - address_of(owner)
     array = _view_of(storage, self._array.dtype, self._array.shape, self._array.strides, offset)
     result = memo[id(self)] = _build(type(self), array, storage, self.requires_grad, {})
@@ -83,9 +84,12 @@ def _view_of(
     """Elements in the bytes of a storage."""
     owner = storage.owner
     assert owner is not None, "a copied storage has its bytes"
+    memory = bytes_of(owner)
     if 0 in shape:
-        return np.empty(shape, dtype)
-    array: AnyArray = np.ndarray(shape, dtype, bytes_of(owner), offset, strides)
+        return empty(shape, dtype, gpu_of(memory))
+    if type(memory) is not np.ndarray:
+        return as_strided(memory[offset : offset + dtype.itemsize].view(dtype), shape, strides)
+    array: AnyArray = np.ndarray(shape, dtype, memory, offset, strides)
     return array
 
 
@@ -100,13 +104,14 @@ def _build(
     return result
 
 
-def _reduce_storage(storage: Storage) -> tuple[Callable[[bytes], Storage], tuple[bytes]]:
+def _reduce_storage(storage: Storage) -> tuple[Callable[..., Storage], tuple[bytes, int | None]]:
     assert storage.owner is not None, "the tensor that is pickled has told its storage"
-    return _restore_storage, (bytes_of(storage.owner).tobytes(),)
+    memory = bytes_of(storage.owner)
+    return _restore_storage, (memory.tobytes(), gpu_of(memory))
 
 
-def _restore_storage(content: bytes) -> Storage:
-    return Storage(np.frombuffer(bytearray(content), np.uint8))
+def _restore_storage(content: bytes, gpu: int | None = None) -> Storage:
+    return Storage(on(np.frombuffer(bytearray(content), np.uint8), gpu))
 
 
 copyreg.pickle(Storage, _reduce_storage)

@@ -24,7 +24,7 @@ from graphc.eager.geometry import as_strided, row_major, shifted, strided
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
-from graphc.eager.placement import copy_into, gpu_of
+from graphc.eager.placement import copy_into, gpu_of, on
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
@@ -76,7 +76,7 @@ def getitem(self: Tensor, index: object) -> Tensor:
             starts = (index % len(array), *([0] * len(rest)))
             record_slice(self, result, starts, (1, *rest), (1,) * array.ndim, "SelectBackward0")
         return result
-    if WATCHING and is_by_tensors(index):
+    if (WATCHING or type(self._array) is not np.ndarray) and is_by_tensors(self, index):
         return function_of("__getitem__")(self, index)  # type: ignore[return-value]  # a tensor
     found = parse(self, index)
     if found.indices:
@@ -84,14 +84,20 @@ def getitem(self: Tensor, index: object) -> Tensor:
     return part_of(self, found, "Slice" if type(index) is slice else "Alias")
 
 
-def is_by_tensors(index: object) -> bool:
-    """Whether a subscript that is watched has index tensors, which a graph can read; masks are refused."""
+def is_by_tensors(self: Tensor, index: object) -> bool:
+    """Whether a subscript that is watched, or of a GPU's tensor, has index tensors, which a graph can read.
+
+    Masks are none: those that are watched are refused.
+    """
     items = index if isinstance(index, tuple) else (index,)
     arrays = [each for each in items if isinstance(each, Tensor | np.ndarray | list)]
+    has_masks = False
     for each in arrays:
         if np.asarray(each._array if isinstance(each, Tensor) else each).dtype in (np.bool_, np.uint8):
+            has_masks = True
             watch.refuse("chooses elements by a mask, whose values tell how many there are", "use torch.where")
-    return bool(arrays) and watch.watcher() is not None
+    is_watched = watch.watcher() is not None
+    return bool(arrays) and (is_watched or (type(self._array) is not np.ndarray and not has_masks))
 
 
 def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = True) -> Tensor:
@@ -338,7 +344,7 @@ def _check_indices(found: Subscript) -> None:
 
 def checked_places(array: AnyArray, size: int, dim: int) -> AnyArray:
     """Positions counted from the front, as int64; raises IndexOutOfRange."""
-    array = array.astype(np.int64, copy=False)
+    array = on(array, None).astype(np.int64, copy=False)
     if not array.size:
         return array
     low = array.min()
@@ -374,7 +380,11 @@ def places_of(self: Tensor, indices: Sequence[object]) -> dict[int, AnyArray]:
 def pick_elements(part: Tensor, indices: dict[int, AnyArray]) -> Tensor:
     """The elements at index arrays, in new memory."""
     array = part._array
-    taken = array[keys_of(indices)]
+    if type(array) is np.ndarray:
+        taken = array[keys_of(indices)]
+    else:
+        plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()))
+        (taken,) = plan.run([array, *indices.values()])
     result = wrap(_laid_out(array, taken, indices))
     if MODE.grad and part.requires_grad:
         plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()))

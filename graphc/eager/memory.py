@@ -23,7 +23,7 @@ from graphc.eager.layout import dense_strides
 from graphc.eager.memory_format import channels_last, channels_last_3d, contiguous_format, preserve_format
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
-from graphc.eager.placement import copy_into, gpu_of
+from graphc.eager.placement import copy_into, gpu_of, place_of
 from graphc.eager.placement import empty as empty_array
 from graphc.eager.plan import Plan
 from graphc.eager.record import record, see
@@ -67,12 +67,12 @@ class UntypedStorage:
     @property
     def device(self) -> Device:
         """Where the memory is."""
-        return Device("cpu")
+        return place_of(self._bytes)
 
     @property
     def is_cuda(self) -> bool:
         """Whether it is memory of a GPU."""
-        return False
+        return gpu_of(self._bytes) is not None
 
     def __getitem__(self, index: int) -> int:
         return int(self._bytes[index])
@@ -90,7 +90,7 @@ class UntypedStorage:
 
     def __repr__(self) -> str:
         elements = "\n ".join(map(str, self.tolist()))
-        return f" {elements}\n[torch.storage.{self._title()}device=cpu) of size {self.size()}]"
+        return f" {elements}\n[torch.storage.{self._title()}device={self.device}) of size {self.size()}]"
 
     def _title(self) -> str:
         return "UntypedStorage("
@@ -300,8 +300,8 @@ def resize_to(self: Tensor, shape: Sequence[int], strides: Sequence[int] | None 
     start = address_of(self._array) - address_of(owner)
     memory = bytes_of(owner)
     if start + reach > memory.size:
-        larger = np.empty((start + reach) // unit, dtype)
-        larger.view(np.uint8)[: memory.size] = memory
+        larger = empty_array(((start + reach) // unit,), dtype, gpu_of(memory))
+        copy_into(larger.view(np.uint8)[: memory.size], memory)
         self._storage.owner = larger
         memory = larger.view(np.uint8)
     elements = memory[start:]
@@ -331,7 +331,7 @@ def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = 
     """Let the tensor use the memory of another tensor or storage; without one, none."""
     dtype = self._array.dtype
     if source is None:
-        self._array, self._storage = np.empty((0,), dtype), Storage()
+        self._array, self._storage = empty_array((0,), dtype, gpu_of(self._array)), Storage()
     elif isinstance(source, Tensor) and size is None and not storage_offset:
         if source._array.dtype != dtype:
             raise ArgumentError(

@@ -37,6 +37,7 @@ from graphc.eager import (
     view,
     view_copy,
 )
+from graphc.eager.autocast import autocast_call
 from graphc.eager.call_errors import argument_error, is_operand
 from graphc.eager.dispatch import EagerFunction, function_of
 from graphc.eager.guard import guarded, shorten
@@ -46,6 +47,8 @@ from graphc.eager.subclass import is_overridden
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
 from graphc.eager.watch import WATCHING
+from graphc.frontend.autocast import CASTING
+from graphc.frontend.autocast_rules import is_listed
 from graphc.frontend.entry import show_as, signature_of
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
@@ -123,9 +126,10 @@ def free_function(entry: Function, shown: str | None = None) -> Callable[..., ob
     if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
         compute = with_out(compute, entry.name)
     described = OVERRIDES.get(entry.name, entry.build)
+    casting = CASTING if is_listed(entry.name) else ()
 
     def call(*args: object, **kwargs: object) -> object:
-        if not kwargs and args and type(args[0]) is Tensor and not (TRACING or WATCHING):  # what runs most
+        if not kwargs and args and type(args[0]) is Tensor and not (TRACING or WATCHING or casting):  # what runs most
             try:
                 count = len(args)
                 found = of_two(*args) if count == 2 else of_one(*args) if count == 1 else None
@@ -145,7 +149,7 @@ def free_function(entry: Function, shown: str | None = None) -> Callable[..., ob
         if special is not None and is_overridden(special):
             return special.__torch_function__(call, (special,), args, kwargs)
         try:
-            return compute(*args, **kwargs)
+            return autocast_call(entry, compute, args, kwargs) if casting else compute(*args, **kwargs)
         except Exception as error:
             wrong = argument_error(described, shown, args, kwargs, error)
             if wrong is not None:
@@ -217,10 +221,14 @@ _OPERATORS = frozenset(
 
 
 def _method(
-    name: str, compute: Callable[..., object], build: Callable[..., object] | None = None
+    name: str,
+    compute: Callable[..., object],
+    build: Callable[..., object] | None = None,
+    entry: Function | None = None,
 ) -> Callable[..., object]:
-    """A method that computes so; `build` tells its parameters, if `compute` doesn't."""
+    """A method that computes so; `build` tells its parameters, if `compute` doesn't, `entry` what `autocast` asks."""
     of_one, of_two, plain = _ways(compute)
+    casting = CASTING if entry is not None and is_listed(entry.name) else ()
     has_short_ways = isinstance(compute, EagerFunction)
     described = build or compute
 
@@ -229,6 +237,9 @@ def _method(
         if kind is not Tensor and is_overridden(kind):
             return kind.__torch_function__(method, (kind,), (self, *args), kwargs)  # type: ignore[attr-defined]
         try:
+            if casting:
+                assert entry is not None, "what is listed is in the table"
+                return autocast_call(entry, compute, (self, *args), kwargs)
             if has_short_ways and not (kwargs or WATCHING):
                 count = len(args)
                 found = of_two(self, args[0]) if count == 1 else None if count else of_one(self)
@@ -246,6 +257,9 @@ def _method(
         if kind is not Tensor and is_overridden(kind):
             return kind.__torch_function__(operator, (kind,), (self, other), {})  # type: ignore[attr-defined]
         try:
+            if casting:
+                assert entry is not None, "what is listed is in the table"
+                return autocast_call(entry, compute, (self, other), {})
             found = None if WATCHING else of_two(self, other)
             return plain(self, other) if found is None else found
         except Exception as error:
@@ -280,7 +294,7 @@ def install() -> None:
         name = entry.name
         if not entry.is_method or name in vars(Tensor):
             continue
-        method = _method(name, eager_form(entry), OVERRIDES.get(name, entry.build))
+        method = _method(name, eager_form(entry), OVERRIDES.get(name, entry.build), entry)
         show_as(method, entry)
         setattr(Tensor, name, property(method) if name in PROPERTIES else method)
     for name in inplace.IN_PLACE:

@@ -117,3 +117,10 @@ def copy_into(target: AnyArray, values: AnyArray) -> None:
         np.copyto(target, values if type(values) is np.ndarray else on(values, None))
     else:
         target[...] = on(values, gpu_of(target))
+
+
+def full_like(array: AnyArray, value: int) -> AnyArray:
+    """A number everywhere, in an array of that shape and dtype in the same place, in row-major order."""
+    result = empty(array.shape, array.dtype, gpu_of(array))
+    result.fill(value)
+    return result

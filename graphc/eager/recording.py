@@ -117,7 +117,7 @@ class Recording:
                     if isinstance(source, Key):
                         source.generator.put_back()
                 return UNFIT
-            outputs = self._run_slowly(executable, arrays)
+            outputs = executable.outputs(arrays)  # of any layout; what is written in place is copied back
         elif type(outputs) is not tuple:
             executable.refuse(outputs, arrays)
         leaves: list[object] = []
@@ -176,15 +176,6 @@ class Recording:
             array.shape == node.shape and array.dtype == node.tensor.dtype.numpy
             for array, node in zip(arrays, self.graph.inputs)
         )
-
-    def _run_slowly(self, executable: Executable, arrays: list[AnyArray]) -> tuple[AnyArray, ...]:
-        """As `fast`, for arrays of any layout: what is written in place is copied back."""
-        ready = [array if array.flags.c_contiguous else copy_of(array) for array in arrays]
-        outputs = executable.outputs(ready)
-        for _, place in executable.program.in_place:
-            if ready[place] is not arrays[place]:
-                copy_into(arrays[place], ready[place].reshape(arrays[place].shape))
-        return outputs
 
     def _attach(
         self,

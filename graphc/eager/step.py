@@ -5,7 +5,8 @@ effects on parameters, buffers, gradients and random numbers. The first call of 
 the next ones run the recorded graph as one native call and put the results where the code would have put them.
 
 What a call's Python decided is checked before its program runs again: types and values of arguments, gradient mode,
-`training` of modules and whatever else of them was set, which gradients were there, what requires gradients.
+regions of `autocast`, `training` of modules and whatever else of them was set, which gradients were there, what
+requires gradients.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import threading
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
+from graphc.eager.autocast import own_cache
 from graphc.eager.mode import MODE
 from graphc.eager.outcome import Ended, Outcome, Unsettled
+from graphc.eager.placement import gpu_of
 from graphc.eager.recorder import Recorder
 from graphc.eager.recording import UNFIT, Recording
 from graphc.eager.tensor import Tensor
 from graphc.eager.watch import watcher
+from graphc.frontend.autocast import autocast_key
+from graphc.frontend.autocast import describe as describe_autocast
 from graphc.frontend.executable import Executable
 from graphc.frontend.signature import Signature
 from graphc.frontend.tree import Structure, flatten
@@ -101,7 +106,8 @@ class Step:
             owner = getattr(self.function, "__self__", None)
             if hasattr(owner, "named_parameters"):
                 recorder.called(owner)  # the function is a method of a module
-            result = self.function(*args, **kwargs)
+            with own_cache():
+                result = self.function(*args, **kwargs)
             made = None if recorder.failure is not None else self._made(recorder, tensors, result, reason)
         if recorder.failure is not None:
             self._eager.add(key)
@@ -151,6 +157,7 @@ class Step:
         found = {
             "gradients": "recorded" if MODE.grad else "not recorded",
             "the default dtype": str(get_default_dtype()),
+            "autocast": describe_autocast(),
         }
         names: dict[int, str] = {}
         for name, leaf in zip(signature.leaf_names(call, structure), leaves, strict=True):
@@ -158,7 +165,9 @@ class Step:
                 names.setdefault(id(leaf), name)
                 layout = "" if leaf._array.flags.c_contiguous else f" of strides {list(leaf._array.strides)}"
                 grad = " that requires grad" if leaf.requires_grad else ""
-                found[name] = f"{TensorType(leaf._array.shape, leaf.dtype)}{layout}{grad}"
+                gpu = gpu_of(leaf._array)
+                where = "" if gpu is None else f" on cuda:{gpu}"
+                found[name] = f"{TensorType(leaf._array.shape, leaf.dtype)}{where}{layout}{grad}"
             else:
                 found[name] = reprlib.repr(leaf)
         return found, names
@@ -177,7 +186,7 @@ class Step:
 
 def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:
     tensors: list[Tensor] = []
-    key: list[Any] = [structure, MODE.grad, MODE.inference, get_default_dtype()]
+    key: list[Any] = [structure, MODE.grad, MODE.inference, get_default_dtype(), autocast_key()]
     places: dict[int, int] = {}
     for leaf in leaves:
         if isinstance(leaf, Tensor):
@@ -186,7 +195,7 @@ def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, l
             tensors.append(leaf)
             meta = leaf._meta
             is_required = meta is not None and leaf.requires_grad
-            key.extend((type(leaf), array.dtype, array.shape, place, is_required))
+            key.extend((type(leaf), array.dtype, array.shape, gpu_of(array), place, is_required))
             if not array.flags.c_contiguous:
                 key.append(array.strides)
         else:

@@ -65,7 +65,7 @@ def as_argument(leaf: object, name: str) -> object:
             hint=f"pass {name}.filled(...), or the data and the mask as two arrays",
         )
     if isinstance(leaf, np.ndarray | np.generic):
-        return np.asarray(leaf)
+        return leaf if isinstance(leaf.device, int) else np.asarray(leaf)  # an array of a GPU is no array of numpy's
     if isinstance(leaf, float):
         return float(leaf)
     if isinstance(leaf, complex):

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from graphc.frontend.arguments import Dynamic, Sizes, as_argument, kinds_of
+from graphc.frontend.autocast import CASTING
 from graphc.frontend.concrete import Recorded, has_tensors, is_wrapped, recorded, without_tensors, wrapped
 from graphc.frontend.executable import Executable, Numerics, check_options
 from graphc.frontend.place import Place, find_place
@@ -287,7 +288,7 @@ class CompiledFunction:
     def __call__(self, /, *args: object, **kwargs: object) -> Any:
         """Run on the arguments; compiles if no program serves them yet."""
         try:
-            if not kwargs and not TRACING:
+            if not (kwargs or TRACING or CASTING):
                 fast, fill = self._quick
                 result = fast(*args)
                 if type(result) is tuple:
@@ -298,7 +299,7 @@ class CompiledFunction:
             raise
 
     def _call(self, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
-        key = _plain_key(args) if not kwargs and not TRACING else None
+        key = _plain_key(args) if not (kwargs or TRACING or CASTING) else None
         executable = self._plain.get(key) if key is not None else None
         if executable is not None:
             self._quick = executable.fast, executable.fill
@@ -306,7 +307,7 @@ class CompiledFunction:
         if self._recorded is not None and not TRACING and self._is_recorded(args, kwargs):
             return self._recorded(args, kwargs)
         call = self._signature.bind(args, kwargs)
-        if key is None and self._last is not None and not TRACING:
+        if key is None and self._last is not None and not (TRACING or CASTING):
             inputs = self._last.take(call)
             if inputs is not None:
                 made: Executable = self._last.specialization.made
@@ -329,6 +330,8 @@ class CompiledFunction:
             return found.made.call_flat([x for x, kind in zip(leaves, found.kinds) if isinstance(kind, TensorType)])
         found, arrays, route = self._specializer.find(call, leaves, structure)
         result = found.made.call_flat(arrays)
+        if CASTING:
+            return result  # programs for the regions of a thread don't serve other calls
         self._last = route
         if key is not None:
             if len(self._plain) >= MOST_REMEMBERED:

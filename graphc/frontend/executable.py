@@ -275,7 +275,11 @@ class Executable:
                 self._checked.clear()
             self._checked[key] = sizes
         ready = [self._laid_out(array, node) for array, node in zip(arrays, self.graph.inputs)]
-        return self._launcher.run(ready, sizes)
+        result = self._launcher.run(ready, sizes)
+        for _, place in self.program.in_place:
+            if ready[place] is not arrays[place]:  # a copy was written in place
+                self._launcher.copy_into(arrays[place], ready[place])
+        return result
 
     def _laid_out(self, array: AnyArray, node: Node) -> AnyArray:
         """The array as kernels read it: where they run, this machine's byte order, C-contiguous, aligned."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
+from graphc.frontend import autocast
 from graphc.frontend.arguments import AnyArray, Kind, Sizes, Static, as_argument, as_array, key_of, kinds_of
 from graphc.frontend.signature import Call, Signature
 from graphc.frontend.trace import TracedGraph, trace
@@ -20,7 +21,7 @@ from graphc.ir.dtype import DType, get_default_dtype
 from graphc.ir.type import TensorType
 
 Made = TypeVar("Made")
-Key: TypeAlias = "tuple[Structure, tuple[str, ...], tuple[Hashable, ...], DType]"
+Key: TypeAlias = "tuple[Structure, tuple[str, ...], tuple[Hashable, ...], DType, Hashable]"
 
 MOST_REMEMBERED = 4096
 """Exact shapes of past calls that are looked up at once; with dynamic sizes there may be any number."""
@@ -43,6 +44,8 @@ class Specialization(Generic[Made]):
     kinds: tuple[Kind, ...]
     default: DType
     """The default dtype at that time."""
+    regions: str
+    """The regions of `autocast` at that time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +108,7 @@ class Specializer(Generic[Made]):
             names = self.signature.leaf_names(call, structure)
             leaves = tuple(as_argument(leaf, name) for leaf, name in zip(leaves, names, strict=True))
             keys = tuple(map(key_of, leaves))
-        key = (structure, call.keywords, keys, get_default_dtype())
+        key = (structure, call.keywords, keys, get_default_dtype(), autocast.autocast_key())
         found = self._known.get(key)
         if found is None:
             found = self._find_or_make(call, leaves, structure)
@@ -119,7 +122,8 @@ class Specializer(Generic[Made]):
         names = self.signature.leaf_names(call, structure)
         kinds = kinds_of(leaves, names, self._sizes)
         default = get_default_dtype()
-        key = (structure, call.keywords, kinds, default)
+        regions = autocast.describe()
+        key = (structure, call.keywords, kinds, default, autocast.autocast_key())
         with self._lock:  # whoever comes second finds what the first has made
             found = self._made.get(key)
             if found is None:
@@ -127,7 +131,9 @@ class Specializer(Generic[Made]):
                 reason = self._reason(call, structure, kinds, names)
                 given = [kind if isinstance(kind, TensorType) else leaf for kind, leaf in zip(kinds, leaves)]
                 graph = trace(self._function, self.signature, call, structure, given)
-                found = Specialization(reason, graph, self._make(graph), structure, call.keywords, kinds, default)
+                found = Specialization(
+                    reason, graph, self._make(graph), structure, call.keywords, kinds, default, regions
+                )
                 self._made[key] = found
                 self._report(reason)
         return found
@@ -171,6 +177,8 @@ def _changes(
         return _Change((2, 1), [f"the arguments given were {was} and are {now}"])
     if old.default is not get_default_dtype():
         return _Change((2, 2), [f"the default dtype was {old.default.name} and is {get_default_dtype().name}"])
+    if old.regions != autocast.describe():
+        return _Change((2, 2), [f"autocast was {old.regions} and is {autocast.describe()}"])
     if old.structure != structure:
         pairs = zip(parameters, old.structure.entries, structure.entries, strict=True)
         texts = [text for name, a, b in pairs if (text := a.difference(b, name)) is not None]

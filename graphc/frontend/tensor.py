@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
+from graphc.frontend.autocast import CASTING, Caster, converted, rounded
 from graphc.frontend.concrete import constant_array, has_tensors
 from graphc.frontend.entry import explain, renamed, show_as
 from graphc.frontend.scope import Scope, current_scope
@@ -334,8 +335,11 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
         args = tuple(SymbolicTensor(to_node(each)) if isinstance(each, SymbolicSize) else each for each in args)
     if "axis" in kwargs or "keepdims" in kwargs:
         kwargs = renamed(entry, kwargs)
-    nodes = tuple([unwrap(each) for each in args])
-    named = {name: unwrap(value) for name, value in kwargs.items()}
+    nodes: tuple[Any, ...] = tuple([unwrap(each) for each in args])
+    named: dict[str, Any] = {name: unwrap(value) for name, value in kwargs.items()}
+    final: DType | None = None
+    if CASTING:
+        nodes, named, final = converted(entry, nodes, named, _NODES)
     try:
         result = entry.build(*nodes, **named)
     except Exception as error:
@@ -343,7 +347,16 @@ def call(entry: Function, args: tuple[object, ...], kwargs: dict[str, object]) -
         if cause is None:
             raise
         raise cause from None
-    return wrap(result)
+    return wrap(result if final is None else rounded(result, final, _NODES))
+
+
+_NODES = Caster(
+    Node,
+    lambda node: node.tensor.dtype if isinstance(node.type, TensorType) else None,
+    lambda node: None,
+    build.cast_to,
+)
+"""How `autocast` converts what symbolic tensors stand for, which may run anywhere."""
 
 
 def _method(entry: Function) -> Callable[..., object]:

@@ -41,7 +41,9 @@ class Settings:
     )
     cuda_driver: str = field(
         default="auto",
-        metadata=_meaning("how GPUs are reached: auto, ctypes, bindings, none, or emulator (kernels interpreted, no GPU)"),
+        metadata=_meaning(
+            "how GPUs are reached: auto, ctypes, bindings, none, or emulator (kernels interpreted, no GPU)"
+        ),
     )
     verify: bool = field(default=False, metadata=_meaning("run the verifier after every pass"))
     traceback: bool = field(default=False, metadata=_meaning("show graphc's own frames in the traceback of an error"))

@@ -30,8 +30,9 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.guard import shorten
 from graphc.eager.inplace import assign, check_writable
 from graphc.eager.mode import MODE
+from graphc.eager.placement import common_gpu, copy_of
 from graphc.eager.plan import Plan
-from graphc.eager.program import Recipe
+from graphc.eager.program import Recipe, place_for
 from graphc.eager.record import Source, apply, see
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.view import view_as_real
@@ -137,19 +138,22 @@ def _number(value: object) -> AnyArray:
 class SharedProgram:
     """A rule for rows of any length; it writes results to the memory of its targets where it can."""
 
-    __slots__ = ("_executable", "graph")
+    __slots__ = ("_executables", "graph")
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._executable: Executable | None = None
+        self._executables: dict[int | None, Executable] = {}
 
-    def bound(self) -> Executable:
-        """The code, compiled when it is first asked for, with a way in of its own for one length."""
+    def bound(self, gpu: int | None = None) -> Executable:
+        """The code of a GPU or the CPU, made when it is first asked for, with a way in of its own for one length."""
         with _lock:
-            if self._executable is None:
+            found = self._executables.get(gpu)
+            if found is None:
                 targets = range(len(self.graph.outputs))
-                self._executable = Executable.build(self.graph, donated=dict(zip(targets, targets)))
-        return self._executable.bound()
+                place = None if gpu is None else place_for(gpu)
+                found = Executable.build(self.graph, donated=dict(zip(targets, targets)), place=place)
+                self._executables[gpu] = found
+        return found.bound()
 
 
 class RulePlan(Plan):
@@ -177,20 +181,36 @@ class RulePlan(Plan):
             self.fast = self._executable.fast
         return self._executable
 
+    def on_gpu(self, gpu: int) -> Executable:
+        """The code for a GPU; made when first asked for."""
+        if self._shared is None:
+            return super().on_gpu(gpu)
+        found = self._on_gpus.get(gpu)
+        if found is None:
+            found = self._on_gpus[gpu] = self._shared.bound(gpu)
+        return found
+
     def run_into(self, arrays: Sequence[AnyArray]) -> None:
         """Run on contiguous arrays; the first, those of the targets, get the new values."""
         rest = self.fast(*arrays)
+        gpu = None
         if type(rest) is not tuple:
+            gpu = common_gpu(arrays)
             rest = self._run_slowly(arrays)
         count = len(self.graph.outputs)
-        for index, output in zip(self._returned if len(rest) < count else range(count), rest):
+        returned = self._returned
+        if gpu is not None:
+            in_place = dict(self.on_gpu(gpu).program.in_place)
+            returned = [index for index in range(count) if index not in in_place]
+        for index, output in zip(returned if len(rest) < count else range(count), rest):
             arrays[index][...] = output
 
     def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The new values of the targets, as new arrays."""
         count = len(self.graph.outputs)
-        results = tuple([np.array(each, order="C") for each in arrays[:count]])
-        self.run_into([*results, *[np.asarray(each, order="C") for each in arrays[count:]]])
+        results = tuple([copy_of(each) for each in arrays[:count]])
+        rest = [each if each.flags.c_contiguous else copy_of(each) for each in arrays[count:]]
+        self.run_into([*results, *rest])
         if WATCHING:
             found = watcher()
             if found is not None:

@@ -11,8 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from graphc.eager.geometry import is_dense
+from graphc.eager.memory import new_array
 from graphc.eager.mode import enable_grad
-from graphc.eager.tensor import Tensor, wrap_constant
+from graphc.eager.placement import gpu_of
+from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.watch import WATCHING, depends
 from graphc.optim.optimizer import Optimizer, _get_scalar_dtype, _use_grad_for_differentiable
 from graphc.optim.rule import Group, Numbers, Options, Rule, update
@@ -109,12 +112,22 @@ def scalar(value: float, group: Group) -> Tensor:
     return wrap_constant(np.array(float(value), _get_scalar_dtype(is_fused).numpy))
 
 
+def _like(array: AnyArray, value: complex) -> AnyArray:
+    """The value everywhere, in an array at the same strides in the same place."""
+    if type(array) is np.ndarray:
+        return np.full_like(array, value)
+    strides = array.strides if is_dense(array) else None
+    result = new_array(array.shape, array.dtype, strides, gpu_of(array))
+    result.fill(value)
+    return result
+
+
 def zeros_like(param: Tensor) -> Tensor:
     """A state with an element for each of the parameter's, at the same strides."""
-    return wrap_constant(np.zeros_like(param._array))
+    return wrap_constant(_like(param._array, 0))
 
 
 def full_like(param: Tensor, value: float) -> Tensor:
     """A state with the value for each of the parameter's elements; of a complex one for both parts."""
     array = param._array
-    return wrap_constant(np.full_like(array, complex(value, value) if array.dtype.kind == "c" else value))
+    return wrap_constant(_like(array, complex(value, value) if array.dtype.kind == "c" else value))

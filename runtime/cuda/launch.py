@@ -131,6 +131,10 @@ class CudaLauncher:
         """A launcher of the same program, whose `fast` expects sizes of its own."""
         return CudaLauncher(self.program, self.target, self._device, waits=self._waits)
 
+    def copy_into(self, target: AnyArray, source: AnyArray) -> None:
+        """Write an array's elements to another one of its dtype."""
+        device_array.copy(target, source.reshape(target.shape))
+
     def on_host(self, array: AnyArray) -> AnyArray:
         """The array where numpy reads it."""
         return device_array.to_host(array) if isinstance(array, DeviceArray) else array

@@ -29,6 +29,7 @@ import numpy as np
 from graphc.eager.geometry import address_of, extent_of
 from graphc.eager.mode import MODE, SPECIAL
 from graphc.eager.part import part_of, with_part
+from graphc.eager.placement import on
 from graphc.eager.source import Argument, Captured, Cotangent, Gradient, Key, Number, Source
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING
@@ -320,7 +321,7 @@ class Recorder:
     def read(self, array: AnyArray) -> Node | None:
         """The node of an array's values; None if recording has ended here."""
         if not array.size:
-            return creation.constant(value=Array(np.asarray(array)))
+            return creation.constant(value=Array(np.asarray(on(array, None))))
         cell = self._find(array)
         if cell is None:
             if array.ndim == 0 and address_of(array) not in self._unexplained:
@@ -401,4 +402,4 @@ def constant_node(array: AnyArray) -> Node:
     flat = array.reshape(-1)
     if array.size > 1 and array.dtype.kind in "biufc" and flat[0].tobytes() * flat.size == flat.tobytes():
         return build.constant(flat[0], to_dtype(array.dtype), array.shape)
-    return creation.constant(value=Array(np.asarray(array)))
+    return creation.constant(value=Array(np.asarray(on(array, None))))

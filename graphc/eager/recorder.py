@@ -399,7 +399,8 @@ def _is_constant(node: Node) -> bool:
 
 def constant_node(array: AnyArray) -> Node:
     """The array's values as a node; equal ones as a single number, repeated."""
+    array = on(array, None)
     flat = array.reshape(-1)
     if array.size > 1 and array.dtype.kind in "biufc" and flat[0].tobytes() * flat.size == flat.tobytes():
         return build.constant(flat[0], to_dtype(array.dtype), array.shape)
-    return creation.constant(value=Array(np.asarray(on(array, None))))
+    return creation.constant(value=Array(np.asarray(array)))

@@ -83,6 +83,9 @@ HANDLERS: dict[type, Callable[..., None]] = {
 ENTRY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What PTX takes for a name."""
 
+RESIDENT_THREADS = 512
+"""Threads that keep a multiprocessor busy while others wait for memory; each has 128 registers."""
+
 
 def emit_module(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
     """The text of a module that defines the kernels; raises a GraphcError for what the target cannot do."""
@@ -115,7 +118,7 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
         name,
         ", ".join(parameters),
         linkage="ptx_kernel ",
-        attributes=f' "nvvm.maxntid"="{grid.threads}"',
+        attributes=f' "nvvm.maxntid"="{grid.threads}" "nvvm.minctasm"="{_resident_blocks(expanded, grid.threads)}"',
         handlers=HANDLERS,
         rules=RULES,
         machine=machine,
@@ -131,6 +134,20 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
     for statement in expanded.body:
         HANDLERS[type(statement)](e, statement)
     e.finish()
+
+
+def _resident_blocks(kernel: Kernel, threads: int) -> int:
+    """How many blocks a multiprocessor should have room for, which says how many registers a thread may have.
+
+    Unasked, ptxas spills registers to make room for more blocks than are needed to hide what memory takes.
+    """
+    pending: list[tuple[Statement, ...]] = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
+                return 1  # what the thread keeps in registers is why it was written so
+            pending.extend(nested_bodies(statement))
+    return max(1, RESIDENT_THREADS // threads)
 
 
 def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:
@@ -157,8 +174,8 @@ def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:
 def possibly_overwritten(kernel: Kernel) -> frozenset[Buffer]:
     """Buffers that may lie where another one is written to, and these others.
 
-    `graphc.passes.memory` lets a kernel run in place where it reads an element only right before it writes it: all
-    loads of the one and stores of the other have the same index.
+    `graphc.passes.memory` lets a kernel run in place where it reads an element only right before it writes it: each
+    load of the one has the index of a store of the other.
     """
     loads: dict[Buffer, set[Size]] = {}
     stores: dict[Buffer, set[Size]] = {}
@@ -174,6 +191,6 @@ def possibly_overwritten(kernel: Kernel) -> frozenset[Buffer]:
     for written, indices in stores.items():
         for read, own in loads.items():
             is_parameter = read.space is Space.GLOBAL and written.space is Space.GLOBAL and read is not written
-            if is_parameter and read.dtype is written.dtype and len(indices) == 1 and own == indices:
+            if is_parameter and read.dtype is written.dtype and own <= indices:
                 found |= {read, written}
     return frozenset(found)

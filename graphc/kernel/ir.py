@@ -28,7 +28,8 @@ A symbol and a value are defined before use, in an enclosing or earlier statemen
 a buffer has no shape. Complex numbers are pairs of buffers' elements; the kernel level computes with real ones only.
 
 A kernel for a GPU (`graphc.kernel.gpu`) is one loop over blocks, in it the shared memory of a block and one loop over
-its threads, and in that what a thread does. The statements from Barrier on are for such kernels only.
+its threads, and in that what a thread does. The statements from Barrier on are for such kernels only; what may stand
+where says `graphc.kernel.verify_grid`.
 
 The fixed tree. `Reduce` over an extent N combines element k into accumulator k mod 64, in order of k, each accumulator
 starting at the combiner's identity; then accumulator l takes in accumulator l + 32 for l below 32, then l + 16 for l

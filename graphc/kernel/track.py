@@ -102,10 +102,11 @@ class Memory:
     """Of each cell, how many copies that are under way read it."""
 
     def table(self, depth: int) -> _Cells:
-        """What is remembered of the level at this depth."""
-        while len(self.tables) <= depth:
+        """What is remembered of the level at this depth, within those that have a copy of their own."""
+        inner = depth - self.levels_around
+        while len(self.tables) <= inner:
             self.tables.append(_Cells(np.zeros(self.cells, np.int64), np.zeros(self.cells, np.int64)))
-        return self.tables[depth]
+        return self.tables[inner]
 
 
 @dataclass(slots=True, eq=False)
@@ -191,7 +192,11 @@ class View:
                 memory.leaving = counts
             else:
                 memory.arriving = counts
-        np.add.at(counts, self._cells(positions), change)
+        cells = self._cells(positions)
+        if is_source:
+            np.add.at(counts, cells, change)
+        else:
+            counts[cells] += change  # two copies into the same element are a race
 
     def find_copied(self, positions: Integers, *, is_source: bool) -> int | None:
         """The number of the first of these positions whose element a copy under way reads or will write, if any."""

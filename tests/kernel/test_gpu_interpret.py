@@ -10,7 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from graphc.kernel import machine
+from graphc.kernel.access import Nest
 from graphc.kernel.interpret import run_kernel
+from graphc.kernel.ir import Store
 from graphc.kernel.parse import parse_kernel
 from tests.kernel.gpu_kernels import BLOCK_SUM, PIPELINE, ROW_SUM, TRANSPOSE, WARP_TREE, in_threads
 
@@ -273,6 +275,22 @@ def test_a_thread_reduces_and_moves_vectors() -> None:
 
 def test_a_grid_of_no_blocks_does_nothing() -> None:
     assert (run("store y[t] = 1.0:f32", blocks="n - 4")["y"] == 0).all()
+
+
+def test_blocks_run_some_at_a_time_and_are_never_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes: set[tuple[int, ...]] = set()
+    store = machine.Machine.store
+
+    def noting(self: machine.Machine, statement: Store, nest: Nest) -> None:
+        shapes.add(nest.shape)
+        store(self, statement, nest)
+
+    monkeypatch.setattr(machine.Machine, "store", noting)
+    for most in (1, 300):
+        monkeypatch.setattr(machine, "MOST_LANES", most)
+        run("store y[t + 64*b] = 1.0:f32", blocks="4")
+        run("allocate a: f32[16] local store a[0] = 1.0:f32", blocks="4")
+    assert shapes == {(64, 1), (64, 4)}
 
 
 def test_checks_report_from_threads() -> None:

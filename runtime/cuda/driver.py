@@ -31,13 +31,19 @@ class DeviceProperties:
     """Bytes."""
     multiprocessors: int
     threads_per_multiprocessor: int
+    registers_per_multiprocessor: int
+    shared_bytes_per_multiprocessor: int
     shared_bytes_per_block: int
     """The most that a block can have if it asks for it."""
     l2_bytes: int
     clock_khz: int
     memory_clock_khz: int
     memory_bus_bits: int
+    is_integrated: bool
+    """Whether it shares the host's memory."""
     uuid: str
+    pci: tuple[int, int, int]
+    """Its bus, device and domain there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,12 +172,16 @@ class Emulator:
             total_memory=self.options.memory_bytes,
             multiprocessors=4,
             threads_per_multiprocessor=2048,
+            registers_per_multiprocessor=65536,
+            shared_bytes_per_multiprocessor=target.most_shared_bytes + 1024,
             shared_bytes_per_block=target.most_shared_bytes,
             l2_bytes=4 << 20,
             clock_khz=1_000_000,
             memory_clock_khz=1_000_000,
             memory_bus_bits=256,
+            is_integrated=True,
             uuid=f"00000000-0000-0000-0000-{device:012d}",
+            pci=(0, device, 0),
         )
 
     def target(self, device: int) -> GpuTarget:

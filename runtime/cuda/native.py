@@ -30,12 +30,18 @@ NOT_READY: Final = 600
 _DEVICE_FAULTS: Final = frozenset({214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719})
 _MULTIPROCESSORS: Final = 16
 _CLOCK: Final = 13
+_INTEGRATED: Final = 18
+_PCI_BUS: Final = 33
+_PCI_DEVICE: Final = 34
 _MEMORY_CLOCK: Final = 36
 _BUS_BITS: Final = 37
 _L2_BYTES: Final = 38
 _THREADS_PER_MULTIPROCESSOR: Final = 39
+_PCI_DOMAIN: Final = 50
 _CAPABILITY_MAJOR: Final = 75
 _CAPABILITY_MINOR: Final = 76
+_SHARED_PER_MULTIPROCESSOR: Final = 81
+_REGISTERS_PER_MULTIPROCESSOR: Final = 82
 _SHARED_PER_BLOCK: Final = 97
 _STREAM_NON_BLOCKING: Final = 1
 _EVENT_DISABLE_TIMING: Final = 2
@@ -93,12 +99,20 @@ class NativeDriver:
                 total_memory=self._one("cuDeviceTotalMem", handle),
                 multiprocessors=self._attribute(handle, _MULTIPROCESSORS),
                 threads_per_multiprocessor=self._attribute(handle, _THREADS_PER_MULTIPROCESSOR),
+                registers_per_multiprocessor=self._attribute(handle, _REGISTERS_PER_MULTIPROCESSOR),
+                shared_bytes_per_multiprocessor=self._attribute(handle, _SHARED_PER_MULTIPROCESSOR),
                 shared_bytes_per_block=self._attribute(handle, _SHARED_PER_BLOCK),
                 l2_bytes=self._attribute(handle, _L2_BYTES),
                 clock_khz=self._attribute(handle, _CLOCK),
                 memory_clock_khz=self._attribute(handle, _MEMORY_CLOCK),
                 memory_bus_bits=self._attribute(handle, _BUS_BITS),
+                is_integrated=bool(self._attribute(handle, _INTEGRATED)),
                 uuid="-".join((uuid[:8], uuid[8:12], uuid[12:16], uuid[16:20], uuid[20:])),
+                pci=(
+                    self._attribute(handle, _PCI_BUS),
+                    self._attribute(handle, _PCI_DEVICE),
+                    self._attribute(handle, _PCI_DOMAIN),
+                ),
             )
         return found
 

@@ -19,13 +19,18 @@ from typing import cast
 from graphc.ir.attribute import Array
 from graphc.ir.dim import Size, is_at_most, quotient
 from graphc.ir.graph import INPUT, Node
+from graphc.kernel.gpu import grid_of
 from graphc.kernel.ir import (
+    Apply,
     Buffer,
     Contract,
     CopyAsync,
     HostCall,
+    If,
+    Kernel,
     Load,
     Loop,
+    Operand,
     Reduce,
     Statement,
     Store,
@@ -174,6 +179,8 @@ def _can_run_in_place(call: KernelCall, source: Source, target: Buffer) -> bool:
     operands = [b for b, s in zip(call.kernel.buffers, call.sources, strict=True) if s == source]
     if any(b.dtype is not target.dtype for b in operands):
         return False
+    if grid_of(call.kernel) is not None:
+        return _keeps_elements(call.kernel, operands, target)
     indices: set[Size] = set()
     bodies: set[int] = set()
     stored = False
@@ -198,6 +205,47 @@ def _can_run_in_place(call: KernelCall, source: Source, target: Buffer) -> bool:
                 return False
             pending.extend(nested_bodies(statement))
     return len(indices) == 1 and len(bodies) == 1
+
+
+def _keeps_elements(kernel: Kernel, operands: list[Buffer], target: Buffer) -> bool:
+    """The same of a kernel for a GPU, whose threads take several elements at once, or one after the other at an end.
+
+    Each body reads only elements that it stores itself, where the same predicate holds, all before the first store; and
+    of two such bodies one runs where a condition holds, the other where it fails.
+    """
+    conditions: list[dict[Operand, bool]] = []
+    opposites: dict[Operand, Operand] = {}
+    pending: list[tuple[tuple[Statement, ...], dict[Operand, bool]]] = [(kernel.body, {})]
+    while pending:
+        body, under = pending.pop()
+        loaded: set[tuple[Size, Operand | None]] = set()
+        stored: set[tuple[Size, Operand | None]] = set()
+        for statement in body:
+            inside = under
+            match statement:
+                case Load(buffer=buffer) if buffer is target:
+                    return False
+                case Load(buffer=buffer, index=index, predicate=predicate) if buffer in operands:
+                    if stored:
+                        return False
+                    loaded.add((index, predicate))
+                case Store(buffer=buffer, index=index, predicate=predicate) if buffer is target:
+                    stored.add((index, predicate))
+                case CopyAsync(source=buffer) if buffer in operands:
+                    return False
+                case Apply(out, "bitwise_not", (operand,)):
+                    opposites[out] = operand
+                case If(condition):
+                    known = opposites.get(condition, condition)
+                    inside = {**under, known: known is condition}
+            pending.extend((nested, inside) for nested in nested_bodies(statement))
+        if not loaded <= stored:
+            return False
+        if stored:
+            if not all(any(under.get(p, holds) != holds for p, holds in other.items()) for other in conditions):
+                return False
+            conditions.append(under)
+    return True
 
 
 @dataclass(slots=True)

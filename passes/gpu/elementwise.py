@@ -19,6 +19,7 @@ from itertools import zip_longest
 from typing import Final
 
 from graphc.ir.dim import Size, bounds, linear, minimum, product, quotient, remainder, substitute
+from graphc.ir.dtype import f64
 from graphc.kernel.expand import record
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import (
@@ -46,8 +47,10 @@ LARGE: Final = 1 << 20
 """Elements from which on a thread takes several runs; of fewer, each thread that the machine has gets one."""
 SMALL_CODE: Final = 24
 """Statements up to which code is written for several runs at once: more would need more registers than there are."""
-LONG_CODE: Final = 600
+LONG_CODE: Final = 300
 """Instructions that a run may take if it is to be a wide one: with more, memory isn't what it waits for."""
+COST_OF_DOUBLE: Final = 4
+"""Instructions that one in float64 counts for: it takes two registers, and several times as long."""
 SHORT_REDUCTION: Final = 64
 """Elements that a thread reduces by itself: a window, say."""
 LONG_ROW: Final = 128
@@ -154,8 +157,9 @@ def _varies(index: Size, names: set[str]) -> bool:
 
 
 def _instructions(statement: Apply) -> int:
-    """Base ops of the formula."""
-    return len(record(statement.op, tuple(x.dtype for x in statement.operands), statement.out.dtype).steps)
+    """Base ops of the formula, in instructions that work on 32 bits."""
+    steps = record(statement.op, tuple(x.dtype for x in statement.operands), statement.out.dtype).steps
+    return len(steps) * (COST_OF_DOUBLE if statement.out.dtype is f64 else 1)
 
 
 # The kernels

@@ -6,7 +6,7 @@ check_same_bits(graph, arrays)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from graphc.kernel.program import Program
 from graphc.kernel.verify import verify_kernel
 from graphc.passes.gpu.schedule import scheduled_by
 from graphc.passes.lower import KernelCall, lower
-from graphc.passes.memory import plan_memory
+from graphc.passes.memory import NO_DONATIONS, plan_memory
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ class Scheduled:
     policies: dict[Kernel, str]
 
 
-def schedule_graph(graph: Graph, target: GpuTarget = TARGET) -> Scheduled:
+def schedule_graph(graph: Graph, target: GpuTarget = TARGET, donated: Mapping[int, int] = NO_DONATIONS) -> Scheduled:
     """The graph optimized, lowered and scheduled; all its kernels are valid."""
     lowered = lower(optimize(graph), target)
     calls: list[KernelCall] = []
@@ -48,12 +48,12 @@ def schedule_graph(graph: Graph, target: GpuTarget = TARGET) -> Scheduled:
             policies[each.kernel] = policy
     for kernel in policies:
         verify_kernel(kernel, is_scheduled=True)
-    return Scheduled(plan_memory(replace(lowered, calls=tuple(calls))), policies)
+    return Scheduled(plan_memory(replace(lowered, calls=tuple(calls)), donated), policies)
 
 
-def gpu_program(graph: Graph, target: GpuTarget = TARGET) -> Program:
+def gpu_program(graph: Graph, target: GpuTarget = TARGET, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
     """The graph's program for a GPU."""
-    return schedule_graph(graph, target).program
+    return schedule_graph(graph, target, donated).program
 
 
 def cpu_program(graph: Graph) -> Program:

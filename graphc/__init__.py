@@ -95,10 +95,16 @@ _ON_DEMAND = frozenset(
 _LATE = {
     "GradScaler": "amp",
     "autocast": "amp",
+    "autocast_decrement_nesting": "amp.autocast_mode",
+    "autocast_increment_nesting": "amp.autocast_mode",
+    "clear_autocast_cache": "amp.autocast_mode",
+    "get_autocast_cpu_dtype": "amp.autocast_mode",
     "get_autocast_dtype": "amp.autocast_mode",
+    "get_autocast_gpu_dtype": "amp.autocast_mode",
     "get_device_module": "accelerator",
     "gru": "nn.recurrence",
     "is_autocast_cache_enabled": "amp.autocast_mode",
+    "is_autocast_cpu_enabled": "amp.autocast_mode",
     "is_autocast_enabled": "amp.autocast_mode",
     "load": "serialization",
     "lstm": "nn.recurrence",
@@ -106,7 +112,11 @@ _LATE = {
     "rnn_tanh": "nn.recurrence",
     "save": "serialization",
     "set_autocast_cache_enabled": "amp.autocast_mode",
+    "set_autocast_cpu_dtype": "amp.autocast_mode",
+    "set_autocast_cpu_enabled": "amp.autocast_mode",
     "set_autocast_dtype": "amp.autocast_mode",
+    "set_autocast_enabled": "amp.autocast_mode",
+    "set_autocast_gpu_dtype": "amp.autocast_mode",
 }
 """Names of the root that such a namespace holds."""
 

@@ -20,6 +20,12 @@ from graphc.ir.dtype import f16, f32, i32
 __all__ = ["GradScaler", "OptState"]
 
 
+def _has_no_gpu() -> bool:
+    from graphc.runtime.cuda.select import what_is_missing  # late: most programs ask for no GPU
+
+    return what_is_missing() is not None
+
+
 class OptState(Enum):
     """What was done with an optimizer since the last `update`."""
 
@@ -54,7 +60,7 @@ class GradScaler:
         enabled: bool = True,
     ) -> None:
         self._device = device
-        if enabled and device == "cuda":
+        if enabled and device == "cuda" and _has_no_gpu():
             warnings.warn("torch.cuda.amp.GradScaler is enabled, but CUDA is not available.  Disabling.", stacklevel=2)
             enabled = False
         self._enabled = enabled

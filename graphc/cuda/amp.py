@@ -1,4 +1,4 @@
-"""graphc.cuda.amp: the older names of mixed precision on GPUs. Without a GPU they switch themselves off and warn."""
+"""graphc.cuda.amp: the older names of mixed precision on GPUs. Without a GPU they switch themselves off, and warn."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ def _deprecate(name: str, stacklevel: int = 3) -> None:
 
 
 def amp_definitely_not_available() -> bool:
-    """Whether there is no device for it: True."""
-    return True
+    """Whether there is no device for it."""
+    from graphc.runtime.cuda.select import what_is_missing  # late: most programs ask for no GPU
+
+    return what_is_missing() is not None
 
 
 class autocast(autocast_mode.autocast):

@@ -33,15 +33,6 @@ def test_regions_that_are_off_change_nothing() -> None:
         graphc.cuda.amp.autocast()
 
 
-def test_there_is_no_autocast_for_the_cpu_yet() -> None:
-    with pytest.raises(NotImplementedError, match="graphc has no autocast for cpu yet"):
-        graphc.autocast("cpu")
-    with pytest.raises(RuntimeError, match="Expected one of cpu, cuda"):
-        autocast("gpu")
-    with pytest.raises(ValueError, match="Expected `device_type` of type `str`, got: `<class 'int'>`"):
-        autocast(3)
-
-
 def test_without_a_gpu_its_scaler_passes_everything_through() -> None:
     with pytest.warns(UserWarning, match="GradScaler is enabled, but CUDA is not available.  Disabling."):
         scaler = GradScaler()

@@ -12,11 +12,12 @@ from typing import Final, TypeAlias
 
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import HostCall
+from graphc.passes.gpu.columns import schedule_columns
 from graphc.passes.gpu.contraction import schedule_contraction
 from graphc.passes.gpu.elementwise import schedule_elementwise
-from graphc.passes.gpu.columns import schedule_columns
 from graphc.passes.gpu.fallback import schedule_fallback
 from graphc.passes.gpu.rows import schedule_rows
+from graphc.passes.gpu.stages import in_stages
 from graphc.passes.lower import KernelCall
 
 Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | None]"
@@ -39,6 +40,9 @@ def scheduled_by(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, Kernel
     """The calls, each with the policy that made it."""
     if grid_of(call.kernel) is not None or any(isinstance(s, HostCall) for s in call.kernel.body):
         return (("as it is", call),)
+    stages = in_stages(call)
+    if stages is not None:
+        return tuple(each for stage in stages for each in scheduled_by(stage, target))
     for name, policy in POLICIES:
         calls = policy(call, target)
         if calls is not None:

@@ -32,14 +32,14 @@ PROGRAMS: dict[str, tuple[Function, tuple[str, ...]]] = {
 
 @pytest.mark.parametrize("length", LENGTHS)
 def test_columns_of_any_length_keep_every_bit(length: int) -> None:
-    check(OVER_AXIS["sum"](0), f"f32[{length},37]", policies=("columns",))
-    check(OVER_AXIS["argmin"](0), f"f32[{length},37]", policies=("columns",))
+    check(OVER_AXIS["sum"](0), f"f32[{length},37]", policy="columns")
+    check(OVER_AXIS["argmin"](0), f"f32[{length},37]", policy="columns")
 
 
 @pytest.mark.parametrize(("combiner", "dtype"), COMBINERS)
 def test_combiners_keep_every_bit(combiner: str, dtype: str) -> None:
     for length in (10, 200):
-        check(OVER_AXIS[combiner](0), f"{dtype}[{length},40]", policies=("columns",))
+        check(OVER_AXIS[combiner](0), f"{dtype}[{length},40]", policy="columns")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -32,7 +32,7 @@ from graphc.codegen.gpu.warp import (
     emit_wait,
 )
 from graphc.codegen.scalar import emit_apply
-from graphc.ir.dim import Size
+from graphc.ir.dim import Size, bounds
 from graphc.kernel.expand import expand
 from graphc.kernel.gpu import STATIC_SHARED_BYTES, GpuTarget, grid_of
 from graphc.kernel.ir import (
@@ -85,6 +85,8 @@ ENTRY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 RESIDENT_THREADS = 512
 """Threads that keep a multiprocessor busy while others wait for memory; each has 128 registers."""
+RESIDENT_WORDS = 96
+"""What a thread may keep in its own buffers for that; those that keep more are written to need all its registers."""
 
 
 def emit_module(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
@@ -141,13 +143,14 @@ def _resident_blocks(kernel: Kernel, threads: int) -> int:
 
     Unasked, ptxas spills registers to make room for more blocks than are needed to hide what memory takes.
     """
+    words = 0
     pending: list[tuple[Statement, ...]] = [kernel.body]
     while pending:
         for statement in pending.pop():
             if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
-                return 1  # what the thread keeps in registers is why it was written so
+                words += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
             pending.extend(nested_bodies(statement))
-    return max(1, RESIDENT_THREADS // threads)
+    return max(1, (RESIDENT_THREADS if words <= RESIDENT_WORDS else 1) // threads)
 
 
 def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:

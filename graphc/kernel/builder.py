@@ -19,14 +19,13 @@ from typing import TypeAlias
 import numpy as np
 
 from graphc.ir.dim import Size, Symbol, is_at_least, is_at_most, maximum, minimum, quotient, symbol, symbols
-from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i32, i64, real_of, u32
+from graphc.ir.dtype import DType, bf16, bool_, complex_of, f16, f32, i64, real_of
 from graphc.ir.lowering import Scalar, Step
 from graphc.kernel.formula.complex import complex_apply
 from graphc.kernel.ir import (
     BLOCK,
     Allocate,
     Apply,
-    Barrier,
     Bind,
     Buffer,
     Check,
@@ -34,15 +33,12 @@ from graphc.kernel.ir import (
     Kernel,
     Literal,
     Load,
-    LoadMatrix,
     Loop,
     LoopKind,
-    MultiplyMatrices,
     Operand,
     Panel,
     Position,
     Reduce,
-    Shuffle,
     Space,
     Statement,
     Store,
@@ -383,39 +379,25 @@ class KernelBuilder:
             Contract(m, n, k, rows, columns, depth, left_panel, right_panel, acc, tail.body, parallel)
         )
 
-    # ---- what only kernels for a GPU have, all of it here, in the innermost body
-
-    def barrier(self) -> None:
-        """All threads of the block come here before one goes on."""
-        self._bodies[-1].statements.append(Barrier())
-
-    def shuffle(self, x: Operand, mode: str, lane: int) -> Value:
-        """The operand of another thread of the warp."""
-        out = self._made_here(x.dtype, (x,))
-        self._bodies[-1].statements.append(Shuffle(out, x, mode, literal(lane, i32)))
-        return out
-
-    def load_matrices(self, count: int, buffer: Buffer, index: Size, is_transposed: bool = False) -> tuple[Value, ...]:
-        """`LoadMatrix`: this thread's parts of `count` matrices in shared memory, of which it gives one row."""
-        outs = tuple([self._made_here(u32, (), (index,)) for _ in range(count)])
-        self._use_scratch(self._bodies[-1], buffer)
-        self._bodies[-1].statements.append(LoadMatrix(outs, buffer, index, is_transposed))
-        return outs
-
-    def multiply_matrices(
-        self, left: tuple[Operand, ...], right: tuple[Operand, ...], addend: tuple[Operand, ...], dtype: str
+    def here(
+        self,
+        make: Callable[..., Statement],
+        made: tuple[DType, ...] = (),
+        *,
+        operands: tuple[Operand, ...] = (),
+        sizes: tuple[Size, ...] = (),
+        buffers: tuple[Buffer, ...] = (),
     ) -> tuple[Value, ...]:
-        """`MultiplyMatrices`: left @ right + addend for the warp; `dtype` is that of the factors."""
-        outs = tuple([self._made_here(f32, (*left, *right, *addend)) for _ in addend])
-        self._bodies[-1].statements.append(MultiplyMatrices(outs, left, right, addend, dtype))
-        return outs
-
-    def _made_here(self, dtype: DType, operands: tuple[Operand, ...], sizes: tuple[Size, ...] = ()) -> Value:
+        """Any statement here, in the innermost body: `make` gets the values that it defines, one for each dtype."""
         body = self._bodies[-1]
         self._use(body, *operands, sizes=sizes)
-        out = self._value(dtype)
-        self._home[out] = body
-        return out
+        for buffer in buffers:
+            self._register(buffer)
+            self._use_scratch(body, buffer)
+        outs = tuple([self._value(dtype) for dtype in made])
+        body.statements.append(make(*outs))
+        self._home.update(dict.fromkeys(outs, body))
+        return outs
 
     def finish(self, name: str) -> Kernel:
         """The kernel."""

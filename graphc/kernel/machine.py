@@ -69,6 +69,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 MOST_LANES: Final = 1 << 17
 """Iterations that run at once: enough to hide Python's part, few enough for the caches."""
+ENOUGH_LANES: Final = 1 << 12
+"""Iterations at once beyond which more hide no more of Python's part: noting what they touch would take longer."""
 MOST_TILE: Final = 512
 """Rows and columns of a contraction that run at once."""
 
@@ -239,8 +241,8 @@ class Machine(Threads):
         """Run a serial loop at once; False, with everything as it was, if its iterations depend on each other."""
         if most <= 1 or id(statement) in self.in_turn_only:
             return False
-        if 2 * nest.count * self.weight(statement.body) > MOST_LANES:
-            return False  # one at a time it would be anyway
+        if nest.count > ENOUGH_LANES or 2 * nest.count * self.weight(statement.body) > MOST_LANES:
+            return False
         if id(statement) not in self.accesses:
             if _goes_in_turn(statement):
                 self.in_turn_only.add(id(statement))
@@ -399,19 +401,17 @@ _TOGETHER: Final = (Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadM
 
 
 def _goes_in_turn(loop: Loop) -> bool:
-    """Whether a serial loop is known to depend on its order: each iteration writes the same element, or threads meet.
+    """Whether a serial loop is known to depend on its order: each iteration writes the same elements, or threads meet.
 
-    It may also be that no iteration writes anything; in turn is right in any case.
+    It may also be that few iterations write anything; in turn is right in any case.
     """
-    own = {loop.symbol.name}
+    varying = {loop.symbol.name}
     scratch: set[Buffer] = set()
     stores: list[Store] = []
     for statement in _all_within(loop.body):
         match statement:
-            case Loop(symbol=symbol) | Reduce(symbol=symbol) | Bind(symbol=symbol):
-                own.add(symbol.name)
-            case Contract(m=m, n=n, k=k):
-                own |= {m.name, n.name, k.name}
+            case Bind(symbol=symbol):
+                varying.add(symbol.name)
             case Allocate(buffer):
                 scratch.add(buffer)
             case Store():
@@ -421,7 +421,7 @@ def _goes_in_turn(loop: Loop) -> bool:
             case _:
                 pass
     outer = (s for s in stores if s.buffer not in scratch)
-    return any(own.isdisjoint(symbol.name for symbol in symbols(s.index)) for s in outer)
+    return any(varying.isdisjoint(symbol.name for symbol in symbols(s.index)) for s in outer)
 
 
 def _accesses(loop: Loop) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:

@@ -47,6 +47,8 @@ class Level:
     """Whether the loop promises that its iterations don't depend on each other; if not, it is only tried."""
     is_thread: bool = False
     """Whether iterations are the threads of blocks, which may wait for each other."""
+    of_all: dict[tuple[tuple[int, ...], int], Integers] = field(init=False, default_factory=dict)
+    """The stamps of all lanes of a shape that stand so many times: most accesses ask for them."""
 
     @property
     def lowest(self) -> int:
@@ -55,6 +57,7 @@ class Level:
 
     def renew(self, first: int, where: Flags | None) -> None:
         """Give the iterations new stamps from `first` on; only some of them, if told where."""
+        self.of_all = {}
         stamps, several = self.stamps - self.first + first, self.several - self.first + first
         if where is None:
             self.first = first
@@ -140,7 +143,7 @@ class View:
         cells = self._cells(positions)
         for depth in range(memory.levels_around, len(levels)):
             level = levels[depth]
-            stamps, first = self._of_lanes(level.stamps, lanes), self._of_lanes(level.first, lanes)
+            stamps, first = self._stamps(level, lanes), self._of_lanes(level.first, lanes)
             several = self._of_lanes(level.several, lanes)
             table, lowest = memory.table(depth), level.lowest
             if table.last_writer >= lowest:
@@ -166,7 +169,7 @@ class View:
         cells = self._cells(positions)
         for depth in range(memory.levels_around, len(levels)):
             level = levels[depth]
-            stamps, first = self._of_lanes(level.stamps, lanes), self._of_lanes(level.first, lanes)
+            stamps, first = self._stamps(level, lanes), self._of_lanes(level.first, lanes)
             table, lowest = memory.table(depth), level.lowest
             for last, before in ((table.last_writer, table.writer), (table.last_reader, table.reader)):
                 if last >= lowest:
@@ -218,6 +221,16 @@ class View:
             return positions + self.first_cell if self.first_cell else positions
         cells = self.first_cell + positions * self.cells_each
         return (cells[:, None] + np.arange(self.cells_each)).reshape(-1)
+
+    def _stamps(self, level: Level, lanes: Lanes) -> Any:
+        """The stamp of each lane, for each cell."""
+        if lanes.mask is not None:
+            return self._of_lanes(level.stamps, lanes)
+        key = (lanes.shape, lanes.times * self.cells_each)
+        known = level.of_all.get(key)
+        if known is None:
+            known = level.of_all[key] = self._of_lanes(level.stamps, lanes)
+        return known
 
     def _of_lanes(self, stamps: Integers | int, lanes: Lanes) -> Any:
         """Stamps of the lanes, one for each cell; one number where they all have the same."""

@@ -60,7 +60,7 @@ LONG_ROW: Final = 128
 def schedule_elementwise(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | None:
     """A kernel that is one nest over elements; None for another one."""
     nest = find_nest(call.kernel)
-    if nest is None or not all(_is_short(s) for code in nest.between for s in code):
+    if nest is None or not all(is_short(s) for code in nest.between for s in code):
         return None
     is_straight = _is_straight(nest)
     writer = Writer(Names(call.kernel), list(nest.hoisted))
@@ -75,7 +75,7 @@ def schedule_elementwise(call: KernelCall, target: GpuTarget) -> tuple[KernelCal
     return (finish(call, tuple(writer.statements)),)
 
 
-def _is_short(statement: Statement) -> bool:
+def is_short(statement: Statement) -> bool:
     """Scalar code, and reductions of a few elements."""
     if isinstance(statement, Reduce):
         inner = [_length(each) for each in statements_in((statement,)) if isinstance(each, Reduce)]

@@ -16,6 +16,7 @@ from graphc.passes.gpu.columns import schedule_columns
 from graphc.passes.gpu.contraction import schedule_contraction
 from graphc.passes.gpu.elementwise import schedule_elementwise
 from graphc.passes.gpu.fallback import schedule_fallback
+from graphc.passes.gpu.parts import schedule_parts
 from graphc.passes.gpu.rows import schedule_rows
 from graphc.passes.gpu.stages import in_stages
 from graphc.passes.lower import KernelCall
@@ -27,6 +28,7 @@ POLICIES: Final[tuple[tuple[str, Policy], ...]] = (
     ("rows", schedule_rows),  # reductions along rows: a team of threads each
     ("columns", schedule_columns),  # reductions down columns: neighbouring columns share a block
     ("elementwise", schedule_elementwise),  # nests over elements: what is left is mostly that
+    ("parts", schedule_parts),  # several such nests
     ("fallback", schedule_fallback),  # each independent iteration a thread: takes everything
 )
 

@@ -84,9 +84,11 @@ ENTRY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What PTX takes for a name."""
 
 RESIDENT_THREADS = 512
-"""Threads that keep a multiprocessor busy while others wait for memory; each has 128 registers."""
-RESIDENT_WORDS = 96
-"""What a thread may keep in its own buffers for that; those that keep more are written to need all its registers."""
+"""Threads that keep a multiprocessor busy while others wait for memory."""
+REGISTERS = 65536
+"""Of a multiprocessor, 4 bytes each."""
+OWN_REGISTERS = 40
+"""What a thread takes for addresses and intermediate results, beside what it keeps."""
 
 
 def emit_module(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
@@ -143,14 +145,16 @@ def _resident_blocks(kernel: Kernel, threads: int) -> int:
 
     Unasked, ptxas spills registers to make room for more blocks than are needed to hide what memory takes.
     """
-    words = 0
+    registers = OWN_REGISTERS
     pending: list[tuple[Statement, ...]] = [kernel.body]
     while pending:
         for statement in pending.pop():
             if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
-                words += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
+                registers += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
             pending.extend(nested_bodies(statement))
-    return max(1, (RESIDENT_THREADS if words <= RESIDENT_WORDS else 1) // threads)
+    blocks = max(1, min(RESIDENT_THREADS, REGISTERS // registers) // threads)
+    is_tight = blocks * threads * registers > REGISTERS * 9 // 10
+    return blocks - 1 if blocks > 2 and is_tight else blocks  # a third or fourth block is not worth a spill
 
 
 def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:

@@ -34,7 +34,7 @@ def convert(self: Tensor, dtype: DType, copy: bool = False, memory_format: objec
         if copy:
             return clone(self, memory_format=order)
         return self if order is preserve_format else contiguous(self, order)
-    if dtype.is_integer and source.is_differentiable:
+    if dtype.is_integer and source.is_differentiable and gpu_of(self._array) is None:
         # No gradient flows back, and numbers that the integers can't hold become what the processor makes of them.
         result = created(cast(self._array, dtype))
     else:

@@ -14,7 +14,9 @@ import numpy as np
 from graphc.eager.dispatch import function_of
 from graphc.eager.indexing import normal_axis, pick_elements
 from graphc.eager.out import with_out
+from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.transfer import through_host
 from graphc.eager.view import rename, view_function
 from graphc.eager.watch import WATCHING, look, looking
 from graphc.ir.dtype import dtype as to_dtype
@@ -98,7 +100,8 @@ def repeat_interleave(
     if repeats is None:
         if input._array.ndim != 1:
             raise ArgumentError("repeat_interleave only accept 1D vector as repeat")
-        return wrap(np.repeat(np.arange(input._array.size), _counts(input._array)))
+        counts = on(input._array, None)
+        return wrap(on(np.repeat(np.arange(counts.size), _counts(counts)), gpu_of(input._array)))
     if not isinstance(repeats, Tensor):
         plain = function_of("repeat_interleave")(input, repeats, dim, output_size=output_size)
         assert isinstance(plain, Tensor)
@@ -110,7 +113,7 @@ def repeat_interleave(
         assert isinstance(flat, Tensor)
         input, dim = flat, 0
     size = input._array.shape[normal_axis(dim, input._array.ndim)] if input._array.ndim else 1
-    counts = repeats._array
+    counts = on(repeats._array, None)
     if counts.ndim > 1:
         raise ArgumentError("repeats must be 0-dim or 1-dim tensor")
     if counts.size != 1 and counts.size != size:
@@ -122,7 +125,7 @@ def repeat_interleave(
     chosen = np.repeat(np.arange(size), number)
     if output_size is not None and output_size != chosen.size:
         raise ArgumentError("allocated size does not match required size")
-    found = function_of("index_select")(input, dim, wrap(chosen))
+    found = function_of("index_select")(input, dim, wrap(on(chosen, gpu_of(input._array))))
     assert isinstance(found, Tensor)
     return found
 
@@ -286,23 +289,32 @@ def equal(input: Tensor, other: Tensor) -> bool:
         raise SignatureError(f"equal(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
     if input._array.shape != other._array.shape:
         return False
+    if gpu_of(input._array) is not None or gpu_of(other._array) is not None:
+        return _holds(function_of("eq")(input, other))
     return bool((input._array == other._array).all())
+
+
+def _holds(conditions: object) -> bool:
+    """Whether all are true, wherever they are."""
+    found = function_of("all")(conditions)
+    assert isinstance(found, Tensor)
+    return bool(found._array)
 
 
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
     """Whether all elements differ by at most atol + rtol * |other|."""
     close = function_of("isclose")(input, other, rtol=rtol, atol=atol, equal_nan=equal_nan)
     assert isinstance(close, Tensor)
-    return bool(close._array.all())
+    return _holds(close)
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """For each number a row of 0 with a 1 at its place; without the number of classes, as many as are needed."""
-    if WATCHING and num_classes > 0:
+    if (WATCHING or gpu_of(tensor._array) is not None) and num_classes > 0:
         return function_of("one_hot")(tensor, num_classes)  # type: ignore[return-value]  # a tensor
     if WATCHING:
         look(tensor, "one_hot() without num_classes")
-    array = tensor._array
+    gpu, array = gpu_of(tensor._array), on(tensor._array, None)
     if array.dtype != np.int64:
         raise DTypeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not array.size:
@@ -317,23 +329,23 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise ArgumentError("num_classes should be positive")
     elif num_classes <= array.max():
         raise ArgumentError("Class values must be smaller than num_classes.")
-    return wrap((array[..., None] == np.arange(num_classes)).astype(np.int64))
+    return wrap(on((array[..., None] == np.arange(num_classes)).astype(np.int64), gpu))
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "allclose": looking(allclose),
-    "argwhere": looking(argwhere),
-    "bincount": looking(bincount),
+    "argwhere": through_host(looking(argwhere)),
+    "bincount": through_host(looking(bincount)),
     "equal": looking(equal),
-    "hash_tensor": with_out(looking(hash_tensor), "hash_tensor"),
-    "masked_select": with_out(looking(masked_select), "masked_select"),
-    "nonzero": with_out(looking(nonzero), "nonzero"),
-    "nonzero_static": with_out(looking(nonzero_static), "nonzero_static"),
+    "hash_tensor": with_out(through_host(looking(hash_tensor)), "hash_tensor"),
+    "masked_select": with_out(through_host(looking(masked_select)), "masked_select"),
+    "nonzero": with_out(through_host(looking(nonzero)), "nonzero"),
+    "nonzero_static": with_out(through_host(looking(nonzero_static)), "nonzero_static"),
     "one_hot": one_hot,
     "repeat_interleave": repeat_interleave,
     "tensor_split": tensor_split,
-    "unique": looking(unique),
-    "unique_consecutive": looking(unique_consecutive),
+    "unique": through_host(looking(unique)),
+    "unique_consecutive": through_host(looking(unique_consecutive)),
     "where": where,
 }
 METHODS: dict[str, Callable[..., object]] = {

@@ -1,6 +1,7 @@
 """Settings that programs make about repeatable results and precision.
 
-In: modes. Out: what was set. Results here are always repeatable and in full precision, so nothing else changes.
+In: modes. Out: what was set. Results here are always repeatable, so asking for that changes nothing; the precision of
+products is kept in `graphc/ir/precision.py`, where code for GPUs looks.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from collections.abc import Callable
 from typing import Final
 
 from graphc.ir.errors import ArgumentError, SignatureError
+from graphc.ir.precision import LEVELS, matmul_level, set_matmul_level
 
 _MODES: Final = ("default", "warn", "error")
-_PRECISIONS: Final = ("highest", "high", "medium")
 
 
 class _Settings:
@@ -22,7 +23,6 @@ class _Settings:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.mode = 0
-        self.precision = "highest"
 
 
 _settings = _Settings()
@@ -65,21 +65,28 @@ def get_deterministic_debug_mode() -> int:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Say how exact products of float32 matrices must be; they always have the highest precision."""
-    if precision not in _PRECISIONS:
+    """Say how exact products of float32 matrices must be: "highest" (all bits), "high" or "medium".
+
+    Code for the CPU has the highest precision in any case; code for GPUs rounds factors to tf32 below it. Warns of
+    another word, and raises ArgumentError (a RuntimeError) for no word.
+    """
+    if not isinstance(precision, str):
+        raise ArgumentError(
+            f"set_float32_matmul_precision expects a str, but got {type(precision).__name__}", hint='such as "high"'
+        )
+    if precision not in LEVELS:
         warnings.warn(
             f"{precision} is not one of 'highest', 'high', or 'medium'; the current"
             "setFloat32MatmulPrecision call has no effect.",
             stacklevel=3,
         )
         return
-    with _settings.lock:
-        _settings.precision = precision
+    set_matmul_level(precision)
 
 
 def get_float32_matmul_precision() -> str:
-    """The precision that was set."""
-    return _settings.precision
+    """The precision of products of float32 matrices that is in force on GPUs."""
+    return matmul_level()
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {

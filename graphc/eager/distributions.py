@@ -27,10 +27,12 @@ from graphc.eager.inplace import _copy_plan as copy_plan
 from graphc.eager.inplace import _filled as filled
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
+from graphc.eager.placement import on
 from graphc.eager.random import MANTISSA, bounds_of, check_range
 from graphc.eager.record import record, see
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
 from graphc.eager.tensor import AnyArray, Tensor, wrap
+from graphc.eager.transfer import through_host
 from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import DType, Kind, bool_, f64, get_default_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
@@ -128,9 +130,10 @@ def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArra
     if isinstance(p, Tensor):
         if not p.dtype.is_floating_point:
             refuse("bernoulli_tensor_cpu_p_", p.dtype)
-        if not ((p._array >= 0) & (p._array <= 1)).all():
+        given = on(p._array, None)
+        if not ((given >= 0) & (given <= 1)).all():
             raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
-        repeated = np.array(np.broadcast_to(p._array, shape), order="C")
+        repeated = np.array(np.broadcast_to(given, shape), order="C")
         if WATCHING:
             see((p,))
             copied(repeated, p._array)
@@ -350,20 +353,20 @@ def random_(self: Tensor, *args: int, generator: object = None, to: int | None =
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
-    "bernoulli": bernoulli,
-    "binomial": binomial,
-    "multinomial": multinomial,
-    "normal": normal_,
-    "poisson": poisson,
+    "bernoulli": through_host(bernoulli),
+    "binomial": through_host(binomial),
+    "multinomial": through_host(multinomial),
+    "normal": through_host(normal_),
+    "poisson": through_host(poisson),
 }
 METHODS: dict[str, Callable[..., object]] = {
-    "bernoulli": bernoulli,
+    "bernoulli": through_host(bernoulli),
     "bernoulli_": bernoulli_,
     "cauchy_": cauchy_,
     "exponential_": exponential_,
     "geometric_": geometric_,
     "log_normal_": log_normal_,
-    "multinomial": multinomial,
+    "multinomial": through_host(multinomial),
     "normal_": fill_normal,
     "random_": random_,
     "uniform_": uniform_,

@@ -6,9 +6,15 @@ whose gradient comes back to where the tensor is.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from graphc.eager.mode import MODE
 from graphc.eager.node import Cotangents, Edge, GradNode, edge_of
-from graphc.eager.placement import gpu_of, on
+from graphc.eager.placement import common_gpu, gpu_of, on, refuse_mixed
 from graphc.eager.record import see
 from graphc.eager.tensor import AutogradMeta, Tensor, wrap
 from graphc.eager.watch import WATCHING, copied, look
@@ -55,3 +61,30 @@ def transfer(tensor: Tensor, place: int | None) -> Tensor:
         node = ToCopyBackward0(edge_of(tensor), gpu_of(source), TensorType(array.shape, to_dtype(array.dtype)))
         result._meta = AutogradMeta(True, node, 0)
     return result
+
+
+def through_host(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which reads elements by numpy: tensors of a GPU are copied to the host for it, its results back."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        tensors = [each for each in (*args, *kwargs.values()) if isinstance(each, Tensor)]
+        if all(type(each._array) is np.ndarray for each in tensors):
+            return function(*args, **kwargs)
+        gpu = common_gpu(each._array for each in tensors)
+        refuse_mixed(function.__name__, tensors)
+        given = [_moved(each, None) for each in args]
+        named = {name: each if name == "out" else _moved(each, None) for name, each in kwargs.items()}
+        return _moved(function(*given, **named), gpu)
+
+    return call
+
+
+def _moved(value: Any, place: int | None) -> Any:
+    """The value with its tensors there: one, or a tuple of them."""
+    if isinstance(value, Tensor):
+        return transfer(value, place)
+    if isinstance(value, tuple):
+        moved = [_moved(each, place) for each in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else tuple(moved)
+    return value

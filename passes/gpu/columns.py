@@ -13,13 +13,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from graphc.ir.dim import Size, bounds, quotient, remainder
+from graphc.ir.dim import MAX_SIZE, Size, bounds, minimum, quotient, remainder
 from graphc.ir.dtype import DType
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import LANES, Allocate, Buffer, Kernel, LoopKind, Operand, Reduce, Space
 from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, halved, within_thread
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
-from graphc.passes.gpu.rows import ENOUGH_BLOCKS, along_row, computes_scratch_simply, depends_on_row, runs_down_columns
+from graphc.passes.gpu.rows import (
+    ENOUGH_BLOCKS,
+    along_row,
+    computes_scratch_simply,
+    depends_on_row,
+    runs_down_columns,
+    symbolic_length,
+)
 from graphc.passes.gpu.team import Holder, Work, chunks, elements, unroll_of, write_row
 from graphc.passes.gpu.writer import Copier, Writer
 
@@ -39,33 +46,42 @@ def schedule_columns(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, .
     nest = find_rows(call.kernel)
     if nest is None or not runs_down_columns(nest) or not computes_scratch_simply(nest):
         return None
-    if any(inner_reductions(s) for s in nest.body if isinstance(s, Reduce)) and depends_on_row(nest):
+    is_nested = any(inner_reductions(s) for s in nest.body if isinstance(s, Reduce))
+    if is_nested and depends_on_row(nest):
         return None
     nest = without_scratch(nest, scratch_of(nest.body) or {})
-    return (replace(call, kernel=write_columns(nest, columns_of_block(nest))),)
+    length = max(bounds(statement.extent)[1] for statement in along_row(nest.body))
+    known = symbolic_length(nest)
+    if known is None or depends_on_row(nest):
+        columns = columns_of_block(length, bounds(nest.rows)[1])
+        return (replace(call, kernel=write_columns(nest, columns)),)
+    # The grid is empty for the way that a run has no use for.
+    coarse, fine = columns_of_block(length, MAX_SIZE), columns_of_block(length, 1)
+    is_long = minimum(1, known // (2 * LANES)) * (1 - minimum(1, nest.rows // (coarse * ENOUGH_BLOCKS)))
+    ways = ((coarse, 1 - is_long), (fine, is_long))
+    return tuple(replace(call, kernel=write_columns(nest, columns, is_chosen)) for columns, is_chosen in ways)
 
 
-def columns_of_block(nest: RowNest) -> int:
-    """How many columns the threads of a block share: a power of two."""
-    shortest = max(bounds(statement.extent)[1] for statement in along_row(nest.body))
+def columns_of_block(length: int, count: int) -> int:
+    """How many of `count` columns of at most this length the threads of a block share: a power of two."""
     threads = 1
     """Of a column."""
-    while threads < THREADS // WARP and 2 * threads * ELEMENTS <= shortest:
+    while threads < THREADS // WARP and 2 * threads * ELEMENTS <= length:
         threads *= 2
-    columns = THREADS // threads
     most_threads = min(LANES, THREADS // FEWEST_COLUMNS)
-    while bounds(nest.rows)[1] < columns * ENOUGH_BLOCKS and 2 * threads <= most_threads:
-        if 2 * threads * ELEMENTS > shortest:
+    while count * threads < THREADS * ENOUGH_BLOCKS and 2 * threads <= most_threads:
+        if 2 * threads * ELEMENTS > length:
             break
-        columns, threads = columns // 2, threads * 2
-    return columns
+        threads *= 2
+    return THREADS // threads
 
 
-def write_columns(nest: RowNest, columns: int) -> Kernel:
+def write_columns(nest: RowNest, columns: int, is_chosen: Size = 1) -> Kernel:
     """The kernel for a GPU."""
     writer = Writer(nest.names)
     shared: list[Buffer] = []
-    with writer.loop("b", quotient(nest.rows + columns - 1, columns), LoopKind.BLOCK) as block:
+    blocks = quotient(nest.rows + columns - 1, columns) * is_chosen
+    with writer.loop("b", blocks, LoopKind.BLOCK) as block:
         mark = len(writer.statements)
         with writer.loop("t", THREADS, LoopKind.THREAD) as thread:
             column, is_column = columns * block + remainder(thread, columns), None

@@ -56,7 +56,7 @@ from graphc.passes.gpu.row_nest import (
     with_kept_loads,
     without_scratch,
 )
-from graphc.passes.gpu.team import BlockTeam, WarpTeam, Work, write_row
+from graphc.passes.gpu.team import TILE_BYTES, BlockTeam, WarpTeam, Work, write_row
 from graphc.passes.gpu.writer import Copier, Writer, statements_in
 
 if TYPE_CHECKING:
@@ -123,8 +123,8 @@ def plan_rows(nest: RowNest) -> tuple[Plan, ...]:
             return (plan,)
     nest = without_scratch(nest, scratch_of(nest.body) or {})
     widest = widest_access(nest)
-    in_blocks = Plan(nest, THREADS, widest, THREADS)
-    length = _symbolic_length(nest)
+    in_blocks = Plan(nest, THREADS, _block_width(widest, THREADS), THREADS)
+    length = symbolic_length(nest)
     if length is not None and not depends_on_row(nest):
         # A warp does short rows; the grid is empty for the plan that a run has no use for.
         is_long = minimum(1, length // LONGEST_ROW + (length // LONG_ROW) * (FEW_ROWS // maximum(nest.rows, 1)))
@@ -148,7 +148,7 @@ def _keeping(nest: RowNest, longest: int, is_block: bool) -> Plan | None:
         return Plan(nest, lanes, width, _threads(nest.rows, lanes), kept)
     for threads in (THREADS, 2 * THREADS, 4 * THREADS):
         if -(-longest // threads) * words <= BLOCK_WORDS:
-            return Plan(nest, threads, widest, threads, kept)
+            return Plan(nest, threads, _block_width(widest, threads), threads, kept)
     return None
 
 
@@ -164,6 +164,11 @@ def _warp_team(longest: int, widest: int, words: int = 0) -> tuple[int, int]:
     return lanes, min(widest, LANES // lanes)
 
 
+def _block_width(widest: int, threads: int) -> int:
+    """The width of a block's accesses: its threads' chunks, of 8 bytes an element at most, fit into shared memory."""
+    return min(widest, 2 * TILE_BYTES // (8 * threads))
+
+
 def _threads(rows: Size, lanes: int) -> int:
     """Threads of a block: fewer where there would be few blocks."""
     threads = THREADS
@@ -172,7 +177,7 @@ def _threads(rows: Size, lanes: int) -> int:
     return threads
 
 
-def _symbolic_length(nest: RowNest) -> Size | None:
+def symbolic_length(nest: RowNest) -> Size | None:
     """The length of the rows up to a block of the tree, if it is known when the kernel runs."""
     for statement in nest.body:
         for inner in inner_reductions(statement) if isinstance(statement, Reduce) else ():

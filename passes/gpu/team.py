@@ -26,6 +26,7 @@ from graphc.kernel.ir import (
     LANES,
     Allocate,
     Buffer,
+    If,
     Loop,
     LoopKind,
     Operand,
@@ -88,9 +89,8 @@ def write_row(team: Team, work: Work, body: tuple[Statement, ...]) -> None:
                 copier.values[statement.out] = team.reduce(work, statement)
             case Loop():
                 _write_loop(team, work, statement)
-            case Store():
-                is_first = writer.equals(team.member, 0)
-                copier.predicate = writer.both(work.is_row, is_first)
+            case Store() | If():
+                copier.predicate = writer.both(work.is_row, writer.equals(team.member, 0))
                 copier.statement(statement)
             case _:
                 copier.predicate = work.is_row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import graphc as g
+from graphc.ir.dim import evaluate
 from graphc.kernel.gpu import grid_of
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET
@@ -58,6 +59,18 @@ def test_few_columns_are_cut_finer(rows: int, columns: int, blocks: int) -> None
     grid = grid_of(kernel_of(lambda x: x.sum(0), f"f32[{rows},{columns}]"))
     assert grid is not None
     assert grid.blocks == blocks
+
+
+def test_columns_of_symbolic_length_are_cut_as_finely_as_a_run_asks() -> None:
+    def blocks(rows: int, columns: int) -> list[int]:
+        kernels = kernels_of(lambda x: x.sum(0), "f32[n,m]")
+        grids = [grid for grid in map(grid_of, kernels) if grid is not None]
+        return [evaluate(grid.blocks, {"n": rows, "m": columns}) for grid in grids]
+
+    assert blocks(8192, 1024) == [0, 128]
+    assert blocks(100, 1024) == [32, 0]
+    assert blocks(8192, 1 << 20) == [1 << 15, 0]
+    assert blocks(0, 64) == [2, 0]
 
 
 def test_no_registers_are_spilled() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 import graphc as g
-from graphc.kernel.gpu import grid_of
+from graphc.ir.dim import evaluate
+from graphc.kernel.gpu import STATIC_SHARED_BYTES, grid_of
 from graphc.kernel.ir import Loop, LoopKind, Space, Store
 from graphc.passes.gpu.writer import statements_in
 from tests.codegen.gpu.assembler import compiled
-from tests.gpu.harness import TARGET
+from tests.gpu.harness import TARGET, schedule_graph
 from tests.passes.gpu.reductions import COMBINERS, OVER_AXIS, Function, check, global_loads, kernel_of, kernels_of
 
 LENGTHS = (1, 2, 5, 10, 16, 31, 32, 33, 63, 64, 65, 100, 128, 1000, 1024, 5000, 20000)
@@ -91,6 +92,36 @@ def test_few_long_rows_have_a_block_each() -> None:
     assert blocks(10000, 4000) == 625
     assert blocks(10000, 10000) == 10000
     assert blocks(1000, 10) == 32
+
+
+def test_rows_of_symbolic_length_have_a_warp_or_a_block_each() -> None:
+    def blocks(rows: int, length: int) -> list[int]:
+        kernels = kernels_of(lambda x: x.argmax(1), "f32[n,m]")
+        grids = [grid for grid in map(grid_of, kernels) if grid is not None]
+        return [evaluate(grid.blocks, {"n": rows, "m": length}) for grid in grids]
+
+    assert blocks(4096, 64) == [512, 0]
+    assert blocks(4096, 4000) == [512, 0]
+    assert blocks(4096, 20000) == [0, 4096]
+    assert blocks(4, 4000) == [0, 4]
+    assert blocks(0, 0) == [0, 0]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "u8", "bf16", "f32", "f64", "i64"])
+def test_shared_memory_is_what_every_block_may_have(dtype: str) -> None:
+    for length in (4096, 10000, 16384):
+        for combiner in ("sum", "all", "argmax") if dtype not in ("bool", "bf16") else ("sum", "all"):
+            graph = g.symbolic_trace(_centered(combiner), f"{dtype}[3,{length}]")
+            for kernel in schedule_graph(graph).policies:
+                grid = grid_of(kernel)
+                assert grid is not None
+                assert grid.shared_bytes <= STATIC_SHARED_BYTES
+
+
+def _centered(combiner: str) -> Function:
+    """A function that keeps a row for what follows a reduction."""
+    reduced = OVER_AXIS[combiner](1)
+    return lambda x: (x.to(g.int64) + reduced(x).to(g.int64).unsqueeze(1)).to(x.dtype)
 
 
 def test_neighbours_are_read_at_once() -> None:

@@ -1,5 +1,7 @@
 """cuDNN, which graphc doesn't use: its switches keep what they are set to.
 
+`allow_tf32` and `fp32_precision` are attributes of the module, `conv` and `rnn` have an `fp32_precision` of their own.
+
 >>> is_available(), benchmark
 (False, False)
 """
@@ -10,14 +12,17 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from graphc.backends.switches import CudnnModule, Switch
 from graphc.eager.tensor import Tensor
+from graphc.ir.precision import precision_kept
 
 enabled = True
 benchmark = False
 benchmark_limit: int | None = None
 deterministic = False
-allow_tf32 = True
-fp32_precision = "none"
+conv = Switch("cuda.conv")
+rnn = Switch("cuda.rnn")
+sys.modules[__name__].__class__ = CudnnModule
 
 
 def is_available() -> bool:
@@ -48,8 +53,8 @@ def set_flags(
     names = ("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32", "fp32_precision")
     before = tuple(getattr(module, name) for name in names)
     given = (_enabled, _benchmark, _benchmark_limit, _deterministic, _allow_tf32, _fp32_precision)
-    for name, value in zip(names, given, strict=True):
-        if value is not None:
+    for name, value, old in zip(names, given, before, strict=True):
+        if value is not None and value != old:
             setattr(module, name, value)
     return before
 
@@ -64,10 +69,11 @@ def flags(
     fp32_precision: str = "none",
 ) -> Iterator[None]:
     """A context with these switches."""
-    before = set_flags(enabled, benchmark, benchmark_limit, deterministic, allow_tf32, fp32_precision)
-    try:
-        yield
-    finally:
-        sys.modules[__name__].__dict__.update(
-            zip(("enabled", "benchmark", "benchmark_limit", "deterministic", "allow_tf32", "fp32_precision"), before)
-        )
+    with precision_kept():
+        before = set_flags(enabled, benchmark, benchmark_limit, deterministic, allow_tf32, fp32_precision)
+        try:
+            yield
+        finally:
+            sys.modules[__name__].__dict__.update(
+                zip(("enabled", "benchmark", "benchmark_limit", "deterministic"), before)
+            )

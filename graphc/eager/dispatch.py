@@ -38,6 +38,7 @@ from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import GraphcError, SignatureError
 from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.location import using
+from graphc.ir.precision import when_precision_changes
 from graphc.ir.type import TensorType
 from graphc.ops.function import Function, functions
 
@@ -505,3 +506,4 @@ def _forget_all() -> None:
 
 
 when_default_changes(_forget_all)
+when_precision_changes(_forget_all)

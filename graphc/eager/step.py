@@ -33,6 +33,7 @@ from graphc.frontend.tree import Structure, flatten
 from graphc.ir.dtype import get_default_dtype
 from graphc.ir.errors import ArgumentError, describe
 from graphc.ir.graph import Graph
+from graphc.ir.precision import matmul_level, tf32_is_asked_for
 from graphc.ir.type import TensorType
 
 log = logging.getLogger("graphc.compile")
@@ -158,6 +159,7 @@ class Step:
             "gradients": "recorded" if MODE.grad else "not recorded",
             "the default dtype": str(get_default_dtype()),
             "autocast": describe_autocast(),
+            "the precision of products": matmul_level(),
         }
         names: dict[int, str] = {}
         for name, leaf in zip(signature.leaf_names(call, structure), leaves, strict=True):
@@ -187,6 +189,7 @@ class Step:
 def _key_of(leaves: Sequence[object], structure: Structure) -> tuple[Hashable, list[Tensor]]:
     tensors: list[Tensor] = []
     key: list[Any] = [structure, MODE.grad, MODE.inference, get_default_dtype(), autocast_key()]
+    key.append(tf32_is_asked_for("cuda.matmul"))
     places: dict[int, int] = {}
     for leaf in leaves:
         if isinstance(leaf, Tensor):

@@ -7,9 +7,10 @@ the device that it runs on, where there is one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphc.ir.errors import ArgumentError, DeviceUnavailable, describe
+from graphc.ir.precision import tf32_is_asked_for
 from graphc.kernel.gpu import GpuTarget, parse_target
 
 
@@ -61,7 +62,8 @@ _TARGETS = 'the targets are "cpu", "cuda", "cuda:N" for device N, and "cuda:sm_8
 
 
 def _with_settings(target: GpuTarget) -> GpuTarget:
-    return target
+    """The target, with what programs have set about precision."""
+    return replace(target, allow_tf32=tf32_is_asked_for("cuda.matmul"))
 
 
 def _device_for(target: GpuTarget) -> int | None:

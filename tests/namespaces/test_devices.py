@@ -60,16 +60,6 @@ def test_switches_keep_what_they_are_set_to() -> None:
         cudnn.benchmark = False
 
 
-def test_tf32_goes_with_the_precision_of_products() -> None:
-    try:
-        graphc.set_float32_matmul_precision("high")
-        assert backends.cuda.matmul.allow_tf32
-        backends.cuda.matmul.allow_tf32 = False
-        assert graphc.get_float32_matmul_precision() == "highest"
-    finally:
-        graphc.set_float32_matmul_precision("highest")
-
-
 def test_the_namespace_of_a_device() -> None:
     assert graphc.get_device_module() is cpu
     assert graphc.get_device_module("cuda") is cuda

@@ -19,6 +19,7 @@ from graphc.passes.gpu.fallback import schedule_fallback
 from graphc.passes.gpu.parts import schedule_parts
 from graphc.passes.gpu.rows import schedule_rows
 from graphc.passes.gpu.stages import in_stages
+from graphc.passes.gpu.transpose import schedule_transpose
 from graphc.passes.lower import KernelCall
 
 Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | None]"
@@ -27,6 +28,7 @@ POLICIES: Final[tuple[tuple[str, Policy], ...]] = (
     ("contraction", schedule_contraction),  # products of matrices and convolutions: tiles in shared memory
     ("rows", schedule_rows),  # reductions along rows: a team of threads each
     ("columns", schedule_columns),  # reductions down columns: neighbouring columns share a block
+    ("transpose", schedule_transpose),  # elements that are read along one axis and written along another
     ("elementwise", schedule_elementwise),  # nests over elements: what is left is mostly that
     ("parts", schedule_parts),  # several such nests
     ("fallback", schedule_fallback),  # each independent iteration a thread: takes everything

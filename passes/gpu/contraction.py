@@ -47,7 +47,7 @@ def schedule_contraction(call: KernelCall, target: GpuTarget) -> tuple[KernelCal
     arithmetic = arithmetic_of(problem.contract, target)
     if arithmetic is None:
         return _on_common_cores(call, problem)
-    return _on_tensor_cores(call, problem, arithmetic)
+    return _on_tensor_cores(call, problem, arithmetic, target)
 
 
 def _on_common_cores(call: KernelCall, problem: Problem) -> tuple[KernelCall, ...]:
@@ -59,13 +59,15 @@ def _on_common_cores(call: KernelCall, problem: Problem) -> tuple[KernelCall, ..
     return _in_two(call, problem, write_tiles(problem, tile, chunk), chunk)
 
 
-def _on_tensor_cores(call: KernelCall, problem: Problem, arithmetic: Arithmetic) -> tuple[KernelCall, ...]:
-    tile = choose_matrix_tile(problem, 1)
+def _on_tensor_cores(
+    call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget
+) -> tuple[KernelCall, ...]:
+    tile = choose_matrix_tile(problem, arithmetic, 1)
     if not should_split(problem, tile, MATRIX_CHUNK):
-        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None)),)
+        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None, target)),)
     chunk = _chunk(problem, MATRIX_CHUNK)
-    tile = choose_matrix_tile(problem, likely(chunks_of(problem, MATRIX_CHUNK)))
-    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk), chunk)
+    tile = choose_matrix_tile(problem, arithmetic, likely(chunks_of(problem, MATRIX_CHUNK)))
+    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk, target), chunk)
 
 
 def _chunk(problem: Problem, steps: int) -> Chunk:

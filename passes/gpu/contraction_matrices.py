@@ -32,6 +32,7 @@ from graphc.kernel.ir import (
     Operand,
     Panel,
     Space,
+    Store,
     Value,
     WaitCopies,
 )
@@ -42,8 +43,12 @@ from graphc.passes.gpu.writer import Writer
 
 LEAST: Final = 16
 """Rows, columns and depth from which on tensor cores have more to do than zeros."""
-STAGES: Final = 3
+MOST_STAGES: Final = 4
 """Tiles of a factor in shared memory at once, where copies run in the background."""
+BUSY_WARPS: Final = 8
+"""Warps that keep a multiprocessor's tensor cores busy: smaller blocks shall fit more than once."""
+RESERVED_BYTES: Final = 1024
+"""Shared memory that the system takes of each block."""
 HEIGHT: Final = 16
 """Rows of a matrix that is multiplied."""
 WIDTH: Final = 8
@@ -70,8 +75,15 @@ class MatrixTile:
         return WARP * self.down * self.across
 
 
-TILES: Final = (MatrixTile(128, 128, 2, 4), MatrixTile(64, 64, 2, 2), MatrixTile(32, 32, 2, 2))
+COPIED_TILES: Final = (
+    MatrixTile(128, 256, 2, 4),
+    MatrixTile(128, 128, 2, 2),
+    MatrixTile(64, 64, 2, 2),
+    MatrixTile(32, 32, 2, 2),
+)
 """From the one that reads least memory to the one that gives most blocks."""
+COMPUTED_TILES: Final = (MatrixTile(128, 128, 2, 4), *COPIED_TILES[2:])
+"""For factors that go through registers, which leaves fewer of them for results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +129,28 @@ def _before_cast(panel: Panel) -> Value | None:
 
 def _is_cast_to(contract: Contract, dtype: DType) -> bool:
     """Whether the sums are rounded to the dtype: if not, more than its precision is asked for."""
-    casts = [s for s in contract.epilogue if isinstance(s, Apply) and contract.acc in s.operands]
-    return all(s.op == "cast" and s.out.dtype is dtype for s in casts)
+    for statement in contract.epilogue:
+        if isinstance(statement, Store) and statement.operand is contract.acc:
+            return False
+        if isinstance(statement, Apply) and contract.acc in statement.operands:
+            if statement.op != "cast" or statement.out.dtype is not dtype:
+                return False
+    return True
 
 
-def choose_matrix_tile(problem: Problem, chunks: int) -> MatrixTile:
+def choose_matrix_tile(problem: Problem, arithmetic: Arithmetic, chunks: int) -> MatrixTile:
     """The tile for a problem whose depth is summed in so many chunks at once."""
-    return fitting_tile(problem, TILES, chunks)
+    is_copied = all(factor.staging.is_copied for factor in _factors(problem, COPIED_TILES[-1], arithmetic))
+    return fitting_tile(problem, COPIED_TILES if is_copied else COMPUTED_TILES, chunks)
 
 
-def write_matrices(problem: Problem, arithmetic: Arithmetic, tile: MatrixTile, chunk: Chunk | None) -> Kernel:
+def write_matrices(
+    problem: Problem, arithmetic: Arithmetic, tile: MatrixTile, chunk: Chunk | None, target: GpuTarget
+) -> Kernel:
     """The kernel."""
-    contract = problem.contract
-    left = _factor(problem, contract.left, (contract.m, contract.rows), tile.rows, tile, arithmetic)
-    right = _factor(problem, contract.right, (contract.n, contract.columns), tile.columns, tile, arithmetic)
-    stages = STAGES if left.staging.is_copied or right.staging.is_copied else 2
+    left, right = _factors(problem, tile, arithmetic)
+    is_copied = left.staging.is_copied or right.staging.is_copied
+    stages = _count_stages(tile, (left.size + right.size) * arithmetic.dtype.itemsize, target) if is_copied else 2
     shared = tuple(
         Buffer(name, arithmetic.dtype, stages * factor.size, Space.SHARED)
         for name, factor in (("left", left), ("right", right))
@@ -141,6 +160,21 @@ def write_matrices(problem: Problem, arithmetic: Arithmetic, tile: MatrixTile, c
         _Warp(spot, tile, arithmetic, (left, right), shared, stages).write()
 
     return write_blocks(problem, (tile.rows, tile.columns), tile.threads, shared, body, chunk)
+
+
+def _count_stages(tile: MatrixTile, bytes_each: int, target: GpuTarget) -> int:
+    """How many tiles of both factors fit into shared memory, with as many blocks as are needed for `BUSY_WARPS`."""
+    blocks = max(1, BUSY_WARPS // (tile.down * tile.across))
+    own = target.most_shared_bytes // blocks - RESERVED_BYTES
+    return max(2, min(MOST_STAGES, own // bytes_each))
+
+
+def _factors(problem: Problem, tile: MatrixTile, arithmetic: Arithmetic) -> tuple[Factor, Factor]:
+    contract = problem.contract
+    return (
+        _factor(problem, contract.left, (contract.m, contract.rows), tile.rows, tile, arithmetic),
+        _factor(problem, contract.right, (contract.n, contract.columns), tile.columns, tile, arithmetic),
+    )
 
 
 def _factor(problem: Problem, panel: Panel, cross: Axis, size: int, tile: MatrixTile, arithmetic: Arithmetic) -> Factor:

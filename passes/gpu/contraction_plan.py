@@ -27,6 +27,8 @@ ACCESS_BYTES: Final = 16
 """What a thread reads or writes at once at most."""
 SECTOR_BYTES: Final = 32
 """What memory gives at least."""
+WORD_BYTES: Final = 4
+"""What a register holds."""
 FULL: Final = 132
 """Blocks that keep a large GPU busy."""
 UNKNOWN: Final = 512
@@ -88,11 +90,31 @@ class Block(Protocol):
 
 AnyTile = TypeVar("AnyTile", bound=Block)
 
-TILES: Final = (Tile(128, 128, 8, 8, 8), Tile(64, 64, 4, 4, 16), Tile(32, 32, 2, 4, 16), Tile(16, 32, 2, 2, 16))
-"""From the one that reads least memory to the one that gives most blocks."""
-NARROW_ROWS: Final = (Tile(1, 64, 1, 1, 32), Tile(4, 64, 4, 1, 32), Tile(8, 64, 8, 1, 16))
-"""For results of a few rows: what counts is to read the other factor once, and from many blocks."""
-NARROW_COLUMNS: Final = tuple(Tile(t.columns, t.rows, t.width, t.height, t.steps) for t in NARROW_ROWS)
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """The tiles to choose from, for accumulators of some width."""
+
+    wide: tuple[Tile, ...]
+    """From the one that reads least memory to the one that gives most blocks."""
+    narrow: tuple[Tile, ...]
+    """For results of a few rows: what counts is to read the other factor once, and from many blocks."""
+
+    @property
+    def flat(self) -> tuple[Tile, ...]:
+        """The narrow ones for results of a few columns."""
+        return tuple(Tile(t.columns, t.rows, t.width, t.height, t.steps) for t in self.narrow)
+
+
+TILES: Final = Tiles(
+    (Tile(128, 128, 8, 8, 8), Tile(64, 64, 4, 4, 16), Tile(32, 32, 2, 4, 16), Tile(16, 32, 2, 2, 16)),
+    (Tile(1, 64, 1, 1, 32), Tile(4, 64, 4, 1, 32), Tile(8, 64, 8, 1, 16)),
+)
+LONG_TILES: Final = Tiles(
+    (Tile(64, 64, 4, 4, 8), Tile(32, 32, 2, 2, 8), Tile(16, 32, 2, 2, 8)),
+    (Tile(1, 64, 1, 1, 16), Tile(4, 64, 4, 1, 16), Tile(8, 64, 4, 1, 8)),
+)
+"""For accumulators of 8 bytes, each of which takes two registers."""
 
 
 def find_contraction(kernel: Kernel) -> Problem | None:
@@ -115,12 +137,12 @@ def find_contraction(kernel: Kernel) -> Problem | None:
 def choose_tile(problem: Problem, chunks: int) -> Tile:
     """The tile for a problem whose depth is summed in so many chunks at once."""
     contract = problem.contract
-    for extent, tiles in ((contract.rows, NARROW_ROWS), (contract.columns, NARROW_COLUMNS)):
-        for tile in tiles:
+    tiles = TILES if contract.acc.dtype.itemsize <= WORD_BYTES else LONG_TILES
+    for extent, narrow in ((contract.rows, tiles.narrow), (contract.columns, tiles.flat)):
+        for tile in narrow:
             if bounds(extent)[1] <= min(tile.rows, tile.columns):
                 return tile
-    is_wide = contract.acc.dtype.itemsize > 4  # more registers for each result
-    return fitting_tile(problem, TILES[1:] if is_wide else TILES, chunks)
+    return fitting_tile(problem, tiles.wide, chunks)
 
 
 def fitting_tile(problem: Problem, tiles: Sequence[AnyTile], chunks: int) -> AnyTile:

@@ -25,7 +25,7 @@ class Place:
 
 
 def find_place(target: object) -> Place | None:
-    """What a compilation's `target` stands for; None: the CPU.
+    """What a compilation's `target` stands for; None: the CPU. Its runs end when the device is done.
 
     Raises ArgumentError for what is no target, and DeviceUnavailable for a device that there is not.
     """
@@ -37,14 +37,14 @@ def find_place(target: object) -> Place | None:
         return None
     if re.fullmatch(r"(cuda:)?sm_\w+", target):
         wanted = parse_target(target)
-        return Place(_with_settings(wanted), _device_for(wanted))
+        return Place(_with_settings(wanted), _device_for(wanted), waits=True)
     match = re.fullmatch(r"cuda(?::(\d+))?", target)
     if match is None:
         raise ArgumentError(f"compile: there is no target {target!r}", hint=_TARGETS)
     # Late: importing graphc must be quick, and most programs are for the CPU.
     from graphc.runtime.cuda.device import current_device
 
-    return place_of(current_device() if match[1] is None else int(match[1]))
+    return replace(place_of(current_device() if match[1] is None else int(match[1])), waits=True)
 
 
 def place_of(device: int) -> Place:

@@ -82,7 +82,7 @@ class Loaded:
 
     def __del__(self) -> None:
         # Wherever this happens the stream may be capturing, or another device's context be current: later.
-        if hasattr(self, "module"):
+        if hasattr(self, "module") and not sys.is_finalizing():
             _dead.append((self._driver, self.device, self.module))
 
 

@@ -49,7 +49,8 @@ class Stream:
             raise ArgumentError("torch.cuda.Stream requires CUDA support", hint=missing)
         if options:
             raise MissingFeature(f"a stream is made from a device and a priority, not from {', '.join(options)}")
-        return _wrap(runtime_stream.new_stream(number_of(device), max(-1, min(0, priority))), cls)
+        made: Stream = _wrap(runtime_stream.new_stream(number_of(device), max(-1, min(0, priority))), cls)
+        return made
 
     @property
     def cuda_stream(self) -> int:
@@ -129,7 +130,8 @@ class ExternalStream(Stream):
 
     @guarded
     def __new__(cls, stream_ptr: int, device: object = None, **options: object) -> ExternalStream:
-        return _wrap(Queue(number_of(device), stream_ptr), cls)
+        made: ExternalStream = _wrap(Queue(number_of(device), stream_ptr), cls)
+        return made
 
 
 _entered: list[StreamContext] = []

@@ -35,7 +35,7 @@ class Memory(Protocol):
     """What an array of a device lies in."""
 
     @property
-    def buffer(self) -> ctypes.Array[ctypes.c_char]:
+    def buffer(self) -> memoryview:
         """The bytes, from `start` on, for numpy to make arrays over."""
 
     @property
@@ -50,13 +50,13 @@ class Borrowed:
 
     def __init__(self, address: int, nbytes: int) -> None:
         self.start = address
-        self.buffer = (ctypes.c_char * nbytes).from_address(address)
+        self.buffer = memoryview((ctypes.c_char * nbytes).from_address(address))
 
 
 class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
     """An array whose elements are in a device's memory."""
 
-    device: int = -1
+    device: int = -1  # type: ignore[assignment]  # numpy's own arrays say "cpu"
     """The device's number; views have it too."""
     memory: Memory | None = None
     """What the elements lie in, which lives as long as the array; None where there are no elements."""
@@ -74,6 +74,8 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
     ) -> Any:
         if func not in _RENAMING:
             _refuse(f"numpy.{func.__name__}")
+        if func is np.broadcast_to or func is np.broadcast_arrays:
+            kwargs = {**kwargs, "subok": True}  # an array of numpy's own class would let the host touch the elements
         return super().__array_function__(func, tuple(types), tuple(args), kwargs)
 
     def __getitem__(self, index: Any) -> Any:
@@ -238,6 +240,7 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike, device: int, *, stream: in
     """A contiguous array on the device, whatever it contains; raises MemoryExceeded where there is no room."""
     kind = np.dtype(dtype)
     nbytes = math.prod(shape) * kind.itemsize
+    made: DeviceArray
     if nbytes == 0:
         made = _check_sizes(shape, kind)
     else:
@@ -250,7 +253,8 @@ def empty(shape: Sequence[int], dtype: npt.DTypeLike, device: int, *, stream: in
 
 def _check_sizes(shape: Sequence[int], kind: np.dtype[Any]) -> DeviceArray:
     try:
-        return np.ndarray.__new__(DeviceArray, shape, kind)
+        made: DeviceArray = np.ndarray.__new__(DeviceArray, shape, kind)
+        return made
     except ValueError:  # numpy multiplies the sizes that are not zero
         raise MemoryExceeded(f"there is no array of sizes {tuple(shape)}: their product overflows") from None
 
@@ -259,6 +263,7 @@ def at(address: int, shape: Sequence[int], dtype: npt.DTypeLike, device: int) ->
     """A contiguous array over memory of the device that somebody else keeps."""
     kind = np.dtype(dtype)
     nbytes = math.prod(shape) * kind.itemsize
+    made: DeviceArray
     if nbytes == 0:
         made = np.ndarray.__new__(DeviceArray, shape, kind)
     else:
@@ -275,6 +280,7 @@ def strided(array: DeviceArray, shape: Sequence[int], strides: Sequence[int], of
     Raises ValueError beyond the memory that the array lies in.
     """
     memory = array.memory
+    made: DeviceArray
     if memory is None or 0 in shape:
         made = np.ndarray.__new__(DeviceArray, shape, array.dtype)
     else:

@@ -489,7 +489,7 @@ def _failure(call: str, name: str, text: str) -> CudaError:
 def _host_bytes(address: int, nbytes: int) -> Bytes:
     if nbytes == 0:
         return np.empty(0, np.uint8)
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(address), np.uint8)
+    return np.frombuffer(memoryview((ctypes.c_char * nbytes).from_address(address)), np.uint8)
 
 
 def _aligned(nbytes: int) -> int:

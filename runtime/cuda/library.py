@@ -39,15 +39,17 @@ _TYPES: Final[Mapping[str, Any]] = {
     "text": ctypes.c_char * TEXT_BYTES,
     "uuid": ctypes.c_ubyte * UUID_BYTES,
 }
-_INSTEAD: Final = {"cuGraphInstantiateWithFlags": "cuGraphInstantiate_v2"}
 
 
 def load_library() -> NativeDriver:
     """The driver; raises DeviceUnavailable where the system has no library, or one that is too old."""
     reasons = []
+    loader = getattr(
+        ctypes, "WinDLL", ctypes.CDLL
+    )  # on Windows functions of the system are called by its own convention
     for name in NAMES:
         try:
-            library = ctypes.WinDLL(name) if sys.platform == "win32" else ctypes.CDLL(name)
+            library = loader(name)
         except OSError as error:
             reasons.append(str(error))
             continue

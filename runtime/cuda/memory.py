@@ -53,7 +53,7 @@ class Piece:
     nbytes: int
     stream: int
     is_small: bool
-    buffer: ctypes.Array[ctypes.c_char]
+    buffer: memoryview
     """All of it as an object that arrays can be made over; nobody may read or write it."""
     first: Chunk | None = None
 
@@ -96,7 +96,7 @@ class Block:
         return self._chunk.nbytes
 
     @property
-    def buffer(self) -> ctypes.Array[ctypes.c_char]:
+    def buffer(self) -> memoryview:
         """What arrays over the memory are made of; it starts at `start`."""
         return self._chunk.piece.buffer
 
@@ -379,7 +379,7 @@ class Pool:
             address = self._driver.allocate(nbytes)
         except MemoryExceeded:
             return None
-        buffer = (ctypes.c_char * nbytes).from_address(address)
+        buffer = memoryview((ctypes.c_char * nbytes).from_address(address))
         piece = Piece(address, nbytes, stream, size <= SMALL, buffer)
         piece.first = Chunk(piece, address, nbytes)
         self._pieces[address] = piece

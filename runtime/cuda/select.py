@@ -8,7 +8,7 @@ says in PyTorch's words that there is none, and in its hint what is missing.
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import os
 import threading
 from typing import Final

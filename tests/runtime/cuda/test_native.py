@@ -245,7 +245,5 @@ def test_code_for_an_older_gpu_serves_a_newer_one(monkeypatch: pytest.MonkeyPatc
 def test_a_library_without_a_symbol_is_too_old() -> None:
     functions = vars(FakeDriver().library())
     del functions["cuGraphInstantiateWithFlags"]
-    with pytest.raises(
-        DeviceUnavailable, match="has no cuGraphInstantiateWithFlags, which drivers"
-    ):
+    with pytest.raises(DeviceUnavailable, match="has no cuGraphInstantiateWithFlags, which drivers"):
         library.functions_of(SimpleNamespace(**functions))

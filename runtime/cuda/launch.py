@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.array import DeviceArray
 from graphc.runtime.cuda.code import Loaded, loaded
+from graphc.runtime.cuda.driver import Driver
 from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
@@ -256,6 +257,7 @@ class CudaLauncher:
             replay = self._graphs[key]
             if replay is None:
                 # What a stream notes is not done, so any will do; that of the caller may be one that can't note.
+                _destroy_dead(self.device)
                 notes = driver().create_stream()
                 try:
                     driver().begin_capture(notes)
@@ -295,16 +297,29 @@ class CudaLauncher:
 class _Replay:
     """A graph of the driver's; it goes with this object."""
 
-    __slots__ = ("device", "graph")
+    __slots__ = ("_driver", "device", "graph")
 
     def __init__(self, graph: int, device: int) -> None:
+        self._driver = driver()
         self.graph = graph
         self.device = device
 
     def __del__(self) -> None:
-        if not sys.is_finalizing():  # else the driver may be gone
-            driver().activate(self.device)
-            driver().destroy_graph(self.graph)
+        # Wherever this happens the stream may be capturing, or another device's context be current: later.
+        if not sys.is_finalizing():
+            _dead.append((self._driver, self.device, self.graph))
+
+
+_dead: deque[tuple[Driver, int, int]] = deque()
+"""Graphs that nobody has any more; they are destroyed when another one is made."""
+
+
+def _destroy_dead(device: int) -> None:
+    while _dead:
+        owner, its_device, graph = _dead.popleft()
+        owner.activate(its_device)
+        owner.destroy_graph(graph)
+    driver().activate(device)
 
 
 def _is_host(kernel: Kernel) -> bool:

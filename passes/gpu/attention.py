@@ -53,6 +53,19 @@ class Attention:
     """Whether the scores of keys behind their query are -inf."""
 
     @property
+    def reads_by_score(self) -> bool:
+        """Whether a score needs an element of its own from memory, of a mask or a bias say."""
+        pending, seen = [self.scores], {self.scores, self.score_dot}
+        while pending:
+            node = pending.pop()
+            if node.op is INPUT:
+                return True
+            fresh = [x for x in node.inputs if x not in seen]
+            seen.update(fresh)
+            pending += fresh
+        return False
+
+    @property
     def batch(self) -> tuple[Size, ...]:
         """Sizes of the axes in front of queries and keys."""
         return self.scores.shape[:-2]

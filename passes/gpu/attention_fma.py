@@ -8,7 +8,7 @@ feature in order, as a contraction does it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from graphc.ir.dim import Size, quotient
 from graphc.ir.dtype import f32
@@ -16,6 +16,7 @@ from graphc.kernel.gpu import STATIC_SHARED_BYTES
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
 from graphc.passes.gpu.attention import Attention
 from graphc.passes.gpu.attention_parts import Softmax, Tiles, less
+from graphc.passes.gpu.statements import barrier
 
 if TYPE_CHECKING:
     from graphc.kernel.builder import KernelBuilder
@@ -32,10 +33,11 @@ EACH: Final = KEYS // ACROSS
 def write_with_fma(group: GroupLowering, found: Attention) -> None:
     """The whole kernel."""
     b = group.builder
-    tiles = Tiles(group, found)
-    dot, value_dot = found.score_dot, found.value_dot
-    depth, features = tiles.depth, -(-tiles.width // ACROSS) * ACROSS
+    depth, features = _sizes(found)
     queries = _queries(depth, features)
+    tiles = Tiles(group, found, (queries, KEYS))
+    factors = tiles.queries_of(found.score_dot.inputs[0], depth), tiles.keys_of(found.score_dot.inputs[1], depth)
+    values = tiles.values_of(found.value_dot.inputs[1], features)
     rows, columns = queries // ACROSS, features // ACROSS
     blocks = quotient(tiles.queries + (queries - 1), queries)
     with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:
@@ -46,15 +48,15 @@ def write_with_fma(group: GroupLowering, found: Attention) -> None:
         with b.loop(THREADS, LoopKind.THREAD) as thread:
             batch, first = tiles.batch_of(block // blocks), block % blocks * queries
             lane, group_row = thread % ACROSS, thread // ACROSS * rows
-            _load(b, held, queries, depth, thread, lambda q, d: tiles.query(dot.inputs[0], batch, first + q, d))
+            _load(b, held, queries, depth, thread, lambda q, d: factors[0].element(batch, first + q, d))
             softmax = Softmax(b, rows, ACROSS)
             total, scores = b.allocate(f32, rows * columns), b.allocate(f32, rows * EACH)
             _clear(b, total, rows * columns)
-            with b.loop(tiles.steps(first, queries, KEYS), LoopKind.SERIAL) as step:
+            with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:
                 start = step * KEYS
-                b.barrier()
-                _load(b, tile, KEYS, depth, thread, lambda k, d: tiles.key(dot.inputs[1], batch, start + k, d))
-                b.barrier()
+                barrier(b)
+                _load(b, tile, KEYS, depth, thread, lambda k, d: factors[1].element(batch, start + k, d))
+                barrier(b)
                 _clear(b, scores, rows * EACH)
                 with b.loop(depth, LoopKind.SERIAL) as d:
                     left = [b.load_again(held, (group_row + row) * (depth + 1) + d) for row in range(rows)]
@@ -72,10 +74,9 @@ def write_with_fma(group: GroupLowering, found: Attention) -> None:
                     for j in range(EACH):
                         place = (group_row + row) * (KEYS + 1) + lane + ACROSS * j
                         b.store(weights, place, b.load_again(scores, row * EACH + j))
-                b.barrier()
-                values = value_dot.inputs[1]
-                _load(b, tile, KEYS, features, thread, lambda k, e: tiles.value(values, batch, start + k, e))
-                b.barrier()
+                barrier(b)
+                _load(b, tile, KEYS, features, thread, lambda k, e: values.element(batch, start + k, e))
+                barrier(b)
                 with b.loop(KEYS, LoopKind.SERIAL) as k:
                     left = [b.load_again(weights, (group_row + row) * (KEYS + 1) + k) for row in range(rows)]
                     right = [b.load_again(tile, k * (features + 1) + lane + ACROSS * j) for j in range(columns)]
@@ -85,6 +86,14 @@ def write_with_fma(group: GroupLowering, found: Attention) -> None:
                 for j in range(columns):
                     x = softmax.result(row, b.load_again(total, row * columns + j), found.is_masked)
                     tiles.write(batch, first + group_row + row, lane + ACROSS * j, x)
+
+
+def _sizes(found: Attention) -> tuple[int, int]:
+    """Features of a query, and of a value with what fills up."""
+    dot = found.score_dot
+    contract = cast("tuple[tuple[int, ...], tuple[int, ...]]", dot.attribute("contract"))
+    width = cast("int", found.value_dot.shape[-1])
+    return cast("int", dot.inputs[0].shape[contract[0][0]]), -(-width // ACROSS) * ACROSS
 
 
 def _queries(depth: int, features: int) -> int:

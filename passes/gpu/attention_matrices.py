@@ -10,18 +10,26 @@ FlashAttention, 2022). Sums are float32; weights are rounded to the dtype of the
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from graphc.ir.dim import Size, quotient
-from graphc.ir.dtype import DType, bf16, f16, f32, u16, u32
+from graphc.ir.dtype import DType, bf16, f16, f32, i64, u16, u32
 from graphc.ir.graph import Node
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space, Value
 from graphc.ops import elementwise as ew
 from graphc.passes.gpu.attention import Attention
-from graphc.passes.gpu.attention_parts import Softmax, Tiles, real
+from graphc.passes.gpu.attention_parts import Factor, Indices, Softmax, Tiles
+from graphc.passes.gpu.statements import (
+    barrier,
+    commit_copies,
+    copy_async,
+    load_matrices,
+    multiply_matrices,
+    real,
+    wait_copies,
+)
 from graphc.passes.match import is_finite_splat, splat
 
 if TYPE_CHECKING:
@@ -33,6 +41,8 @@ KEYS: Final = 64
 THREADS: Final = 128
 PART: Final = 16
 """Rows of a warp's matrices, and their depth."""
+RUN: Final = 8
+"""Elements that are copied at once: 16 bytes."""
 GAP: Final = 8
 """Elements between rows of a tile: the eight rows of a matrix then lie in banks of their own."""
 
@@ -78,52 +88,62 @@ def _unscaled(node: Node) -> tuple[Node, float]:
 
 
 def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors) -> None:
-    """The whole kernel."""
+    """The whole kernel. While a tile of keys is multiplied, that of values is on its way, and the other way round."""
     b = group.builder
-    tiles = Tiles(group, found)
+    tiles = Tiles(group, found, (QUERIES, KEYS))
     depth, width = _rounded(tiles.depth), _rounded(tiles.width)
     dtype = factors.dtype
-    with b.loop(tiles.outer * quotient(tiles.queries + (QUERIES - 1), QUERIES), LoopKind.BLOCK) as block:
-        keys = b.allocate(dtype, KEYS * (depth + GAP), Space.SHARED)
-        values = b.allocate(dtype, KEYS * (width + GAP), Space.SHARED)
+    queries, keys = tiles.queries_of(factors.queries, depth), tiles.keys_of(factors.keys, depth)
+    values = tiles.values_of(factors.values, width)
+    blocks = quotient(tiles.queries + (QUERIES - 1), QUERIES)
+    with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:
+        key_tile = b.allocate(dtype, KEYS * (depth + GAP), Space.SHARED)
+        value_tile = b.allocate(dtype, KEYS * (width + GAP), Space.SHARED)
         with b.loop(THREADS, LoopKind.THREAD) as thread:
-            blocks = quotient(tiles.queries + (QUERIES - 1), QUERIES)
             batch, first = tiles.batch_of(block // blocks), block % blocks * QUERIES
             lane, warp = thread % WARP, thread // WARP
 
             def query_of(row: Size) -> Size:
                 return first + warp * PART + lane // 4 + row * 8
 
-            queries = factors.queries
-            _load_tile(b, keys, depth, thread, lambda q, d: tiles.query(queries, batch, first + q, d))
-            b.barrier()
+            _fill(b, key_tile, queries, batch, first, thread)
+            wait_copies(b, 0)
+            barrier(b)
             held = b.allocate(u32, depth // PART * 4)
             with b.loop(depth // PART, LoopKind.UNROLLED) as step:
                 row = warp * PART + lane % 16
-                outs = b.load_matrices(4, keys, row * (depth + GAP) + step * PART + lane // 16 * 8)
+                outs = load_matrices(b, 4, key_tile, row * (depth + GAP) + step * PART + lane // 16 * 8)
                 for i, out in enumerate(outs):
                     b.store(held, step * 4 + i, out)
+            barrier(b)
+            _fill(b, key_tile, keys, batch, 0, thread)
             softmax = Softmax(b, 2, 4)
             total = b.allocate(f32, width // 8 * 4)
             _clear(b, total)
-            scores = b.allocate(f32, KEYS // 8 * 4)
-            with b.loop(tiles.steps(first, QUERIES, KEYS), LoopKind.SERIAL) as step:
+            scores, weights = b.allocate(f32, KEYS // 8 * 4), b.allocate(u32, KEYS // 4)
+            with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:
                 start = step * KEYS
-                b.barrier()
-                _load_tile(b, keys, depth, thread, lambda k, d: tiles.key(factors.keys, batch, start + k, d))
-                given = factors.values
-                _load_tile(b, values, width, thread, lambda k, e: tiles.value(given, batch, start + k, e))
-                b.barrier()
+                wait_copies(b, 0)
+                barrier(b)  # the keys are there, and the values before them read
+                _fill(b, value_tile, values, batch, start, thread)
                 _clear(b, scores)
-                _multiply_keys(b, scores, held, keys, depth, lane, dtype)
+                _multiply_keys(b, scores, held, key_tile, depth, lane, dtype)
+                barrier(b)  # the keys are read
+                _fill(b, key_tile, keys, batch, start + KEYS, thread)
+                # A number of its own, or each score's would be kept in a register throughout the loop.
+                first_key = b.position(b.index(start + lane % 4 * 2, i64), tiles.keys + KEYS)
                 with b.loop(KEYS // 8, LoopKind.UNROLLED) as part, b.loop(4, LoopKind.UNROLLED) as each:
-                    key = start + part * 8 + lane % 4 * 2 + each % 2
-                    raw = real(b.apply("mul", b.load_again(scores, part * 4 + each), b.constant(factors.scale, f32)))
-                    score = tiles.score(batch, query_of(each // 2), key, raw)
-                    b.store(scores, part * 4 + each, score)
+                    key = first_key + part * 8 + each % 2
+                    raw = b.load_again(scores, part * 4 + each)
+                    scaled = real(b.apply("mul", raw, b.constant(factors.scale, f32)))
+                    b.store(scores, part * 4 + each, tiles.score(batch, query_of(each // 2), key, scaled))
                 for row in range(2):
                     _weigh(b, softmax, scores, total, row, width)
-                _multiply_values(b, total, scores, values, width, lane, dtype)
+                _pack(b, weights, scores, dtype)
+                wait_copies(b, 1)
+                barrier(b)  # the values are there
+                _multiply_values(b, total, weights, value_tile, width, lane, dtype)
+            wait_copies(b, 0)
             softmax.finish()
             with b.loop(width // 8, LoopKind.UNROLLED) as part, b.loop(2, LoopKind.UNROLLED) as column:
                 for row in range(2):
@@ -141,39 +161,52 @@ def _clear(b: KernelBuilder, buffer: Buffer) -> None:
         b.store(buffer, i, b.constant(0.0, f32))
 
 
-def _load_tile(
-    b: KernelBuilder, tile: Buffer, width: int, thread: Size, element: Callable[[Size, Size], Operand]
-) -> None:
-    """Fill a tile; neighbouring threads take neighbouring elements."""
-    with b.loop(KEYS * width // THREADS, LoopKind.SERIAL) as step:
-        place = step * THREADS + thread
-        row, column = place // width, place % width
-        b.store(tile, row * (width + GAP) + column, element(row, column))
+def _fill(b: KernelBuilder, tile: Buffer, factor: Factor, batch: Indices, start: Size, thread: Size) -> None:
+    """Fill a tile from row `start` on, in the background where rows are copied as they are; a group of copies."""
+    rows, width = factor.tile
+    if factor.has_runs(RUN):
+        with b.loop(rows * width // RUN // THREADS, LoopKind.UNROLLED) as step:
+            place = step * THREADS + thread
+            row, feature = place // (width // RUN), place % (width // RUN) * RUN
+            source, index, is_there = factor.place(batch, start + row, feature)
+            copy_async(b, tile, row * (width + GAP) + feature, source, index, RUN, is_there)
+    else:
+        with b.loop(rows * width // THREADS, LoopKind.SERIAL) as step:
+            place = step * THREADS + thread
+            row, feature = place // width, place % width
+            b.store(tile, row * (width + GAP) + feature, factor.element(batch, start + row, feature))
+    commit_copies(b)
 
 
 def _multiply_keys(
     b: KernelBuilder, scores: Buffer, held: Buffer, keys: Buffer, depth: int, lane: Size, dtype: DType
 ) -> None:
-    with b.loop(KEYS // 16, LoopKind.UNROLLED) as pair, b.loop(depth // PART, LoopKind.UNROLLED) as step:
+    with b.loop(depth // PART, LoopKind.UNROLLED) as step, b.loop(KEYS // 16, LoopKind.UNROLLED) as pair:
         row = pair * 16 + lane // 16 * 8 + lane % 8
-        right = b.load_matrices(4, keys, row * (depth + GAP) + step * PART + lane // 8 % 2 * 8)
+        right = load_matrices(b, 4, keys, row * (depth + GAP) + step * PART + lane // 8 % 2 * 8)
         left = _loaded(b, held, step * 4)
         for side in range(2):
             _accumulate(b, scores, (2 * pair + side) * 4, left, right[2 * side : 2 * side + 2], dtype)
 
 
 def _multiply_values(
-    b: KernelBuilder, total: Buffer, scores: Buffer, values: Buffer, width: int, lane: Size, dtype: DType
+    b: KernelBuilder, total: Buffer, weights: Buffer, values: Buffer, width: int, lane: Size, dtype: DType
 ) -> None:
-    """The weights of 16 keys are, thread by thread, the left factor already."""
-    with b.loop(KEYS // PART, LoopKind.UNROLLED) as step:
-        weights = _loaded(b, scores, step * 8, 8)
-        left = tuple([_packed(b, weights[2 * i], weights[2 * i + 1], dtype) for i in range(4)])
-        with b.loop(width // 16, LoopKind.UNROLLED) as pair:
-            row = step * PART + lane % 16
-            right = b.load_matrices(4, values, row * (width + GAP) + pair * 16 + lane // 16 * 8, is_transposed=True)
-            for side in range(2):
-                _accumulate(b, total, (2 * pair + side) * 4, left, right[2 * side : 2 * side + 2], dtype)
+    with b.loop(KEYS // PART, LoopKind.UNROLLED) as step, b.loop(width // 16, LoopKind.UNROLLED) as pair:
+        row = step * PART + lane % 16
+        right = load_matrices(b, 4, values, row * (width + GAP) + pair * 16 + lane // 16 * 8, is_transposed=True)
+        left = _loaded(b, weights, step * 4)
+        for side in range(2):
+            _accumulate(b, total, (2 * pair + side) * 4, left, right[2 * side : 2 * side + 2], dtype)
+
+
+def _pack(b: KernelBuilder, weights: Buffer, scores: Buffer, dtype: DType) -> None:
+    """Weights in 16 bits: those of 16 keys are, thread by thread, the left factor of the second product already."""
+    with b.loop(KEYS // 4, LoopKind.UNROLLED) as i:
+        halves = [b.cast(b.load_again(scores, 2 * i + side), dtype) for side in range(2)]
+        bits = [b.cast(b.apply("bitcast", half, dtype=u16), u32) for half in halves]
+        high = b.apply("shift_left", bits[1], b.constant(16, u32))
+        b.store(weights, i, b.apply("bitwise_or", bits[0], high))
 
 
 def _weigh(b: KernelBuilder, softmax: Softmax, scores: Buffer, total: Buffer, row: int, width: int) -> None:
@@ -195,11 +228,5 @@ def _loaded(b: KernelBuilder, buffer: Buffer, start: Size, count: int = 4) -> tu
 def _accumulate(
     b: KernelBuilder, total: Buffer, start: Size, left: tuple[Operand, ...], right: tuple[Value, ...], dtype: DType
 ) -> None:
-    for i, out in enumerate(b.multiply_matrices(left, right, _loaded(b, total, start), dtype.short)):
+    for i, out in enumerate(multiply_matrices(b, left, right, _loaded(b, total, start), dtype.short)):
         b.store(total, start + i, out)
-
-
-def _packed(b: KernelBuilder, low: Value, high: Value, dtype: DType) -> Operand:
-    """Two floats as the halves of 32 bits."""
-    halves = [b.cast(b.apply("bitcast", b.cast(x, dtype), dtype=u16), u32) for x in (low, high)]
-    return real(b.apply("bitwise_or", halves[0], b.apply("shift_left", halves[1], b.constant(16, u32))))

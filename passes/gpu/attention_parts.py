@@ -10,15 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 
-from graphc.ir.dim import Size, minimum, product, quotient
+from graphc.ir.dim import Size, minimum, product, quotient, remainder, symbol
 from graphc.ir.dtype import f32, i64
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Scalar
-from graphc.kernel.builder import KernelBuilder, Pair
+from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.ir import Buffer, LoopKind, Operand
-from graphc.ops.indices import linear_index, split_index
+from graphc.ops import movement
+from graphc.ops.indices import linear_index, reshaped_indices, split_index
 from graphc.passes.access import Axis, accesses_below
 from graphc.passes.gpu.attention import Attention
+from graphc.passes.gpu.statements import both, real, shuffle
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering
@@ -27,11 +29,77 @@ Indices: TypeAlias = "tuple[Size, ...]"
 
 
 @dataclass(frozen=True, slots=True)
+class Factor:
+    """One factor of a product, row by row of features: queries, keys or values, as `node` has them."""
+
+    group: GroupLowering
+    node: Node
+    batch_axes: tuple[int, ...]
+    row_axis: int
+    feature_axis: int
+    tile: tuple[int, int]
+    """Rows and features that are asked for at once."""
+
+    def element(self, batch: Indices, row: Size, feature: Size) -> Operand:
+        """An element, or 0 where there is none."""
+        b = self.group.builder
+        indices = self._indices(batch, row, feature)
+        is_there = self._is_there(row, feature)
+        if is_there is None:
+            return real(self.group.read(self.node, indices))
+        zero = b.constant(0.0, self.node.tensor.dtype)
+        return real(b.guard(is_there, lambda: self.group.read(self.node, indices), zero))
+
+    def has_runs(self, count: int) -> bool:
+        """Whether runs of so many features stand side by side in memory, at addresses that are multiples of their size.
+
+        A run begins at a feature that is a multiple of `count`.
+        """
+        if self._features % count != 0:
+            return False
+        sizes = self.node.shape
+        batch = tuple(symbol(f"b{axis}", 0, sizes[axis] - 1) for axis in self.batch_axes)
+        row = symbol("row", 0, sizes[self.row_axis] - 1)
+        feature = symbol("run", 0, self._features // count - 1) * count
+        ends = [
+            _address(self.group, self.node, self._indices(batch, row, each))
+            for each in (feature, feature + (count - 1))
+        ]
+        if ends[0] is None or ends[1] is None:
+            return False
+        return ends[1][1] - ends[0][1] == count - 1 and remainder(ends[0][1], count) == 0
+
+    def place(self, batch: Indices, row: Size, feature: Size) -> tuple[Buffer, Size, Operand | None]:
+        """Where an element is in memory, and whether it is there."""
+        found = _address(self.group, self.node, self._indices(batch, row, feature))
+        assert found is not None, "runs are asked for where there are some"
+        return (*found, self._is_there(row, feature))
+
+    @property
+    def _features(self) -> int:
+        return cast("int", self.node.shape[self.feature_axis])
+
+    def _indices(self, batch: Indices, row: Size, feature: Size) -> Indices:
+        indices: list[Size] = [0] * len(self.node.shape)
+        indices[self.row_axis], indices[self.feature_axis] = row, feature
+        for axis, index in zip(self.batch_axes, batch, strict=True):
+            indices[axis] = index
+        return tuple(indices)
+
+    def _is_there(self, row: Size, feature: Size) -> Operand | None:
+        b, rows = self.group.builder, self.node.shape[self.row_axis]
+        row_test = None if remainder(rows, self.tile[0]) == 0 else less(b, row, rows)
+        feature_test = None if self._features % self.tile[1] == 0 else less(b, feature, self._features)
+        return _all(b, row_test, feature_test)
+
+
+@dataclass(frozen=True, slots=True)
 class Tiles:
-    """The group's elements. All are read only where they are; elsewhere they are 0, and scores -inf."""
+    """What there is for tiles of so many queries and keys."""
 
     group: GroupLowering
     found: Attention
+    tile: tuple[int, int]
 
     @property
     def outer(self) -> Size:
@@ -63,25 +131,26 @@ class Tiles:
         """Which of the attentions this is."""
         return split_index(number, self.found.batch)
 
-    def steps(self, first: Size, queries: int, keys: int) -> Size:
-        """Tiles of keys that count for the queries from `first` on."""
+    def steps(self, first: Size) -> Size:
+        """Tiles of keys that count for the tile of queries from `first` on."""
+        queries, keys = self.tile
         end = minimum(self.keys, first + queries) if self.found.is_causal else self.keys
         return quotient(end + (keys - 1), keys)
 
-    def query(self, node: Node, batch: Indices, query: Size, feature: Size) -> Operand:
-        """An element of the queries, read from `node`, which has their shape."""
-        return self._factor(self.found.score_dot, 0, node, batch, query, feature, self.queries, self.depth)
+    def queries_of(self, node: Node, features: int) -> Factor:
+        """The queries, as `node` has them; `features` at once."""
+        return self._factor(self.found.score_dot, 0, node, (self.tile[0], features))
 
-    def key(self, node: Node, batch: Indices, key: Size, feature: Size) -> Operand:
-        """An element of the keys."""
-        return self._factor(self.found.score_dot, 1, node, batch, key, feature, self.keys, self.depth)
+    def keys_of(self, node: Node, features: int) -> Factor:
+        """The keys."""
+        return self._factor(self.found.score_dot, 1, node, (self.tile[1], features))
 
-    def value(self, node: Node, batch: Indices, key: Size, feature: Size) -> Operand:
-        """An element of the values."""
-        return self._factor(self.found.value_dot, 1, node, batch, feature, key, self.width, self.keys)
+    def values_of(self, node: Node, features: int) -> Factor:
+        """The values."""
+        return self._factor(self.found.value_dot, 1, node, (self.tile[1], features))
 
     def score(self, batch: Indices, query: Size, key: Size, product_: Operand) -> Operand:
-        """A score as a float32, from the product of query and key."""
+        """A score as a float32, from the product of query and key; -inf where there is no such one."""
         b, dot, scores = self.group.builder, self.found.score_dot, self.found.scores
         indices = (*batch, query, key)
 
@@ -89,8 +158,12 @@ class Tiles:
             self.group.define(dot, indices, b.cast(product_, dot.tensor.dtype))
             return b.cast(self.group.read(scores, indices), f32)
 
-        is_there = both(b, less(b, query, self.queries), less(b, key, self.keys))
-        return real(b.guard(is_there, inside, b.constant(-math.inf, f32)))
+        # Scores of other queries are not used, and of a triangle those of keys beyond the last one are -inf anyway.
+        reads = self.found.reads_by_score
+        is_triangle = self.found.is_causal and self.queries == self.keys
+        needs_key = reads or not is_triangle
+        is_there = _all(b, self._is_query(query) if reads else None, self._is_key(key) if needs_key else None)
+        return real(inside() if is_there is None else b.guard(is_there, inside, b.constant(-math.inf, f32)))
 
     def write(self, batch: Indices, query: Size, feature: Size, x: Operand) -> None:
         """Store what the group makes of an element of the result, if there is such a one."""
@@ -103,7 +176,8 @@ class Tiles:
             if isinstance(axis, Axis) and size != 1:
                 domain[axis.index] = index
         at = tuple(domain)
-        is_there = both(b, less(b, query, self.queries), less(b, feature, self.width))
+        is_there = _all(b, self._is_query(query), less(b, feature, self.width))
+        assert is_there is not None, "a feature is compared"
         for node, buffer in zip(group.body.outputs, group.results, strict=True):
 
             def inside(node: Node = node) -> Scalar:
@@ -113,22 +187,47 @@ class Tiles:
             result = b.guard(is_there, inside, b.constant(0, node.tensor.dtype))
             b.store(buffer, linear_index(at, node.shape), result, is_there)
 
-    def _factor(
-        self, dot: Node, side: int, node: Node, batch: Indices, free: Size, depth: Size, limit: Size, depth_limit: Size
-    ) -> Operand:
-        b, shared = self.group.builder, _axes(dot, "batch", side)
-        contracted = _axes(dot, "contract", side)[0]
-        indices: list[Size] = [free] * len(node.shape)
-        indices[contracted] = depth
-        for axis, index in zip(shared, batch, strict=True):
-            indices[axis] = index
-        is_there = both(b, less(b, free, limit), less(b, depth, depth_limit))
-        zero = b.constant(0.0, node.tensor.dtype)
-        return real(b.guard(is_there, lambda: self.group.read(node, tuple(indices)), zero))
+    def _is_query(self, query: Size) -> Operand | None:
+        whole = remainder(self.queries, self.tile[0]) == 0
+        return None if whole else less(self.group.builder, query, self.queries)
+
+    def _is_key(self, key: Size) -> Operand | None:
+        return None if remainder(self.keys, self.tile[1]) == 0 else less(self.group.builder, key, self.keys)
+
+    def _factor(self, dot: Node, side: int, node: Node, tile: tuple[int, int]) -> Factor:
+        shared, contracted = _axes(dot, "batch", side), _axes(dot, "contract", side)[0]
+        (free,) = (axis for axis in range(len(node.shape)) if axis not in shared and axis != contracted)
+        row, feature = (free, contracted) if dot is self.found.score_dot else (contracted, free)
+        return Factor(self.group, node, shared, row, feature, tile)
 
 
 def _axes(dot: Node, name: str, side: int) -> tuple[int, ...]:
     return cast("tuple[tuple[int, ...], tuple[int, ...]]", dot.attribute(name))[side]
+
+
+def _all(b: KernelBuilder, first: Operand | None, second: Operand | None) -> Operand | None:
+    """Both conditions, where None always holds."""
+    return second if first is None else first if second is None else both(b, first, second)
+
+
+def _address(group: GroupLowering, node: Node, indices: Indices) -> tuple[Buffer, Size] | None:
+    """Where an element is in memory; None if it is computed."""
+    while node not in group.buffers:
+        source, at = node.inputs[0] if node.inputs else node, indices
+        if node.op is movement.permute:
+            axes = cast("tuple[int, ...]", node.attribute("axes"))
+            indices = tuple(at[axes.index(axis)] for axis in range(len(axes)))
+        elif node.op is movement.reshape:
+            indices = reshaped_indices(at, source.shape, node.shape)
+        elif node.op is movement.broadcast:
+            indices = tuple(0 if size == 1 else index for index, size in zip(at, source.shape, strict=True))
+        elif node.op is movement.slice_:
+            starts, steps = (cast("tuple[Size, ...]", node.attribute(name)) for name in ("start", "step"))
+            indices = tuple(start + index * step for start, index, step in zip(starts, at, steps, strict=True))
+        else:
+            return None
+        node = source
+    return group.buffers[node], linear_index(indices, node.shape)
 
 
 @dataclass(slots=True)
@@ -185,7 +284,7 @@ class Softmax:
     def _over_lanes(self, op: str, x: Operand) -> Operand:
         distance = 1
         while distance < self.lanes:
-            x = real(self.b.apply(op, x, self.b.shuffle(x, "xor", distance)))
+            x = real(self.b.apply(op, x, shuffle(self.b, x, "xor", distance)))
             distance *= 2
         return x
 
@@ -193,14 +292,3 @@ class Softmax:
 def less(b: KernelBuilder, index: Size, limit: Size) -> Operand:
     """Whether an index is below a limit."""
     return real(b.apply("lt", b.index(index, i64), b.index(limit, i64)))
-
-
-def both(b: KernelBuilder, first: Operand, second: Operand) -> Operand:
-    """Whether both conditions hold."""
-    return real(b.apply("bitwise_and", first, second))
-
-
-def real(x: Scalar) -> Operand:
-    """A scalar that is no complex number."""
-    assert not isinstance(x, Pair), "real numbers and conditions have one part"
-    return cast("Operand", x)

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
-from graphc.ir.dim import Size, is_at_least, is_at_most, minimum, product, quotient
+from graphc.ir.dim import Size, is_at_least, is_at_most, minimum, product, quotient, remainder
 from graphc.ir.dtype import DType, bf16, f16, f32, i64, real_of
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Scalar
@@ -29,6 +29,7 @@ from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
 from graphc.ops import reduction, scan
 from graphc.ops.indices import linear_index, split_index
+from graphc.passes.gpu.statements import barrier, both, real, shuffle
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall
@@ -176,33 +177,34 @@ def _write_scan(
             _store(b, carry, 0, start)
             here = _Here(b, monoid, thread % threads, warps, shared)
             end = minimum(rows.chunk, rows.extent - chunk * rows.chunk) if chunks != 1 else rows.extent
+            is_whole = remainder(rows.extent, EACH) == 0
             tiles = quotient(end + (tile - 1), tile)
             with b.loop(tiles, LoopKind.SERIAL) as step:
                 first = chunk * rows.chunk + step * tile + thread % threads * EACH
 
                 def inside(k: Size) -> Operand:
-                    within = _less(b, first + k, rows.extent)
-                    return within if is_piece is None else _both(b, is_piece, within)
+                    # Of one thread all elements are inside or none, if rows are whole numbers of such.
+                    within = _less(b, first + (0 if is_whole else k), rows.extent)
+                    return within if is_piece is None else both(b, is_piece, within)
 
                 nothing = _identity(b, monoid)
-                for k in range(EACH):
-                    state = _chosen(b, inside(k), element, row, first + k, nothing)
-                    if k > 0:
-                        state = monoid.combine(b, _load_again(b, monoid, local, k - 1), state)
-                    _store(b, local, k, state)
+                with b.loop(EACH, LoopKind.VECTOR) as k:
+                    _store(b, local, k, _chosen(b, inside(k), element, row, first + k, nothing))
+                for k in range(1, EACH):
+                    before = _load_again(b, monoid, local, k - 1)
+                    _store(b, local, k, monoid.combine(b, before, _load_again(b, monoid, local, k)))
                 before, total = here.combine_threads(_load_again(b, monoid, local, EACH - 1))
                 carried = _load_again(b, monoid, carry, 0)
                 if write is not None:
                     base = monoid.combine(b, carried, before)
-                    for k in range(EACH):
+                    with b.loop(EACH, LoopKind.VECTOR) as k:
                         write(row, first + k, monoid.combine(b, base, _load_again(b, monoid, local, k)), inside(k))
                 _store(b, carry, 0, monoid.combine(b, carried, total))
                 if warps > 1 and tiles != 1:
-                    b.barrier()  # before the next tile's totals
+                    barrier(b)  # before the next tile's totals
             if totals:
-                is_first = b.apply("eq", b.index(thread % threads, i64), b.constant(0, i64))
-                assert not isinstance(is_first, Pair), "a condition is a bool"
-                is_written = is_first if is_piece is None else _both(b, is_first, is_piece)
+                is_first = real(b.apply("eq", b.index(thread % threads, i64), b.constant(0, i64)))
+                is_written = is_first if is_piece is None else both(b, is_first, is_piece)
                 for buffer, x in zip(totals, _load_again(b, monoid, carry, 0), strict=True):
                     b.store(buffer, piece, x, is_written)
 
@@ -232,10 +234,9 @@ class _Here:
         if self.warps == 1:
             return before, tuple([self._last(x) for x in running])
         warp = self.thread // WARP
-        is_last = b.apply("eq", b.index(lane, i64), b.constant(WARP - 1, i64))
-        assert not isinstance(is_last, Pair), "a condition is a bool"
+        is_last = real(b.apply("eq", b.index(lane, i64), b.constant(WARP - 1, i64)))
         _store(b, self.shared, warp, running, is_last)
-        b.barrier()
+        barrier(b)
         total = _load_again(b, self.monoid, self.shared, 0)
         front = _select(b, _less(b, warp, 1), nothing, total)
         for other in range(1, self.warps):
@@ -252,8 +253,8 @@ class _Here:
 
     def _moved(self, x: AnyScalar, mode: str, lane: int) -> AnyScalar:
         if isinstance(x, Pair):
-            return Pair(self.b.shuffle(x.real, mode, lane), self.b.shuffle(x.imaginary, mode, lane))
-        return self.b.shuffle(x, mode, lane)
+            return Pair(shuffle(self.b, x.real, mode, lane), shuffle(self.b, x.imaginary, mode, lane))
+        return shuffle(self.b, x, mode, lane)
 
 
 def _threads(extent: Size) -> int:
@@ -378,12 +379,4 @@ def _chosen(b: KernelBuilder, condition: Operand, element: Element, row: Size, n
 
 
 def _less(b: KernelBuilder, index: Size, limit: Size) -> Operand:
-    result = b.apply("lt", b.index(index, i64), b.index(limit, i64))
-    assert not isinstance(result, Pair), "a condition is a bool"
-    return result
-
-
-def _both(b: KernelBuilder, first: Operand, second: Operand) -> Operand:
-    result = b.apply("bitwise_and", first, second)
-    assert not isinstance(result, Pair), "a condition is a bool"
-    return result
+    return real(b.apply("lt", b.index(index, i64), b.index(limit, i64)))

@@ -23,6 +23,7 @@ from graphc.kernel.ir import Buffer, LoopKind, Operand
 from graphc.ops import indexing
 from graphc.ops.indices import linear_index, split_index
 from graphc.passes.gpu.sort import Rows, sort_rows
+from graphc.passes.gpu.statements import both, real
 from graphc.passes.lower_scatter import COMBINERS
 from graphc.passes.lower_sort import bit_count
 
@@ -146,13 +147,13 @@ def _apply(updates: Updates, places: Buffer, order: Buffer) -> None:
         piece = block * THREADS + thread
         row, number, other = split_index(piece, (updates.rows, count, updates.others))
         here = row * count + number
-        is_inside = _operand(b.apply("lt", b.index(piece, i64), b.index(pieces, i64)))
+        is_inside = real(b.apply("lt", b.index(piece, i64), b.index(pieces, i64)))
         place = b.load_again(places, here, is_inside)
-        follows = _both(b, is_inside, b.apply("gt", b.index(number, i64), b.constant(0, i64)))
+        follows = both(b, is_inside, b.apply("gt", b.index(number, i64), b.constant(0, i64)))
         before = b.load_again(places, here - 1, follows)
-        is_same = _both(b, follows, b.apply("eq", before, place))
+        is_same = both(b, follows, b.apply("eq", before, place))
         is_place = b.apply("lt", place, b.index(updates.extent, i64))
-        is_first = _both(b, _both(b, is_inside, is_place), b.apply("bitwise_not", is_same))
+        is_first = both(b, both(b, is_inside, is_place), b.apply("bitwise_not", is_same))
         end = _end_of_run(b, places, row * count, number, count, place, is_first)
         target = updates.target(row, other, b.position(place, updates.extent))
 
@@ -183,11 +184,11 @@ def _end_of_run(
     b.store(ends, 1, b.index(count, i64))
     with b.loop(bit_count(b, count), LoopKind.SERIAL):
         low, high = b.load_again(ends, 0), b.load_again(ends, 1)
-        is_open = _both(b, wanted, b.apply("lt", low, high))
+        is_open = both(b, wanted, b.apply("lt", low, high))
         middle = b.apply("add", low, b.apply("shift_right", b.apply("sub", high, low), one))
         there = b.load_again(places, start + b.position(middle, count), is_open)
-        rises = _both(b, is_open, b.apply("eq", there, place))
-        falls = _both(b, is_open, b.apply("ne", there, place))
+        rises = both(b, is_open, b.apply("eq", there, place))
+        falls = both(b, is_open, b.apply("ne", there, place))
         b.store(ends, 0, b.select(rises, b.apply("add", middle, one), low))
         b.store(ends, 1, b.select(falls, middle, high))
     return b.load_again(ends, 0)
@@ -200,12 +201,3 @@ def _element(
     if is_complex:
         return Pair(b.load_again(buffer, 2 * index, predicate), b.load_again(buffer, 2 * index + 1, predicate))
     return b.load_again(buffer, index, predicate)
-
-
-def _both(b: KernelBuilder, first: Scalar, second: Scalar) -> Operand:
-    return _operand(b.apply("bitwise_and", first, second))
-
-
-def _operand(x: AnyScalar) -> Operand:
-    assert not isinstance(x, Pair), "a condition is a bool"
-    return x

@@ -18,10 +18,11 @@ from graphc.ir.dim import Size, bounds, is_at_most, product, quotient
 from graphc.ir.dtype import DType, i32, i64
 from graphc.ir.graph import Node
 from graphc.ir.lowering import Scalar
-from graphc.kernel.builder import AnyScalar, KernelBuilder, Pair
+from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
 from graphc.ops.indices import linear_index, split_index
+from graphc.passes.gpu.statements import barrier, both, real
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall
@@ -131,7 +132,7 @@ def _sort_runs(rows: Rows, run: int, to: Half | None) -> None:
                 piece = block * together + slot // run
                 row, first = (piece, 0) if runs == 1 else (piece // runs, piece % runs * run)
                 is_inside = _less(b, first + slot % run, rows.extent)
-                return row, first + slot % run, _both(b, _less(b, piece, pieces), is_inside)
+                return row, first + slot % run, both(b, _less(b, piece, pieces), is_inside)
 
             with b.loop(held // threads, LoopKind.SERIAL) as step:
                 slot = step * threads + thread
@@ -139,11 +140,11 @@ def _sort_runs(rows: Rows, run: int, to: Half | None) -> None:
                 x = b.guard(is_inside, lambda: rows.key(row, number), last)
                 b.store(keys, slot, x)
                 b.store(order, slot, b.index(slot % run, i32))
-            b.barrier()
+            barrier(b)
             with b.loop(run.bit_length() - 1, LoopKind.SERIAL) as stage, b.loop(stage + 1, LoopKind.SERIAL) as pass_:
                 with b.loop(held // 2 // threads, LoopKind.SERIAL) as step:
                     _exchange(b, keys, order, step * threads + thread, stage, stage - pass_, run)
-                b.barrier()
+                barrier(b)
             with b.loop(held // threads, LoopKind.SERIAL) as step:
                 slot = step * threads + thread
                 row, number, is_inside = place(slot)
@@ -207,7 +208,7 @@ def _merge_runs(rows: Rows, run: int, source: Half, to: Half | None) -> None:
             low, high = b.load_again(ends, 0), b.load_again(ends, 1)
             is_open = b.apply("lt", low, high)
             middle = b.apply("add", low, b.apply("shift_right", b.apply("sub", high, low), b.constant(1, i64)))
-            reads = _both(b, is_inside, _operand(is_open))
+            reads = both(b, is_inside, is_open)
             there = b.load_again(source.keys, row * extent + b.position(middle, extent), reads)
             # Of equal elements those of the left run go first.
             is_before = b.apply("lt", there, key)
@@ -228,13 +229,4 @@ def _merge_runs(rows: Rows, run: int, source: Half, to: Half | None) -> None:
 
 
 def _less(b: KernelBuilder, index: Size, limit: Size) -> Operand:
-    return _operand(b.apply("lt", b.index(index, i64), b.index(limit, i64)))
-
-
-def _both(b: KernelBuilder, first: Operand, second: Operand) -> Operand:
-    return _operand(b.apply("bitwise_and", first, second))
-
-
-def _operand(x: AnyScalar) -> Operand:
-    assert not isinstance(x, Pair), "what is sorted, and a condition, is real"
-    return x
+    return real(b.apply("lt", b.index(index, i64), b.index(limit, i64)))

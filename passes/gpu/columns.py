@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 THREADS: Final = 256
 """Of a block."""
-FEWEST_COLUMNS: Final = 8
-"""Columns of a block, of four bytes each: memory is read in pieces of 32 bytes."""
+PIECE_BYTES: Final = 32
+"""Memory is read in pieces of so many bytes, of which a block should want all."""
 ELEMENTS: Final = 8
 """Elements of a column that a thread has at least."""
 
@@ -51,24 +51,25 @@ def schedule_columns(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, .
         return None
     nest = without_scratch(nest, scratch_of(nest.body) or {})
     length = max(bounds(statement.extent)[1] for statement in along_row(nest.body))
+    fewest = PIECE_BYTES // min((b.dtype.itemsize for b in nest.kernel.buffers), default=1)
     known = symbolic_length(nest)
     if known is None or depends_on_row(nest):
-        columns = columns_of_block(length, bounds(nest.rows)[1])
+        columns = columns_of_block(length, bounds(nest.rows)[1], fewest)
         return (replace(call, kernel=write_columns(nest, columns)),)
     # The grid is empty for the way that a run has no use for.
-    coarse, fine = columns_of_block(length, MAX_SIZE), columns_of_block(length, 1)
+    coarse, fine = columns_of_block(length, MAX_SIZE, fewest), columns_of_block(length, 1, fewest)
     is_long = minimum(1, known // (2 * LANES)) * (1 - minimum(1, nest.rows // (coarse * ENOUGH_BLOCKS)))
     ways = ((coarse, 1 - is_long), (fine, is_long))
     return tuple(replace(call, kernel=write_columns(nest, columns, is_chosen)) for columns, is_chosen in ways)
 
 
-def columns_of_block(length: int, count: int) -> int:
+def columns_of_block(length: int, count: int, fewest: int) -> int:
     """How many of `count` columns of at most this length the threads of a block share: a power of two."""
     threads = 1
     """Of a column."""
     while threads < THREADS // WARP and 2 * threads * ELEMENTS <= length:
         threads *= 2
-    most_threads = min(LANES, THREADS // FEWEST_COLUMNS)
+    most_threads = min(LANES, THREADS // fewest)
     while count * threads < THREADS * ENOUGH_BLOCKS and 2 * threads <= most_threads:
         if 2 * threads * ELEMENTS > length:
             break

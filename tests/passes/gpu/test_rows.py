@@ -67,6 +67,12 @@ def test_programs_keep_every_bit(name: str) -> None:
         check(function, *specs, n=n, m=m)
 
 
+@pytest.mark.parametrize(("n", "m"), [(0, 5), (3, 0), (0, 0)])
+def test_no_rows_and_empty_rows(n: int, m: int) -> None:
+    for function in (lambda x: x.softmax(1), lambda x: x.sum(1), lambda x: x.prod(0), lambda x: x.var()):
+        check(function, "f32[n,m]", n=n, m=m)
+
+
 @pytest.mark.parametrize("length", [10, 64, 100, 1000, 1024, 2048, 4096, 8192])
 @pytest.mark.parametrize(
     "function",

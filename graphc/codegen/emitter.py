@@ -392,9 +392,15 @@ class Emitter:
 
     @contextmanager
     def loop(
-        self, start: str, stop: str, step: int = 1, carried: Sequence[Carried] = (), known_nonempty: bool = False
+        self,
+        start: str,
+        stop: str,
+        step: int = 1,
+        carried: Sequence[Carried] = (),
+        known_nonempty: bool = False,
+        type_: str = "i64",
     ) -> Iterator[str]:
-        """Code for i = start, start + step, ... below stop (i64 registers or constants); gives i's register.
+        """Code for i = start, start + step, ... below stop (registers or constants of the type); gives i's register.
 
         Each of `carried` has its `current` set inside, must be given a `next` by the body, and has a `result` after.
         """
@@ -407,11 +413,11 @@ class Emitter:
             value.current = value.next = self.fresh()
         yield index
         last = self.block
-        following = self.emit(f"add nuw nsw i64 {index}, {step}")
-        more = self.emit(f"icmp slt i64 {following}, {stop}")
+        following = self.emit(f"add nuw nsw {type_} {index}, {step}")
+        more = self.emit(f"icmp slt {type_} {following}, {stop}")
         after = self.new_block("done")
         last.terminator = f"br i1 {more}, label %{body.label}, label %{after.label}"
-        body.phis.append(f"{index} = phi i64 [ {start}, %{before.label} ], [ {following}, %{last.label} ]")
+        body.phis.append(f"{index} = phi {type_} [ {start}, %{before.label} ], [ {following}, %{last.label} ]")
         for value in carried:
             body.phis.append(
                 f"{value.current} = phi {value.type} [ {value.first}, %{before.label} ], "
@@ -423,7 +429,7 @@ class Emitter:
         else:
             # The guard is part of the block in front, whose scope is current again; its own end is not moved.
             name = self.fresh()
-            before.lines.append(f"{name} = icmp slt i64 {start}, {stop}")
+            before.lines.append(f"{name} = icmp slt {type_} {start}, {stop}")
             before.terminator = f"br i1 {name}, label %{body.label}, label %{after.label}"
         for value in carried:
             value.result = self.fresh()

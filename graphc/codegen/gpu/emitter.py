@@ -14,7 +14,7 @@ from math import gcd
 from graphc.codegen.emitter import Emitter
 from graphc.codegen.gpu.target import NvptxTarget
 from graphc.codegen.index import fits_int32, index, index_in_32_bits, symbols_of
-from graphc.ir.dim import Size, is_at_least, substitute
+from graphc.ir.dim import Size, Symbol, is_at_least, substitute
 from graphc.kernel.ir import Buffer
 
 
@@ -27,6 +27,20 @@ class GpuEmitter(Emitter):
     """What symbols stand for where the code is written, by name: a number, or another symbol."""
     constant_buffers: frozenset[Buffer] = frozenset()
     """Buffers whose elements nobody writes while the kernel runs."""
+    narrow: dict[str, str] = field(default_factory=dict)
+    """Of i64 registers made from an i32: that one."""
+
+    def widen(self, name: str, is_negative: bool = False) -> str:
+        """An i32 register, which may be negative or not, as an i64."""
+        wide = self.emit(f"{'sext' if is_negative else 'zext nneg'} i32 {name} to i64")
+        self.narrow[wide] = name
+        return wide
+
+    def bind_narrow(self, symbol: Symbol, name: str) -> None:
+        """Let an i32 register, which is not negative, hold a symbol until the current scope ends."""
+        wide = self.widen(name)
+        self.scopes[-1].memo[f"trunc i64 {wide} to i32"] = name
+        self.bind(symbol, wide)
 
 
 def folded(e: GpuEmitter, size: Size) -> Size:
@@ -55,7 +69,16 @@ def wide_index(e: GpuEmitter, size: Size) -> str:
     if bits == 64 or name[0] != "%":
         return name
     depth = max((e.symbols[s.name].depth for s in symbols_of(size)), default=0)
-    return e.computed(depth, f"{'zext nneg' if is_at_least(size, 0) else 'sext'} i32 {name} to i64")
+    wide = e.computed(depth, f"{'zext nneg' if is_at_least(size, 0) else 'sext'} i32 {name} to i64")
+    e.narrow[wide] = name
+    return wide
+
+
+def fits_narrow(e: GpuEmitter, name: str) -> str | None:
+    """The i32 register or constant that an i64 stands for, if there is one."""
+    if name[0] == "%":
+        return e.narrow.get(name)
+    return name if -(2**31) <= int(name) < 2**31 else None
 
 
 @lru_cache(maxsize=8192)

@@ -6,12 +6,15 @@ what they load or store, where these are neighbours, is one access; all else is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 from graphc.codegen.body import emit_body
-from graphc.codegen.emitter import Register
-from graphc.codegen.gpu.emitter import GpuEmitter, folded, wide_index
+from graphc.codegen.emitter import Carried, Register
+from graphc.codegen.gpu.emitter import GpuEmitter, folded, narrow_index, wide_index
 from graphc.codegen.gpu.memory import load_run, predicate_of, store, widest_run
 from graphc.codegen.lanes import Variation
-from graphc.ir.dim import Least, Size, is_at_least
+from graphc.ir.dim import Least, Size, Symbol, is_at_least, is_at_most
 from graphc.kernel.gpu import WARP
 from graphc.kernel.ir import (
     Apply,
@@ -62,11 +65,8 @@ def _emit_number(e: GpuEmitter, loop: Loop, register: str, limit: int) -> None:
     """The body for this block, or thread."""
     name = f"llvm.nvvm.read.ptx.sreg.{register}.x"
     e.module.declare(f"i32 @{name}()")
-    with e.scope() as scope:
-        own = e.emit(f"call range(i32 0, {limit}) i32 @{name}()")
-        wide = e.emit(f"zext nneg i32 {own} to i64")
-        scope.memo[f"trunc i64 {wide} to i32"] = own
-        e.bind(loop.symbol, wide)
+    with e.scope():
+        e.bind_narrow(loop.symbol, e.emit(f"call range(i32 0, {limit}) i32 @{name}()"))
         emit_body(e, loop.body)
 
 
@@ -74,9 +74,34 @@ def _emit_serial(e: GpuEmitter, loop: Loop, extent: Size) -> None:
     if extent == 1:
         emit_at(e, loop, 0)
     elif extent != 0:
-        with e.loop("0", wide_index(e, extent), known_nonempty=is_at_least(extent, 1)) as i:
-            e.bind(loop.symbol, i)
+        with counted(e, loop.symbol, "0", extent, known_nonempty=is_at_least(extent, 1)):
             emit_body(e, loop.body)
+
+
+@contextmanager
+def counted(
+    e: GpuEmitter,
+    symbol: Symbol,
+    start: str,
+    extent: Size,
+    step: int = 1,
+    carried: Sequence[Carried] = (),
+    known_nonempty: bool = False,
+) -> Iterator[str]:
+    """Code for symbol = start, start + step, ... below the extent, counted in an i32 where that will do.
+
+    `start` is an i32 register or constant. Gives the symbol's i64.
+    """
+    stop, bits = narrow_index(e, extent)
+    if bits == 32 and is_at_most(extent, 2**31 - 1 - step):
+        with e.loop(start, stop, step, carried, known_nonempty, "i32") as i:
+            e.bind_narrow(symbol, i)
+            yield e.symbols[symbol.name].scalar or ""
+        return
+    first = start if start[0] != "%" else e.widen(start)
+    with e.loop(first, wide_index(e, extent), step, carried, known_nonempty) as i:
+        e.bind(symbol, i)
+        yield i
 
 
 def emit_at(e: GpuEmitter, loop: Loop | Reduce, position: int) -> None:

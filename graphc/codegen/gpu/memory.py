@@ -11,16 +11,17 @@ from graphc.codegen.body import number
 from graphc.codegen.emitter import Register, constant, memory_type, register_type
 from graphc.codegen.gpu.emitter import (
     GpuEmitter,
+    fits_narrow,
     folded,
     known_factor,
     narrow_index,
     split_constant,
     wide_index,
 )
-from graphc.codegen.index import depth_of
+from graphc.codegen.index import depth_of, fits_int32, index_in_32_bits
 from graphc.codegen.memory import pack, unpack
-from graphc.ir.dim import Size, bounds
-from graphc.ir.dtype import DType
+from graphc.ir.dim import Size, bounds, is_at_least
+from graphc.ir.dtype import DType, i64, u64
 from graphc.kernel.ir import Allocate, Bind, Buffer, Load, Operand, Position, Space, Store
 
 ACCESS_BYTES = 16
@@ -36,17 +37,26 @@ def emit_position(e: GpuEmitter, statement: Position) -> None:
         e.set_value(statement.out, constant(size, register_type(dtype)))
         return
     name, bits = narrow_index(e, size)
-    e.set_value(statement.out, number(e, f"i{bits}", name, dtype, 1))
+    if bits == 32 and dtype in (i64, u64):
+        e.set_value(statement.out, e.widen(name, not is_at_least(size, 0)))
+    else:
+        e.set_value(statement.out, number(e, f"i{bits}", name, dtype, 1))
 
 
 def emit_bind(e: GpuEmitter, statement: Bind) -> None:
     """A number as a symbol, clamped into its range."""
     register, dtype = e.operand(statement.operand), statement.operand.dtype
-    name = register.name
+    name, extent = register.name, folded(e, statement.extent)
+    narrow = fits_narrow(e, name) if dtype is i64 else None
+    if narrow is not None and fits_int32(extent):
+        last = index_in_32_bits(e, extent - 1)
+        narrow = e.intrinsic("smin", "i32", ("i32", narrow), ("i32", last))
+        e.bind_narrow(statement.symbol, e.intrinsic("smax", "i32", ("i32", narrow), ("i32", "0")))
+        return
     if dtype.bits < 64:
         name = e.emit(f"{'sext' if dtype.signed else 'zext'} {register.type} {name} to i64")
     # Where the extent is 0 the upper end is -1, and 0 wins.
-    last = wide_index(e, folded(e, statement.extent) - 1)
+    last = wide_index(e, extent - 1)
     name = e.intrinsic("smin" if dtype.signed else "umin", "i64", ("i64", name), ("i64", last))
     name = e.intrinsic("smax", "i64", ("i64", name), ("i64", "0"))
     e.bind(statement.symbol, name)

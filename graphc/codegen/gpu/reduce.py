@@ -10,8 +10,8 @@ from __future__ import annotations
 from graphc.codegen.body import emit_body
 from graphc.codegen.combine import Combiner, Parts, normalized
 from graphc.codegen.emitter import Carried
-from graphc.codegen.gpu.emitter import GpuEmitter, folded, wide_index
-from graphc.codegen.gpu.loops import emit_at
+from graphc.codegen.gpu.emitter import GpuEmitter, folded
+from graphc.codegen.gpu.loops import counted, emit_at
 from graphc.codegen.index import fits_int32
 from graphc.codegen.lanes import is_straight, statement_count
 from graphc.codegen.reduce import reduction_result
@@ -65,13 +65,12 @@ def _in_loops(e: GpuEmitter, reduce: Reduce, combiner: Combiner, extent: Size, f
     if step == LANES:
         return _chain(e, reduce, combiner, extent, first)
     carried = _carried(combiner)
-    with e.loop("0", "2", carried=carried, known_nonempty=True) as i:
-        own = first
-        offset = e.emit(f"mul nuw nsw i64 {i}, {step}")
-        own = offset if first == "0" else e.emit(f"add nuw nsw i64 {first}, {offset}")
+    with e.loop("0", "2", carried=carried, known_nonempty=True, type_="i32") as i:
+        offset = e.emit(f"mul nuw nsw i32 {i}, {step}")
+        own = offset if first == "0" else e.emit(f"add nuw nsw i32 {first}, {offset}")
         parts = _in_loops(e, reduce, combiner, extent, own, 2 * step)
         both = combiner.combine(e, 1, tuple([x.current for x in carried]), parts)
-        is_first = e.emit(f"icmp eq i64 {i}, 0")
+        is_first = e.emit(f"icmp eq i32 {i}, 0")
         for value, chosen in zip(carried, combiner.select(e, 1, is_first, parts, both)):
             value.next = chosen
     return tuple([x.result for x in carried])
@@ -80,8 +79,7 @@ def _in_loops(e: GpuEmitter, reduce: Reduce, combiner: Combiner, extent: Size, f
 def _chain(e: GpuEmitter, reduce: Reduce, combiner: Combiner, extent: Size, first: str) -> Parts:
     """An accumulator: the elements at `first` and at multiples of `LANES` from there."""
     carried = _carried(combiner)
-    with e.loop(first, wide_index(e, extent), LANES, carried) as position:
-        e.bind(reduce.symbol, position)
+    with counted(e, reduce.symbol, first, extent, LANES, carried) as position:
         emit_body(e, reduce.body)
         element: Parts = (e.operand(reduce.element).name,)
         if combiner.is_arg:

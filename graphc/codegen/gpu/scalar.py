@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from graphc.codegen.gpu.emitter import GpuEmitter, fits_narrow
 from graphc.codegen.gpu.target import NvptxTarget
 from graphc.codegen.scalar import RULES as PLAIN
 from graphc.codegen.scalar import Operation, Rule
-from graphc.ir.dtype import f64
+from graphc.ir.dtype import f64, i64
 
 
 def _extreme(name: str, o: Operation) -> str:
@@ -34,7 +35,21 @@ def _extreme(name: str, o: Operation) -> str:
     return o.select(e.emit(f"fcmp uno {type_} {a}, {a}"), a, chosen)
 
 
+def _compare(name: str, o: Operation) -> str:
+    """A comparison; of two i64 that are 32-bit numbers, of these."""
+    e = o.e
+    assert isinstance(e, GpuEmitter)
+    if o.dtype is i64:
+        a, b = (fits_narrow(e, x) for x in o.names)
+        if a is not None and b is not None:
+            return e.emit(f"icmp {_PREDICATES[name]} i32 {a}, {b}")
+    return PLAIN[name](o)
+
+
+_PREDICATES = {"eq": "eq", "ne": "ne", "lt": "slt", "le": "sle", "gt": "sgt", "ge": "sge"}
+
 RULES: dict[str, Rule] = {
     "maximum": partial(_extreme, "maximum"),
     "minimum": partial(_extreme, "minimum"),
+    **{name: partial(_compare, name) for name in _PREDICATES},
 }

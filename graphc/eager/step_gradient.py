@@ -171,7 +171,7 @@ class CompiledFunctionBackward(GradNode):
             given = cotangents[index]
             if given is None:
                 like = self.result(index)
-                zeros = np.zeros(like.shape, like.dtype.numpy)  # type: ignore[arg-type]  # sizes are numbers
+                zeros = np.zeros(like.shape, like.dtype.numpy)  # type: ignore[type-var]  # sizes are numbers
                 arrays.append(on(zeros, common_gpu(arrays)))
             else:
                 arrays.append(given._array)

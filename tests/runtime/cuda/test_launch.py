@@ -85,7 +85,7 @@ def test_a_failed_check_is_found_where_the_host_waits_with_the_users_line(emulat
     assert "CUDA_LAUNCH_BLOCKING=1" in str(caught.value)
     assert "test_launch.py" in str(caught.value.location)
     synchronize(0)  # it is told once
-    (right,) = executable.outputs((x, device_array.from_host(np.array([1, -1]), 0)))
+    (right,) = executable.outputs((x, device_array.from_host(np.array([1, 4]), 0)))
     np.testing.assert_array_equal(device_array.to_host(right), np.ones((2, 3), np.float32))  # type: ignore[arg-type]
 
 

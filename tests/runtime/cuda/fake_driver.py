@@ -139,6 +139,8 @@ class FakeDriver:
         """Calls that fail, and how."""
         self.log = b""
         """What the driver's compiler says."""
+        self.words = 3
+        """Parameters of kernels."""
         self.handles = itertools.count(0x1000)
         self._cubin = ctypes.create_string_buffer(CUBIN, len(CUBIN))
         self._kept: list[Any] = []
@@ -157,7 +159,7 @@ class FakeDriver:
                 }
         if name == "cuLaunchKernel":  # the words must be read while the call lasts
             pointers = ctypes.cast(values[9], ctypes.POINTER(ctypes.c_void_p))
-            values[9] = tuple(ctypes.c_int64.from_address(pointers[i] or 0).value for i in range(3))
+            values[9] = tuple(ctypes.c_int64.from_address(pointers[i] or 0).value for i in range(self.words))
         self.calls.append((name, *values))
         if name in self.statuses:
             return self.statuses[name], (None, None)

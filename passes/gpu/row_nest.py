@@ -256,13 +256,17 @@ class _Recomputing(Copier):
 
 
 def with_kept_loads(nest: RowNest) -> RowNest:
-    """The rows with scratch for elements that several loops and reductions along the row would read from memory."""
+    """The rows with scratch for elements that several loops and reductions along the row would read from memory.
+
+    What all rows read, weights say, is in the caches and need not take a row's place.
+    """
     users: dict[tuple[Buffer, Size, int], dict[int, None]] = {}
     at = Symbol("at.element", 0)
     visible = {nest.symbol.name, *(s.name for s in nest.kernel.sizes)}
     for number, statement in enumerate(nest.body):
         for key in _loads_along(nest.kernel, statement, at, visible):
-            users.setdefault(key, {})[number] = None
+            if nest.rows == 1 or nest.symbol.name in _names(key[1]):
+                users.setdefault(key, {})[number] = None
     kept = {key: numbers for key, numbers in users.items() if len(numbers) > 1}
     if not kept:
         return nest

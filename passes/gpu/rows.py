@@ -144,8 +144,11 @@ def _keeping(nest: RowNest, longest: int, is_block: bool) -> Plan | None:
     if not kept:
         return None
     lanes, width = _warp_team(longest, widest, words)
-    if not is_block and -(-longest // lanes) * words <= WARP_WORDS:
-        return Plan(nest, lanes, width, _threads(nest.rows, lanes), kept)
+    each = -(-longest // lanes) * words
+    if not is_block and each <= WARP_WORDS:
+        # Small blocks fill a multiprocessor better where threads have many registers.
+        threads = min(_threads(nest.rows, lanes), THREADS if each <= WARP_WORDS // 2 else THREADS // 2)
+        return Plan(nest, lanes, width, threads, kept)
     for threads in (THREADS, 2 * THREADS, 4 * THREADS):
         if -(-longest // threads) * words <= BLOCK_WORDS:
             return Plan(nest, threads, _block_width(widest, threads), threads, kept)

@@ -88,6 +88,13 @@ def test_a_row_is_read_once(function: Function, length: int) -> None:
     assert length not in (64, 1024, 2048, 4096) or read == rows * length
 
 
+def test_what_all_rows_read_takes_no_registers() -> None:
+    kernel = kernel_of(lambda x, w: (x * w).softmax(1), "f32[64,1024]", "f32[1024]")
+    times = {buffer.size: global_loads(kernel, buffer.name) for buffer in kernel.buffers if buffer not in kernel.writes}
+    assert times[64 * 1024] == 64 * 1024
+    assert times[1024] == 2 * 64 * 1024
+
+
 def test_few_long_rows_have_a_block_each() -> None:
     def blocks(rows: int, length: int) -> object:
         grid = grid_of(kernel_of(lambda x: x.sum(1), f"f32[{rows},{length}]"))

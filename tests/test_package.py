@@ -45,6 +45,7 @@ BELOW["func"] |= {"nn"}
 BELOW["jit"] |= {"nn"}
 BELOW["serialization"] |= {"nn"}
 BELOW["__config__"] |= {"version"}
+BELOW["cli"] |= {"version"}
 BELOW["version"], BELOW["torch_version"] = {"torch_version"}, set()
 
 

@@ -1,8 +1,9 @@
-"""The command `graphc`: dump any stage of a compilation, run a dumped graph, list the passes.
+"""The command `graphc`: dump any stage of a compilation, run a dumped graph, list the passes, look at the machine.
 
     graphc dump model.py:loss --input 'f32[64,1000]' 'f32[1000,10]' --stage kernel
     graphc run loss.gir --check
     graphc passes
+    graphc doctor
 
 What the user got wrong is one line on standard error and exit status 2.
 """
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from graphc.cli import dump, passes, run
+from graphc.cli import doctor, dump, passes, run
 from graphc.ir.errors import GraphcError, ParseError
 from graphc.ir.settings import settings
 
@@ -25,10 +26,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 1 where `--check` found a difference, 2 for a mistake."""
+    """Run the command and return its exit status: 0, 1 where a check found something wrong, 2 for a mistake."""
     parser = _Parser(prog="graphc", description=(__doc__ or "").split("\n")[0])
     commands = parser.add_subparsers(dest="command", required=True, parser_class=_Parser, metavar="COMMAND")
-    for module in (dump, run, passes):
+    for module in (dump, run, passes, doctor):
         module.add_command(commands)
     words, script = run.without_script(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(words)

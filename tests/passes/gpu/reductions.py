@@ -8,7 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 import graphc as g
+from graphc.ir.dtype import f32
 from graphc.kernel.ir import Kernel, Load, Loop, Reduce, Space, Statement, nested_bodies
+from tests.codegen.corpus import random_array
 from tests.gpu.harness import check_same_bits, schedule_graph
 from tests.structured_graphs import structured_arguments
 
@@ -43,6 +45,17 @@ def check(function: Function, *specs: str, policy: str | None = None, **sizes: i
     arrays = structured_arguments(graph, seed=1, sizes=sizes)
     # Integers of 64 bits are indices where the programs have them.
     check_same_bits(graph, [abs(x) if x.dtype == np.int64 and len(arrays) > 1 else x for x in arrays])
+
+
+def check_extremes(axis: int) -> None:
+    """Ties, nans and zeros of both signs are what they are on a CPU; a sum of only -0 is 0."""
+    random = np.random.default_rng(3)
+    for shape in ((300, 40), (40, 300)):
+        values = random_array(f32, 12000, random).reshape(shape)
+        values[random.random(shape) < 0.3] = -0.0
+        values[:, :2], values[:2] = -0.0, -0.0
+        for combiner in ("max", "min", "argmax", "argmin", "sum"):
+            check_same_bits(g.symbolic_trace(OVER_AXIS[combiner](axis), f"f32[{shape[0]},{shape[1]}]"), [values])
 
 
 def kernels_of(function: Function, *specs: str) -> tuple[Kernel, ...]:

@@ -9,7 +9,16 @@ from graphc.ir.dim import evaluate
 from graphc.kernel.gpu import grid_of
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET
-from tests.passes.gpu.reductions import COMBINERS, OVER_AXIS, Function, check, global_loads, kernel_of, kernels_of
+from tests.passes.gpu.reductions import (
+    COMBINERS,
+    OVER_AXIS,
+    Function,
+    check,
+    check_extremes,
+    global_loads,
+    kernel_of,
+    kernels_of,
+)
 
 LENGTHS = (2, 5, 16, 31, 32, 33, 63, 64, 65, 100, 1000, 20000)
 
@@ -41,6 +50,10 @@ def test_columns_of_any_length_keep_every_bit(length: int) -> None:
 def test_combiners_keep_every_bit(combiner: str, dtype: str) -> None:
     for length in (10, 200):
         check(OVER_AXIS[combiner](0), f"{dtype}[{length},40]", policy="columns")
+
+
+def test_ties_nans_and_zeros_keep_every_bit() -> None:
+    check_extremes(0)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -11,7 +11,16 @@ from graphc.kernel.ir import Loop, LoopKind, Space, Store
 from graphc.passes.gpu.writer import statements_in
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET, schedule_graph
-from tests.passes.gpu.reductions import COMBINERS, OVER_AXIS, Function, check, global_loads, kernel_of, kernels_of
+from tests.passes.gpu.reductions import (
+    COMBINERS,
+    OVER_AXIS,
+    Function,
+    check,
+    check_extremes,
+    global_loads,
+    kernel_of,
+    kernels_of,
+)
 
 LENGTHS = (1, 2, 5, 10, 16, 31, 32, 33, 63, 64, 65, 100, 128, 1000, 1024, 5000, 20000)
 
@@ -58,6 +67,10 @@ def test_rows_of_any_length_keep_every_bit(length: int) -> None:
 def test_combiners_keep_every_bit(combiner: str, dtype: str) -> None:
     for length in (10, 200, 2500):
         check(OVER_AXIS[combiner](1), f"{dtype}[3,{length}]", policy="rows")
+
+
+def test_ties_nans_and_zeros_keep_every_bit() -> None:
+    check_extremes(1)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -6,9 +6,12 @@ In: device numbers. Out: the number in force, which every thread has for itself 
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from graphc.ir.errors import ArgumentError
 from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.driver import Driver
 from graphc.runtime.cuda.select import driver
 
 
@@ -44,6 +47,21 @@ def check_device(device: int) -> None:
 def activate(device: int) -> None:
     """Make the device's context the calling thread's, for calls of the driver."""
     driver().activate(device)
+
+
+@contextmanager
+def activated(found: Driver, device: int) -> Iterator[None]:
+    """Make the device's context the calling thread's inside the block alone.
+
+    What runs when an object goes may interrupt anything, also between another `activate` and its calls.
+    """
+    before = found.current()
+    found.activate(device)
+    try:
+        yield
+    finally:
+        if before is not None:
+            found.activate(before)
 
 
 def synchronize(device: int | None = None) -> None:

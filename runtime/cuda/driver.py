@@ -84,6 +84,9 @@ class Driver(Protocol):
     def activate(self, device: int) -> None:
         """Make the device's primary context the calling thread's; quick where it is already."""
 
+    def current(self) -> int | None:
+        """The device that `activate` has set for the calling thread; None: none yet."""
+
     def memory_info(self) -> tuple[int, int]:
         """Bytes of the current device: free, in all."""
 

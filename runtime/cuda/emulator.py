@@ -198,6 +198,9 @@ class Emulator:
             self._check_device("cuDevicePrimaryCtxRetain", device)
             self._thread.device = device
 
+    def current(self) -> int | None:
+        return self._thread.device
+
     def memory_info(self) -> tuple[int, int]:
         memory = self._memory("cuMemGetInfo")
         with self._lock:

@@ -9,6 +9,7 @@ import sys
 
 from graphc.ir.errors import ArgumentError
 from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.device import activated
 from graphc.runtime.cuda.driver import Driver
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import Stream
@@ -77,5 +78,7 @@ class Event:
         return driver().elapsed(self.handle, end.handle)
 
     def __del__(self) -> None:
-        if self.handle is not None and self._driver is not None and not sys.is_finalizing():
+        if self.handle is None or self.device is None or self._driver is None or sys.is_finalizing():
+            return
+        with activated(self._driver, self.device):
             self._driver.destroy_event(self.handle)

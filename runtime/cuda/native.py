@@ -144,6 +144,9 @@ class NativeDriver:
         self._do("cuCtxSetCurrent", context)
         self._thread.device = device
 
+    def current(self) -> int | None:
+        return self._thread.device
+
     def memory_info(self) -> tuple[int, int]:
         free, total = self._many("cuMemGetInfo")
         return int(free), int(total)

@@ -11,7 +11,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from graphc.runtime.cuda import checks
@@ -29,7 +29,7 @@ class Stream:
 
     device: int
     handle: int = 0
-    priority: int = 0
+    priority: int = field(default=0, compare=False)
 
     def synchronize(self) -> None:
         """Wait for its work, and raise what failed in it."""

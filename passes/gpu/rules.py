@@ -15,6 +15,7 @@ from graphc.ops import along, contraction, indexing, ordering, reduction, scan
 from graphc.passes.gpu.attention import find_attention
 from graphc.passes.gpu.attention_fma import write_with_fma
 from graphc.passes.gpu.attention_matrices import find_factors, write_with_matrices
+from graphc.passes.gpu.recurrence import lower_recurrence
 from graphc.passes.gpu.scan import lower_scan
 from graphc.passes.gpu.scatter import lower_scatter
 from graphc.passes.gpu.sort import lower_argsort
@@ -42,7 +43,7 @@ RULES: Final[dict[Op, Rule]] = {
     scan.cumargmax: lower_scan,
     scan.cumargmin: lower_scan,
     scan.logcumsumexp: lower_scan,
-    scan.recurrence: lower_scan,
+    scan.recurrence: lower_recurrence,
     ordering.argsort: lower_argsort,
     indexing.scatter: lower_scatter,
     along.put_along: lower_scatter,

@@ -1,7 +1,7 @@
 """Running sums and extremes along an axis, by all threads of a block.
 
-In: a group whose anchor is such an op. Out: kernels with a grid, or None where a thread for each row does as well: rows
-are short, or there are many of them side by side.
+In: a group whose anchor is such an op. Out: kernels with a grid, or an ordinary one with a parallel loop over the rows
+where a thread for each does as well: rows are short, or there are many of them side by side.
 
 Each thread combines a few neighbouring elements in order; warps combine the totals of their threads by shuffles, the
 block those of its warps through shared memory, and what a tile of elements gives is carried to the next one (Hillis and
@@ -9,8 +9,8 @@ Steele 1986; Harris, Sengupta and Owens, GPU Gems 3, chapter 39). Long rows are 
 kernel finds the chunks' totals, a second one what stands in front of each, and a third the elements.
 
 Which elements are combined first depends on the shape alone, so every run gives the same bits. For integers and for
-extremes these are the bits that going along the axis in order gives; floats differ by rounding. A recurrence of floats
-goes in order everywhere: products of its factors may leave the range of floats where no element does.
+extremes these are the bits that going along the axis in order gives; floats differ by rounding. Recurrences of floats
+are in `recurrence`: products of factors may leave the range of floats where no element does.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ State: TypeAlias = "tuple[AnyScalar, ...]"
 Combine: TypeAlias = "Callable[[KernelBuilder, State, State], State]"
 Element: TypeAlias = "Callable[[Size, Size], State]"
 """(row, number along it) -> what the element there is."""
-Write: TypeAlias = "Callable[[Size, Size, State, Operand], None]"
-"""(row, number along it, what is found, whether to write)."""
+Write: TypeAlias = "Callable[[Size, Size, State, Operand | None], None]"
+"""(row, number along it, what is found, whether to write; None: yes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,36 +80,78 @@ class Rows:
         return 1 if self.chunk == self.extent else quotient(self.extent + (self.chunk - 1), self.chunk)
 
 
-def lower_scan(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:
-    """The kernels of a scan, if it is worth more than a thread for each row."""
-    shape, axis = anchor.shape, cast("int", anchor.attribute("axis"))
-    others = tuple(a for a in range(len(shape)) if a != axis)
-    sizes = tuple(shape[a] for a in others)
-    extent = shape[axis]
-    monoid = _monoid_of(anchor)
-    is_side_by_side = is_at_least(product(shape[axis + 1 :]), WARP) and is_at_least(product(sizes), MANY_ROWS)
-    if monoid is None or is_at_most(extent, SHORT) or is_side_by_side:
-        return None
-    is_reverse = bool(anchor.keywords.get("reverse", False))
-    b = group.builder
+@dataclass(frozen=True, slots=True)
+class Along:
+    """The anchor's rows along its axis, from their end if it goes backwards."""
 
-    def place(row: Size, number: Size) -> tuple[Size, ...]:
-        at = dict(zip(others, split_index(row, sizes), strict=True))
-        here = extent - 1 - number if is_reverse else number
-        return tuple(here if a == axis else at[a] for a in range(len(shape)))
+    group: GroupLowering
+    anchor: Node
 
-    def element(row: Size, number: Size) -> State:
-        return _element(group, anchor, place(row, number))
+    @property
+    def axis(self) -> int:
+        """Along which rows lie."""
+        return cast("int", self.anchor.attribute("axis"))
 
-    def write(row: Size, number: Size, state: State, inside: Operand) -> None:
-        result = group.builder.cast(state[-1], anchor.tensor.dtype)
-        group.builder.store(group.results[0], linear_index(place(row, number), shape), result, inside)
+    @property
+    def extent(self) -> Size:
+        """Elements of a row."""
+        return self.anchor.shape[self.axis]
 
-    rows = product(sizes)
+    @property
+    def beside(self) -> Size:
+        """Rows whose elements are neighbours."""
+        return product(self.anchor.shape[self.axis + 1 :])
+
+    @property
+    def rows(self) -> Size:
+        """How many rows there are."""
+        return product(size for axis, size in enumerate(self.anchor.shape) if axis != self.axis)
+
+    def element(self, row: Size, number: Size) -> State:
+        """What an element is before it is combined with any other."""
+        return _element(self.group, self.anchor, self._place(row, number))
+
+    def write(self, row: Size, number: Size, state: State, inside: Operand | None) -> None:
+        """Store the result of a state."""
+        b = self.group.builder
+        place = linear_index(self._place(row, number), self.anchor.shape)
+        b.store(self.group.results[0], place, b.cast(state[-1], self.anchor.tensor.dtype), inside)
+
+    def _place(self, row: Size, number: Size) -> tuple[Size, ...]:
+        shape = self.anchor.shape
+        others = tuple(axis for axis in range(len(shape)) if axis != self.axis)
+        at = dict(zip(others, split_index(row, tuple(shape[axis] for axis in others)), strict=True))
+        is_reverse = bool(self.anchor.keywords.get("reverse", False))
+        here = self.extent - 1 - number if is_reverse else number
+        return tuple(here if axis == self.axis else at[axis] for axis in range(len(shape)))
+
+
+def lower_scan(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall]:
+    """The kernels of a scan."""
+    along = Along(group, anchor)
+    monoid, rows, extent, element, write = _monoid_of(anchor), along.rows, along.extent, along.element, along.write
+    is_side_by_side = is_at_least(along.beside, WARP) and is_at_least(rows, MANY_ROWS)
+    if is_at_most(extent, SHORT) or is_side_by_side:
+        write_in_order(group.builder, monoid, rows, extent, element, write)
+        return [group.finish()]
     if is_at_most(extent, CHUNK) or not is_at_most(rows, FEW_ROWS):
-        _write_scan(b, monoid, Rows(rows, extent, extent), element, write)
+        _write_scan(group.builder, monoid, Rows(rows, extent, extent), element, write)
         return [group.finish()]
     return _in_three_phases(group, monoid, Rows(rows, extent, CHUNK), element, write)
+
+
+def write_in_order(b: KernelBuilder, monoid: Monoid, rows: Size, extent: Size, element: Element, write: Write) -> None:
+    """An ordinary kernel: a thread for each row, which keeps what it has found."""
+    with b.loop(rows) as row:
+        carry = [_allocate(b, dtype, 1) for dtype in monoid.dtypes]
+        _store(b, carry, 0, _identity(b, monoid))
+        with b.loop(extent, LoopKind.SERIAL) as number:
+            here = element(row, number)
+            state = monoid.combine(b, _load_again(b, monoid, carry, 0), here)
+            first = here[-len(state) :]
+            state = first if number == 0 else _select(b, _less(b, 0, number), state, first)
+            _store(b, carry, 0, state)
+            write(row, number, state, None)
 
 
 def _in_three_phases(
@@ -126,7 +168,7 @@ def _in_three_phases(
     def total(row: Size, number: Size) -> State:
         return _load(group.builder, monoid, totals, row * chunks + number)
 
-    def write_front(row: Size, number: Size, state: State, inside: Operand) -> None:
+    def write_front(row: Size, number: Size, state: State, inside: Operand | None) -> None:
         for buffer, x in zip(fronts, state, strict=True):
             group.builder.store(buffer, row * chunks + number, x, inside)
 
@@ -266,7 +308,6 @@ def _threads(extent: Size) -> int:
 
 
 def _element(group: GroupLowering, anchor: Node, indices: tuple[Size, ...]) -> State:
-    """What an element is before it is combined with any other."""
     b, x = group.builder, group.read(anchor.inputs[-1], indices)
     if anchor.op in (scan.cumargmax, scan.cumargmin):
         return cast("State", (x, b.index(indices[cast("int", anchor.attribute("axis"))], i64)))
@@ -275,8 +316,8 @@ def _element(group: GroupLowering, anchor: Node, indices: tuple[Size, ...]) -> S
     return (b.cast(x, _wide(x.dtype)),)
 
 
-def _monoid_of(anchor: Node) -> Monoid | None:
-    """How the op combines; None if it has to go in order."""
+def _monoid_of(anchor: Node) -> Monoid:
+    """How the op combines."""
     dtype = anchor.inputs[-1].tensor.dtype
     wide = _wide(dtype)
     if anchor.op is reduction.cumsum:
@@ -284,7 +325,7 @@ def _monoid_of(anchor: Node) -> Monoid | None:
     if anchor.op is scan.logcumsumexp:
         return Monoid((wide,), (-math.inf,), _add_exponentials)
     if anchor.op is scan.recurrence:
-        return Monoid((dtype, dtype), (1, 0), _follow) if dtype.is_integer else None
+        return Monoid((dtype, dtype), (1, 0), _follow)
     compare, worst = ("ge", _least(dtype)) if anchor.op is scan.cumargmax else ("le", _greatest(dtype))
     return Monoid((dtype, i64), (worst, 0), _better(compare))
 

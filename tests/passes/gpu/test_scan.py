@@ -11,7 +11,7 @@ from graphc.ir.interpret import evaluate_graph
 from graphc.kernel.gpu import grid_of
 from graphc.kernel.interpret import KernelFault, run_program
 from graphc.kernel.program import Program
-from tests.gpu.harness import assert_same_bits, check_same_bits, gpu_program, on_gpu
+from tests.gpu.harness import assert_same_bits, check_same_bits, cpu_program, gpu_program, on_gpu
 from tests.passes.gpu.faults import without_each_barrier
 from tests.passes.text import graph_of
 
@@ -65,7 +65,8 @@ def test_integers_and_extremes_are_exact(op: str, dtype: str, shape: str, option
 @pytest.mark.parametrize(
     "op, shape, options",
     [
-        ("recurrence", "2,100", "axis=1"),  # in order, whatever its length
+        ("recurrence", "2,100", "axis=1"),  # a thread for each row, too
+        ("recurrence", "100,60", "axis=0, reverse=true"),
         ("cumsum", "9,20", "axis=1"),  # a thread for each row
         ("cumsum", "40,4096", "axis=0"),  # rows side by side, many of them
     ],
@@ -97,6 +98,41 @@ def test_a_row_has_the_same_bits_wherever_it_stands(extent: int) -> None:
     (together,) = on_gpu(scan_of("cumsum", "f32", f"5,{extent}", "axis=1"), [x])
     (alone,) = on_gpu(scan_of("cumsum", "f32", f"1,{extent}", "axis=1"), [x[3:4]])
     assert_same_bits([together[3:4]], [alone])
+
+
+@pytest.mark.parametrize("shape, options", [("3,1000", "axis=1"), ("700,3", "axis=0, reverse=true"), ("n", "axis=0")])
+@pytest.mark.parametrize("dtype, bound", [("f32", 1e-4), ("f64", 1e-12)])
+def test_recurrences_of_floats_differ_by_rounding_alone(dtype: str, bound: float, shape: str, options: str) -> None:
+    graph = scan_of("recurrence", dtype, shape, options)
+    assert len(gpu_program(graph).launches) == 3
+    x = elements(dtype, *map(int, shape.replace("n", "1100").split(",")))
+    (found,), (expected,) = on_gpu(graph, [x]), evaluate_graph(graph, [x])
+    assert np.allclose(found, expected, rtol=bound, atol=bound)
+
+
+@pytest.mark.parametrize(
+    "factors, addends",
+    [
+        ([0, 1e30], [0]),  # 0 times a product that is too great
+        ([1e-30, 1e-30, 1e30, 1e30], [1]),
+        ([1, np.inf], [0]),
+        ([1, np.nan], [0]),
+        ([2, 0.5], [3e38]),  # beyond the range for a while
+        ([0.9], [1]),
+        ([-1.5], [0]),
+    ],
+)
+def test_chunks_whose_products_leave_the_range_go_in_order(factors: list[float], addends: list[float]) -> None:
+    graph = graph_of("""
+    graph f(%a: f32[1,600], %b: f32[1,600]) {
+      %0 = recurrence(%a, %b) {axis=1, reverse=false} : f32[1,600]
+      return %0
+    }
+    """)
+    a, b = (np.resize(np.float32(each), (1, 600)) for each in (factors, addends))
+    a[0, 0] = np.inf  # of no use
+    (found,), (expected,) = on_gpu(graph, [a, b]), run_program(cpu_program(graph), [a, b])
+    assert np.allclose(found, expected, rtol=1e-4, equal_nan=True)
 
 
 def test_a_long_row_takes_three_kernels_over_many_blocks() -> None:

@@ -99,8 +99,11 @@ def _accumulator(dtype: DType) -> DType:
 
 
 def _should_peel(group: GroupLowering, anchor: Node, right: int, columns: list[int]) -> bool:
-    """Whether the first of several column dimensions should be a loop: where windows are taken, runs stay whole."""
-    if len(columns) < 2 or anchor.inputs[right] in group.buffers:
+    """Whether the first of several column dimensions should be a loop: where windows are taken, runs stay whole.
+
+    On a GPU each thread finds out once where its column lies, and wide tiles are worth more.
+    """
+    if group.target is not None or len(columns) < 2 or anchor.inputs[right] in group.buffers:
         return False
     rest = product(anchor.shape[p] for p in columns[1:])
     return bounds(rest)[0] >= FEW_COLUMNS or bounds(rest)[1] > 4 * FEW_COLUMNS

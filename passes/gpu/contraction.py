@@ -8,7 +8,7 @@ adds them in order. Chunks of `CONTRACT_BLOCK` products give the bits of the CPU
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from graphc.ir.dim import Size, is_at_least, maximum
 from graphc.kernel.gpu import GpuTarget
@@ -29,9 +29,12 @@ from graphc.passes.gpu.contraction_plan import (
     likely,
     should_split,
 )
+from graphc.passes.gpu.contraction_taps import reorder_taps
 from graphc.passes.gpu.contraction_tiles import write_tiles
 from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall, Scratch, Source
+
+Memory: TypeAlias = "dict[Buffer, Scratch]"
 
 THREADS: Final = 256
 """Of the blocks that add the sums of chunks."""
@@ -53,21 +56,32 @@ def schedule_contraction(call: KernelCall, target: GpuTarget) -> tuple[KernelCal
 def _on_common_cores(call: KernelCall, problem: Problem) -> tuple[KernelCall, ...]:
     tile = choose_tile(problem, 1)
     if not should_split(problem, tile, CONTRACT_BLOCK):
-        return (_with_kernel(call, write_tiles(problem, tile, None)),)
+        return (_with_kernel(call, write_tiles(problem, tile, None), {}),)
     chunk = _chunk(problem, CONTRACT_BLOCK)
     tile = choose_tile(problem, likely(chunks_of(problem, CONTRACT_BLOCK)))
-    return _in_two(call, problem, write_tiles(problem, tile, chunk), chunk)
+    return _in_two(call, problem, write_tiles(problem, tile, chunk), chunk, {})
 
 
 def _on_tensor_cores(
     call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget
 ) -> tuple[KernelCall, ...]:
+    reordered = reorder_taps(problem, arithmetic.steps)
+    if reordered is None:
+        return _products(call, problem, arithmetic, target, {})
+    memory = {reordered.filter: Scratch(reordered.filter.size, reordered.filter.dtype)}
+    first = _with_kernel(call, reordered.first, memory)
+    return (first, *_products(call, reordered.problem, arithmetic, target, memory))
+
+
+def _products(
+    call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget, memory: Memory
+) -> tuple[KernelCall, ...]:
     tile = choose_matrix_tile(problem, arithmetic, 1)
     if not should_split(problem, tile, MATRIX_CHUNK):
-        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None, target)),)
+        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None, target), memory),)
     chunk = _chunk(problem, MATRIX_CHUNK)
     tile = choose_matrix_tile(problem, arithmetic, likely(chunks_of(problem, MATRIX_CHUNK)))
-    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk, target), chunk)
+    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk, target), chunk, memory)
 
 
 def _chunk(problem: Problem, steps: int) -> Chunk:
@@ -75,16 +89,14 @@ def _chunk(problem: Problem, steps: int) -> Chunk:
     return Chunk(steps, Buffer("partial", problem.contract.acc.dtype, size))
 
 
-def _in_two(call: KernelCall, problem: Problem, first: Kernel, chunk: Chunk) -> tuple[KernelCall, ...]:
-    scratch = {chunk.partial: Scratch(chunk.partial.size, chunk.partial.dtype)}
-    return (
-        _with_kernel(call, first, scratch),
-        _with_kernel(call, write_sum(problem, chunk), scratch),
-    )
+def _in_two(call: KernelCall, problem: Problem, first: Kernel, chunk: Chunk, memory: Memory) -> tuple[KernelCall, ...]:
+    memory = {**memory, chunk.partial: Scratch(chunk.partial.size, chunk.partial.dtype)}
+    return _with_kernel(call, first, memory), _with_kernel(call, write_sum(problem, chunk), memory)
 
 
-def _with_kernel(call: KernelCall, kernel: Kernel, more: dict[Buffer, Scratch] | None = None) -> KernelCall:
-    sources: dict[Buffer, Source] = {**dict(zip(call.kernel.buffers, call.sources)), **(more or {})}
+def _with_kernel(call: KernelCall, kernel: Kernel, memory: Memory) -> KernelCall:
+    """The call of another kernel over the same buffers, and memory between kernels."""
+    sources: dict[Buffer, Source] = {**dict(zip(call.kernel.buffers, call.sources)), **memory}
     return replace(call, kernel=kernel, sources=tuple(sources[buffer] for buffer in kernel.buffers))
 
 

@@ -61,13 +61,12 @@ TF32_MASK: Final = 0xFFFFE000
 
 @dataclass(frozen=True, slots=True)
 class MatrixTile:
-    """What a block computes: rows x columns of the result by `down` x `across` warps; `bytes` of the depth a step."""
+    """What a block computes: rows x columns of the result by `down` x `across` warps."""
 
     rows: int
     columns: int
     down: int
     across: int
-    bytes: int = 64
 
     @property
     def threads(self) -> int:
@@ -78,6 +77,8 @@ class MatrixTile:
 COPIED_TILES: Final = (
     MatrixTile(128, 256, 2, 4),
     MatrixTile(128, 128, 2, 2),
+    MatrixTile(64, 128, 2, 2),
+    MatrixTile(128, 64, 2, 2),
     MatrixTile(64, 64, 2, 2),
     MatrixTile(32, 32, 2, 2),
 )
@@ -98,9 +99,10 @@ class Arithmetic:
         """Of the matrices that are multiplied."""
         return 32 // self.dtype.itemsize
 
-    def steps(self, tile: MatrixTile) -> int:
-        """Elements along the depth of a tile."""
-        return tile.bytes // self.dtype.itemsize
+    @property
+    def steps(self) -> int:
+        """Elements along the depth of a tile: 64 bytes."""
+        return 64 // self.dtype.itemsize
 
 
 def arithmetic_of(contract: Contract, target: GpuTarget) -> Arithmetic | None:
@@ -181,7 +183,7 @@ def _factor(problem: Problem, panel: Panel, cross: Axis, size: int, tile: Matrix
     contract, dtype = problem.contract, arithmetic.dtype
     panel = _rounded(panel) if dtype is u32 else Panel(panel.body[:-1], _narrow(panel))
     depth = contract.k, contract.depth
-    steps, most = arithmetic.steps(tile), ACCESS_BYTES // dtype.itemsize
+    steps, most = arithmetic.steps, ACCESS_BYTES // dtype.itemsize
     access = find_access(problem.kernel, panel, cross, depth, most)
     along = access.runs_along_depth
     is_vector = access.width > 1
@@ -264,7 +266,7 @@ class _Warp:
 
     def write(self) -> None:
         """All of it."""
-        w, steps, lag = self.writer, self.arithmetic.steps(self.tile), self.stages - 1
+        w, steps, lag = self.writer, self.arithmetic.steps, self.stages - 1
         count = quotient(self.spot.depth + steps - 1, steps)
         with w.loop("i", 4 * self.counts[0] * self.counts[1], LoopKind.UNROLLED) as i:
             w.store(self.sums, i, literal(0, f32))
@@ -298,7 +300,7 @@ class _Warp:
         w, depth = self.writer, self.arithmetic.depth
         places = [self._place(stager, number) for stager in self.stagers]
         load = self._load_elements if self.arithmetic.dtype is u32 else self._load_matrices
-        with w.loop("k", self.arithmetic.steps(self.tile) // depth, LoopKind.UNROLLED) as k:
+        with w.loop("k", self.arithmetic.steps // depth, LoopKind.UNROLLED) as k:
             load(places, k * depth)
             with (
                 w.loop("i", self.counts[0], LoopKind.UNROLLED) as i,

@@ -25,6 +25,8 @@ from graphc.passes.gpu.writer import Writer
 
 RUN = 4
 """Neighbouring rows or columns of a thread."""
+MOST_LOADED = 8
+"""Elements that a thread loads at once, at most; narrow ones all of an access."""
 PADDING = 4
 """Elements between rows of shared memory, so that what is stored down a column goes to several banks."""
 
@@ -48,7 +50,7 @@ def write_tiles(problem: Problem, tile: Tile, chunk: Chunk | None) -> Kernel:
 def _factor(problem: Problem, panel: Panel, cross: Axis, size: int, tile: Tile) -> Factor:
     contract = problem.contract
     depth = (contract.k, contract.depth)
-    access = find_access(problem.kernel, panel, cross, depth, min(RUN, size, tile.steps))
+    access = find_access(problem.kernel, panel, cross, depth, min(MOST_LOADED, size, tile.steps))
     # A width that leaves threads without work is no gain.
     group = max(1, min(access.width, size * tile.steps // tile.threads))
     along = access.runs_along_depth
@@ -101,7 +103,8 @@ class _Thread:
             self._where(is_below(w, 0, s), lambda: self._multiply_whole(s - 1))
             self._where(has_more, lambda: self._store(s))
             w.barrier()
-        rest = remainder(depth, steps)
+        # Chunks are whole tiles, but for what is left of the last one.
+        rest = 0 if remainder(self.spot.problem.contract.depth, steps) == 0 else remainder(depth, steps)
         if rest != 0:
             self._begin_block(whole)
             self._multiply(whole, rest, LoopKind.SERIAL)
@@ -144,10 +147,10 @@ class _Thread:
         """Add the products of some steps of a tile."""
         w, tile = self.writer, self.tile
         with w.loop("k", steps, kind) as k:
-            for i, (stager, part) in enumerate(zip(self.stagers, self.parts)):
+            for side, (stager, part) in enumerate(zip(self.stagers, self.parts)):
                 start = remainder(number, 2) * stager.factor.size
-                with self._run(i, ACCESS_BYTES // self.dtype.itemsize) as (inside, at):
-                    w.store(part, inside, w.load(self.shared[i], start + stager.factor.layout.index(at, k)))
+                with self._run(side, ACCESS_BYTES // self.dtype.itemsize) as (inside, at):
+                    w.store(part, inside, w.load(self.shared[side], start + stager.factor.layout.index(at, k)))
             with w.loop("i", tile.height, LoopKind.UNROLLED) as i, w.loop("j", tile.width, LoopKind.UNROLLED) as j:
                 a, b = w.load(self.parts[0], i), w.load(self.parts[1], j)
                 at = i * tile.width + j

@@ -76,7 +76,7 @@ def large_kernels(target: GpuTarget) -> dict[str, Kernel]:
     if target.has_bf16_matrices:
         kernels["copied"] = matrices(COPIED_TILES[0], SQUARE, bf16, "b", target)
     if target == TARGETS[1]:
-        kernels["middle"] = tiles(TILES.wide[1], ODD, transposed="ab")
+        kernels["middle"] = tiles(TILES.wide[3], ODD, transposed="ab")
         kernels["row"] = tiles(TILES.narrow[0], (1, 2048, 2048), transposed="b")
         kernels["half"] = matrices(COPIED_TILES[1], SQUARE, f16, "a")
         kernels["computed"] = matrices(COMPUTED_TILES[0], ODD, bf16)

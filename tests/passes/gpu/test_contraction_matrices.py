@@ -133,6 +133,26 @@ def test_graphs_are_close_to_the_cpu(name: str, dtype: str) -> None:
         np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), rtol=0.02, atol=0.05)
 
 
+@pytest.mark.parametrize("dtype", ["bf16", "f32"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolutions_of_many_channels_take_the_taps_outside(dtype: str, groups: int) -> None:
+    graph = g.symbolic_trace(
+        g.grad(lambda x, w: (nn.conv2d(x, w, padding=1, groups=groups) ** 2).sum(), argnums=(0, 1)),
+        f"{dtype}[n,{32 * groups},9,7]",
+        f"{dtype}[{16 * groups},32,3,3]",
+    )
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(2, 32 * groups, 9, 7)) / 8
+    arrays = [x, generator.normal(size=(16 * groups, 32, 3, 3)) / 8]
+    arrays = [array.astype(node.tensor.dtype.numpy) for array, node in zip(arrays, graph.inputs)]
+    program = gpu_program(graph, TARGET)
+    filters = [buffer for kernel in program.kernels for buffer in kernel.writes if buffer.name == "filter"]
+    # The gradient has 16 channels, a tile's depth in tf32; the filters of groups are not the same for all windows.
+    assert len(filters) == (0 if groups > 1 else 2 if dtype == "f32" else 1)
+    for found, expected in zip(run_program(program, arrays), run_program(cpu_program(graph), arrays), strict=True):
+        np.testing.assert_allclose(found.astype(np.float64), expected.astype(np.float64), rtol=0.03, atol=0.1)
+
+
 @pytest.mark.parametrize(
     ("target", "kernel", "expected"),
     [

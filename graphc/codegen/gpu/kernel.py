@@ -110,9 +110,12 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
     check_support(expanded, machine.gpu)
     overwritten = possibly_overwritten(kernel)
     constant = frozenset(b for b in kernel.buffers if b not in kernel.writes and b not in overwritten)
+    # What the threads of a block tell each other through such memory, LLVM must not move across a barrier.
+    told = kernel.writes & buffers_read(kernel)
     parameters = []
     for place, buffer in enumerate(kernel.buffers):
-        words = ["ptr addrspace(1)", *([] if buffer in overwritten else ["noalias"])]
+        is_alone = buffer not in overwritten and buffer not in told
+        words = ["ptr addrspace(1)", *(["noalias"] if is_alone else [])]
         words += ["readonly"] if buffer in constant else []
         parameters.append(f"{' '.join(words)} align 16 %buffer{place}")
     parameters += [f"i64 %size{place}" for place in range(len(kernel.sizes))]
@@ -176,6 +179,20 @@ def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:
             e.module.define_global(f"{place} = internal addrspace(3) global {array} undef, align 16")
         e.buffers[buffer] = Register(e.emit(f"addrspacecast ptr addrspace(3) {place} to ptr"), "ptr", 1, 0)
         offset += buffer.size * buffer.dtype.itemsize
+
+
+def buffers_read(kernel: Kernel) -> frozenset[Buffer]:
+    """Buffers that a statement reads."""
+    found: set[Buffer] = set()
+    pending: list[tuple[Statement, ...]] = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Load | LoadMatrix):
+                found.add(statement.buffer)
+            elif isinstance(statement, CopyAsync):
+                found.add(statement.source)
+            pending.extend(nested_bodies(statement))
+    return frozenset(found)
 
 
 def possibly_overwritten(kernel: Kernel) -> frozenset[Buffer]:

@@ -93,6 +93,47 @@ GATHER = Example(
     ({"n": 11}, {"n": 1}),
 )
 
+PARTS = Example(
+    "parts",
+    """
+  size n in 1..1000
+  read x: f32[400*n]
+  read u: u8[2048]
+  read h: f16[2048]
+  write y: f32[640]
+  write z: f16[2048]
+  write w: u8[2048]
+  write q: f16[2560]
+  block b < 2 {
+    thread t < 32 {
+      vector v < 6 {
+        %x: f32 = load x[n + 192*b + 6*t + v]
+        store y[192*b + 6*t + v] = %x
+      }
+      vector o < 4 {
+        %o: f32 = load x[n*b + 4*t + o]
+        %e: f32 = load x[2*n*b + 4*t + o]
+        %a: f32 = add %o, %e
+        store y[384 + 128*b + 4*t + o] = %a
+      }
+      vector c < 16 {
+        %u: u8 = load u[1024*b + 16*t + c]
+        %h: f16 = load h[1024*b + 16*t + c]
+        %s: u8 = add %u, %u
+        store w[1024*b + 16*t + c] = %s
+        store z[1024*b + 16*t + c] = %h
+      }
+      vector many < 40 {
+        %m: u8 = load u[40*t + many]
+        %k: f16 = cast %m
+        store q[1280*b + 40*t + many] = %k
+      }
+    }
+  }
+""",
+    ({"n": 1}, {"n": 7}),
+)
+
 REDUCE = Example(
     "reduce",
     """
@@ -409,7 +450,7 @@ LARGE = Example(
     ({"n": 1},),
 )
 
-PLAIN = (ELEMENTWISE, HALVES, GATHER, REDUCE, WARPS, TRANSPOSE, TILES, LARGE)
+PLAIN = (ELEMENTWISE, HALVES, GATHER, PARTS, REDUCE, WARPS, TRANSPOSE, TILES, LARGE)
 """For every target."""
 MATRICES = (tensor_cores("f16"), tensor_cores("bf16"), SINGLES)
 """For tensor cores; the first on every target."""

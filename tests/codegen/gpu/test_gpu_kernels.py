@@ -86,6 +86,10 @@ def test_neighbours_are_one_access(ptx: str) -> None:
     assert "ld.global.nc.v4.b32" in halves  # eight bfloat16
     assert halves.count("ld.global.nc.v2.b64") == 4
     assert "st.global.v4.b32" in halves
+    parts = entry(ptx, "parts")
+    assert re.findall(r"[ls][dt]\.global\S*", parts)[: 6 + 3] == ["ld.global.nc.b32"] * 6 + ["st.global.v2.b32"] * 3
+    assert parts.count("ld.global.nc.v4.b32") == 1  # 16 bytes
+    assert parts.count("ld.global.v4.b32") == 2  # 16 float16
     tiles = entry(ptx, "tiles")
     assert tiles.count("ld.shared.v4") == 4
     assert tiles.count("fma.rn.f32") == 64
@@ -96,6 +100,28 @@ def test_what_is_written_is_not_read_as_constant(ptx: str) -> None:
     # z may lie where x or y does, so that the kernel runs in place; the gather's buffers cannot.
     assert ".nc" not in entry(ptx, "elementwise")
     assert "ld.global.nc" in entry(ptx, "gather")
+
+
+def test_memory_that_threads_share_is_read_after_the_barrier() -> None:
+    text = emit_ptx({"k": parse_kernel(TOLD)}, NEWER)
+    assert re.findall(r"(?:ld|st)\.global|bar\.sync", text) == ["st.global", "bar.sync", "ld.global", "st.global"]
+
+
+TOLD = """
+kernel k {
+  write x: f32[32]
+  write y: f32[32]
+  block b < 1 {
+    thread t < 32 {
+      %v: f32 = position t
+      store x[t] = %v
+      barrier
+      %w: f32 = load x[31 - t]
+      store y[t] = %w
+    }
+  }
+}
+"""
 
 
 def test_arithmetic_is_what_was_written(ptx: str) -> None:

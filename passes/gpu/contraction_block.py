@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from graphc.ir.dim import Size, bounds, is_at_most, minimum, quotient, remainder
 from graphc.kernel.ir import (
@@ -21,8 +21,11 @@ from graphc.kernel.ir import (
     Store,
     Value,
 )
-from graphc.passes.gpu.contraction_plan import Problem
+from graphc.passes.gpu.contraction_plan import Problem, likely
 from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+
+BAND: Final = 8
+"""Rows of tiles that are computed column by column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +127,16 @@ def write_blocks(
     w = Writer(names)
     for statement in problem.before:
         w.add(statement)
-    extents = (
-        1 if chunk is None else chunks_of(problem, chunk.steps),
-        problem.batch,
-        quotient(contract.rows + tile[0] - 1, tile[0]),
-        quotient(contract.columns + tile[1] - 1, tile[1]),
-    )
-    grid = extents[0] * extents[1] * extents[2] * extents[3]
-    with w.loop("b", grid, LoopKind.BLOCK) as block:
-        part, batch, row, column = coordinates(w, ("part", "batch", "row", "column"), block, extents)
+    parts = 1 if chunk is None else chunks_of(problem, chunk.steps)
+    down, across = (quotient(extent + size - 1, size) for extent, size in zip((contract.rows, contract.columns), tile))
+    with w.loop("b", parts * problem.batch * down * across, LoopKind.BLOCK) as block:
+        if min(likely(down), likely(across)) > BAND:
+            extents = parts, problem.batch, down * across
+            part, batch, place = coordinates(w, ("part", "batch", "place"), block, extents)
+            row, column = _in_bands(w, place, down, across)
+        else:
+            extents = parts, problem.batch, down, across
+            part, batch, row, column = coordinates(w, ("part", "batch", "row", "column"), block, extents)
         around = {} if problem.around is None else {problem.around.symbol.name: batch}
         outside = Copier(w, {}, around)
         outside.copy(problem.inside)
@@ -156,6 +160,19 @@ def write_blocks(
             )
     written = problem.kernel.writes if chunk is None else frozenset((chunk.partial,))
     return finish_kernel(problem.kernel, w, () if chunk is None else (chunk.partial,), written)
+
+
+def _in_bands(w: Writer, place: Size, down: Size, across: Size) -> tuple[Size, Size]:
+    """Row and column of a tile, by columns of bands of rows: tiles at work at the same time read the same factors.
+
+    All tiles of `BAND` rows and columns at once read 2 * BAND strips of the factors; a row of as many reads more.
+    """
+    band = w.bind("band", quotient(down + BAND - 1, BAND), w.position(quotient(place, BAND * across)))
+    inside = w.bind("inside", BAND * across, w.position(remainder(place, BAND * across)))
+    height: Size = BAND if remainder(down, BAND) == 0 else minimum(BAND, down - BAND * band)
+    row = w.bind("row", down, w.position(BAND * band + remainder(inside, height)))
+    column = w.bind("column", across, w.position(quotient(inside, height)))
+    return row, column
 
 
 def coordinates(w: Writer, hints: tuple[str, ...], position: Size, extents: tuple[Size, ...]) -> tuple[Size, ...]:

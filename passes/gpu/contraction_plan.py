@@ -31,7 +31,7 @@ WORD_BYTES: Final = 4
 """What a register holds."""
 FULL: Final = 132
 """Blocks that keep a large GPU busy."""
-UNKNOWN: Final = 512
+UNKNOWN: Final = 1024
 """What a size of which little is known is taken for."""
 
 

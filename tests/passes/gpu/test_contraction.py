@@ -122,6 +122,16 @@ def test_blocks_cover_the_result(sizes: tuple[int, int, int]) -> None:
     assert 1 <= grid.blocks <= 2 * sizes[0] * sizes[1] / grid.threads + 1
 
 
+@pytest.mark.parametrize(("rows", "columns"), [(290, 300), (256, 290), (16 * 17, 9 * 32)])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_bands_of_tiles_cover_the_result(rows: int, columns: int, is_known: bool) -> None:
+    generator = np.random.default_rng(0)
+    a, b = random(generator, (rows, 3), f32), random(generator, (3, columns), f32)
+    kernel = product(rows, columns, 3) if is_known else product(M, N, 3)
+    found = run_kernels([write_tiles(problem_of(kernel), TILES.wide[-1], None)], a, b, M=rows, N=columns)
+    assert_same_bits([found], [exact_product(a, b, np.float32)])
+
+
 GRAPHS: dict[str, tuple[Callable[..., object], tuple[str, ...]]] = {
     "bias and relu": (lambda x, w, b: nn.relu(nn.linear(x, w, b)), ("f32[n,40]", "f32[70,40]", "f32[70]")),
     "residual": (lambda x, w, r: (r + x @ w).tanh(), ("f32[33,20]", "f32[20,40]", "f32[33,40]")),

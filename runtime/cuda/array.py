@@ -2,8 +2,8 @@
 
 In: shapes and dtypes, or arrays of the host. Out: `DeviceArray`, a numpy array whose data address is the device's. All
 that only renames elements works as for any array, and gives a DeviceArray over the same memory. What would read or
-write elements is done on the device, or raises: the host must not touch them. (`numpy.array(x)`, which no class can
-refuse, is `to_host(x)` here.)
+write elements is done on the device, or raises: the host must not touch them. (No class can refuse `numpy.array(x)`,
+here `to_host(x)`, nor `numpy.asarray(x)`, which forgets where the elements are.)
 
     x = from_host(np.ones((2, 3), np.float32), device=0)
     copy(x[:, 1:], other[:, :2])
@@ -25,6 +25,7 @@ from graphc.runtime import buffer as host_buffer
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.event import Event
 from graphc.runtime.cuda.memory import allocate
+from graphc.runtime.cuda.pinned import keep_until_done
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
 
@@ -96,6 +97,33 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
         if not self.ndim:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(len(self)))
+
+    @property
+    def real(self) -> Any:
+        """The real parts: a view."""
+        return np.ndarray.real.__get__(self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real[...] = value
+
+    @property
+    def imag(self) -> Any:
+        """The imaginary parts: a view, or zeros of their own where the numbers are real."""
+        if self.dtype.kind == "c":
+            return np.ndarray.imag.__get__(self)
+        zeros = empty(self.shape, self.dtype, self.device)
+        fill(zeros, 0)
+        return zeros
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self.imag[...] = value
+
+    @property
+    def flat(self) -> Any:
+        """Raises ArgumentError: numpy would read the elements one by one."""
+        _refuse("flat")
 
     def reshape(self, *shape: Any, order: Any = "C", copy: bool | None = None) -> Any:
         """A view, or a copy on the device where no strides give the shape."""
@@ -191,9 +219,9 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
 
 # numpy's own methods that read or write elements and are reached by no protocol.
 _TOUCHING: Final = (
-    "argmax argmin argpartition argsort byteswap choose clip compress conj conjugate cumprod cumsum dot dump dumps "
-    "getfield max mean min nonzero partition prod put repeat resize round searchsorted setfield sort std sum take "
-    "tofile trace var all any"
+    "__dlpack__ all any argmax argmin argpartition argsort byteswap choose clip compress conj conjugate cumprod cumsum "
+    "dot dump dumps getfield max mean min nonzero partition prod put repeat resize round searchsorted setfield sort std "
+    "sum take tofile trace var"
 ).split()
 
 
@@ -290,11 +318,11 @@ def strided(array: DeviceArray, shape: Sequence[int], strides: Sequence[int], of
     return made
 
 
-def from_host(array: npt.ArrayLike, device: int) -> DeviceArray:
-    """A contiguous copy on the device."""
+def from_host(array: npt.ArrayLike, device: int, *, non_blocking: bool = False) -> DeviceArray:
+    """A contiguous copy on the device. `non_blocking`: as for `copy`."""
     source = np.asarray(array)
     target = empty(source.shape, source.dtype, device)
-    copy(target, source)
+    copy(target, source, non_blocking=non_blocking)
     return target
 
 
@@ -317,10 +345,12 @@ def contiguous(array: DeviceArray, *, copy: bool = False) -> DeviceArray:
 # Copying
 
 
-def copy(target: AnyArray, source: AnyArray) -> None:
+def copy(target: AnyArray, source: AnyArray, *, non_blocking: bool = False) -> None:
     """Write the source's elements into the target: between host and devices, any strides, of one shape and dtype.
 
-    Work of the device is done in the order of its current stream. What comes to the host is there at return.
+    Work of the device is done in the order of its current stream. What comes to the host is there at return, and what
+    comes from it may be changed, unless that is pinned memory and the copy is `non_blocking`: then the host has to wait
+    for the stream before it touches it.
     """
     if target.shape != source.shape:
         raise ShapeError(f"an array of shape {source.shape} is copied into one of shape {target.shape}")
@@ -332,38 +362,49 @@ def copy(target: AnyArray, source: AnyArray) -> None:
         if isinstance(source, DeviceArray):
             _copy_on_device(target, source)
         else:
-            _copy_to_device(target, source)
+            _copy_to_device(target, source, non_blocking)
     elif isinstance(source, DeviceArray):
-        _copy_to_host(target, source)
+        _copy_to_host(target, source, non_blocking)
     else:
         np.copyto(target, source)
 
 
-def _copy_to_device(target: DeviceArray, source: AnyArray) -> None:
+def _copy_to_device(target: DeviceArray, source: AnyArray, non_blocking: bool) -> None:
     if not _lie_alike(target, source):
         source = np.ascontiguousarray(source)
         if not target.flags.c_contiguous:
             staged = empty(target.shape, target.dtype, target.device)
-            _copy_to_device(staged, source.reshape(target.shape))
+            _copy_to_device(staged, source.reshape(target.shape), non_blocking)
             _copy_on_device(target, staged)
             return
-    stream = current_stream(target.device).handle
+    stream = current_stream(target.device)
     found = driver()
     found.activate(target.device)
-    found.copy_to_device(first_byte(target), first_byte(source), source.nbytes, stream)
+    start = first_byte(source)
+    found.copy_to_device(first_byte(target), start, source.nbytes, stream.handle)
+    if not found.is_pinned(start):
+        return  # the driver has read it
+    if non_blocking:
+        keep_until_done(source, stream)
+    else:
+        found.synchronize_stream(stream.handle)
 
 
-def _copy_to_host(target: AnyArray, source: DeviceArray) -> None:
+def _copy_to_host(target: AnyArray, source: DeviceArray, non_blocking: bool) -> None:
     staged = target
     if not _lie_alike(target, source):
         source = contiguous(source)
         if not target.flags.c_contiguous:
             staged = host_buffer.empty(target.shape, target.dtype)
-    stream = current_stream(source.device).handle
+    stream = current_stream(source.device)
     found = driver()
     found.activate(source.device)
-    found.copy_to_host(first_byte(staged), first_byte(source), source.nbytes, stream)
-    found.synchronize_stream(stream)
+    start = first_byte(staged)
+    found.copy_to_host(start, first_byte(source), source.nbytes, stream.handle)
+    if non_blocking and staged is target and found.is_pinned(start):
+        keep_until_done((target, source), stream)
+        return
+    found.synchronize_stream(stream.handle)
     checks.raise_failed(source.device)
     if staged is not target:
         np.copyto(target, staged)

@@ -102,6 +102,9 @@ class Driver(Protocol):
     def free_pinned(self, address: int) -> None:
         """Give it back."""
 
+    def is_pinned(self, address: int) -> bool:
+        """Whether `allocate_pinned` has given the memory there."""
+
     def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """From the host; it has read the source when it returns, unless that is pinned."""
 

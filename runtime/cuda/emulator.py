@@ -32,6 +32,7 @@ from graphc.kernel.interpret import run_kernel
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
 from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image
+from graphc.runtime.cuda.pinned import Stretches
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Command: TypeAlias = Callable[[], None]
@@ -148,6 +149,7 @@ class Emulator:
         self._thread = _Thread()
         self._handles = itertools.count(1)
         self._pinned: dict[int, Bytes] = {}
+        self._stretches = Stretches()
         self._streams: dict[int, list[Command] | None] = {0: None}
         """The commands that a stream has noted, while it does that."""
         self._events: dict[int, float | None] = {}
@@ -226,11 +228,16 @@ class Emulator:
         data = np.zeros(nbytes, np.uint8)
         address: int = data.__array_interface__["data"][0]
         self._pinned[address] = data
+        self._stretches.add(address, nbytes)
         return address
 
     def free_pinned(self, address: int) -> None:
         if self._pinned.pop(address, None) is None:
             raise _failure("cuMemFreeHost", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+        self._stretches.remove(address)
+
+    def is_pinned(self, address: int) -> bool:
+        return address in self._stretches
 
     def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._do(stream, lambda: self._write("cuMemcpyHtoDAsync", target, _host_bytes(source, nbytes)))

@@ -17,6 +17,7 @@ from graphc.ir.errors import MemoryExceeded
 from graphc.kernel.gpu import CAPABILITIES, GpuTarget
 from graphc.runtime.cuda.calls import TEXT_BYTES, Function
 from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image
+from graphc.runtime.cuda.pinned import Stretches
 
 LOG_BYTES: Final = 8192
 RECENT: Final = 4
@@ -43,6 +44,8 @@ _CAPABILITY_MINOR: Final = 76
 _SHARED_PER_MULTIPROCESSOR: Final = 81
 _REGISTERS_PER_MULTIPROCESSOR: Final = 82
 _SHARED_PER_BLOCK: Final = 97
+_HOST_PORTABLE: Final = 1
+"""Pinned for every device."""
 _STREAM_NON_BLOCKING: Final = 1
 _EVENT_DISABLE_TIMING: Final = 2
 _CAPTURE_RELAXED: Final = 2
@@ -72,6 +75,7 @@ class NativeDriver:
         self._properties: dict[int, DeviceProperties] = {}
         self._names: dict[int, str] = {}
         """Of functions."""
+        self._pinned = Stretches()
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._launch = functions["cuLaunchKernel"]
 
@@ -158,10 +162,16 @@ class NativeDriver:
         self._do("cuMemFree", address)
 
     def allocate_pinned(self, nbytes: int) -> int:
-        return int(self._one("cuMemHostAlloc", nbytes, 1))  # portable: pinned for every device
+        address = int(self._one("cuMemHostAlloc", nbytes, _HOST_PORTABLE))
+        self._pinned.add(address, nbytes)
+        return address
 
     def free_pinned(self, address: int) -> None:
         self._do("cuMemFreeHost", address)
+        self._pinned.remove(address)
+
+    def is_pinned(self, address: int) -> bool:
+        return address in self._pinned
 
     def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
         self._do("cuMemcpyHtoDAsync", target, source, nbytes, stream)

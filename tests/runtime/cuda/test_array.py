@@ -145,6 +145,45 @@ def test_to_and_from_strided_arrays_of_the_host(emulator: Emulator) -> None:
     np.testing.assert_array_equal(to_host(on_device)[:, 1:3], x[:2, 4:])
 
 
+def pinned(emulator: Emulator, values: AnyArray) -> AnyArray:
+    emulator.activate(0)
+    place = emulator._pinned[emulator.allocate_pinned(values.nbytes)].view(values.dtype).reshape(values.shape)
+    place[...] = values
+    return place
+
+
+def test_the_host_waits_for_copies_of_pinned_memory(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(emulator, "synchronize_stream", waits.append)
+    host = pinned(emulator, numbers(6))
+    assert emulator.is_pinned(device_array.address_of(host[3:]))
+    assert not emulator.is_pinned(device_array.address_of(numbers(6)))
+    from_host(numbers(6), 0)
+    assert len(waits) == 0, "other memory was read when the driver's call returns"
+    on_device = from_host(host, 0)
+    assert len(waits) == 1
+    from_host(host, 0, non_blocking=True)
+    assert len(waits) == 1
+    copy(host, on_device, non_blocking=True)
+    assert len(waits) == 1
+    copy(host[::2], on_device[::2], non_blocking=True)
+    assert len(waits) == 2, "what is not contiguous goes by way of other memory"
+    copy(host, on_device)
+    copy(numbers(6), on_device, non_blocking=True)
+    assert len(waits) == 4
+
+
+def test_pinned_memory_is_held_while_a_copy_is_under_way(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = pinned(emulator, numbers(6))[1:]
+    monkeypatch.setattr(emulator, "is_event_done", lambda event: False)
+    before = sys.getrefcount(host)
+    from_host(host, 0, non_blocking=True)
+    assert sys.getrefcount(host) == before + 1
+    monkeypatch.undo()
+    from_host(pinned(emulator, numbers(3)), 0, non_blocking=True)
+    assert sys.getrefcount(host) == before
+
+
 def test_memory_lives_as_long_as_a_view(emulator: Emulator) -> None:
     view = from_host(numbers(1000), 0)[10:].reshape(-1, 2)[::3]
     assert memory.pool(0).tallies["all"].allocated.nbytes == 4096
@@ -192,6 +231,8 @@ TOUCHING: dict[str, Callable[[DeviceArray], Any]] = {
     "take": lambda x: x.take([0]),
     "nonzero": lambda x: x.nonzero(),
     "dumps": lambda x: x.dumps(),
+    "flat": lambda x: x.flat[0],
+    "__dlpack__": lambda x: x.__dlpack__(),
     "astype with another dtype": lambda x: x.astype("i4"),
     "an order 'F'": lambda x: x.reshape(2, order="F"),
 }
@@ -224,6 +265,16 @@ def test_arrays_without_elements(emulator: Emulator) -> None:
     x[...] = 1
     copy(x, x)
     assert strided(x, (0,), (4,)).shape == (0,)
+
+
+def test_parts_of_complex_numbers(emulator: Emulator) -> None:
+    x = numbers(2, 3, dtype=np.complex64) * np.complex64(1 + 2j)
+    on_device = from_host(x, 0)
+    np.testing.assert_array_equal(to_host(on_device.imag.T), x.imag.T)
+    on_device.real = from_host(numbers(2, 3), 0)
+    on_device.imag = 4
+    np.testing.assert_array_equal(to_host(on_device), numbers(2, 3) + np.complex64(4j))
+    assert to_host(on_device.real.imag).tolist() == [[0.0] * 3] * 2
 
 
 def test_memory_of_others(emulator: Emulator) -> None:

@@ -88,6 +88,11 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     (lambda d: d.free(1 << 47), None, [("cuMemFree", 1 << 47)]),
     (lambda d: d.allocate_pinned(64), 0x1000, [("cuMemHostAlloc", 64, 1)]),
     (lambda d: d.free_pinned(1 << 46), None, [("cuMemFreeHost", 1 << 46)]),
+    (
+        lambda d: (d.is_pinned(d.allocate_pinned(64) + 63), d.is_pinned(0x1000 + 64), d.free_pinned(0x1000))[:2],
+        (True, False),
+        [("cuMemHostAlloc", 64, 1), ("cuMemFreeHost", 0x1000)],
+    ),
     (lambda d: d.copy_to_device(1 << 47, 22, 33, 44), None, [("cuMemcpyHtoDAsync", 1 << 47, 22, 33, 44)]),
     (lambda d: d.copy_to_host(11, 1 << 47, 33, 44), None, [("cuMemcpyDtoHAsync", 11, 1 << 47, 33, 44)]),
     (lambda d: d.copy_on_device(11, 22, 33, 0), None, [("cuMemcpyAsync", 11, 22, 33, 0)]),

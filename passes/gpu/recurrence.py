@@ -22,8 +22,9 @@ from graphc.ir.graph import Node
 from graphc.kernel.builder import AnyScalar, KernelBuilder
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand
-from graphc.passes.gpu.scan import MANY_ROWS, Along, Monoid, State, lower_scan, write_in_order
+from graphc.passes.gpu.scan import MANY_ROWS, Along, lower_scan, write_in_order
 from graphc.passes.gpu.statements import both, real
+from graphc.passes.gpu.states import Monoid, State
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall

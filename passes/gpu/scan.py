@@ -23,13 +23,26 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from graphc.ir.dim import Size, is_at_least, is_at_most, minimum, product, quotient, remainder
 from graphc.ir.dtype import DType, bf16, f16, f32, i64, real_of
 from graphc.ir.graph import Node
-from graphc.ir.lowering import Scalar
 from graphc.kernel.builder import AnyScalar, KernelBuilder, Pair
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
 from graphc.ops import reduction, scan
 from graphc.ops.indices import linear_index, split_index
 from graphc.passes.gpu.statements import barrier, both, real, shuffle
+from graphc.passes.gpu.states import (
+    Combine,
+    Element,
+    Monoid,
+    State,
+    allocate,
+    chosen,
+    identity,
+    less,
+    load,
+    load_again,
+    select,
+    store,
+)
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall
@@ -38,6 +51,8 @@ SHORT: Final = 32
 """Elements of a row that one thread goes along."""
 MANY_ROWS: Final = 4096
 """Rows side by side that keep a GPU busy with a thread each."""
+USUAL_LENGTH: Final = 64
+"""Elements that a thread goes along of rows side by side, if their extent is not known."""
 EACH: Final = 4
 """Neighbouring elements that a thread combines."""
 MOST_THREADS: Final = 256
@@ -47,21 +62,8 @@ CHUNK: Final = 16 * EACH * MOST_THREADS
 FEW_ROWS: Final = 256
 """Rows that leave much of a GPU idle with a block each."""
 
-State: TypeAlias = "tuple[AnyScalar, ...]"
-Combine: TypeAlias = "Callable[[KernelBuilder, State, State], State]"
-Element: TypeAlias = "Callable[[Size, Size], State]"
-"""(row, number along it) -> what the element there is."""
 Write: TypeAlias = "Callable[[Size, Size, State, Operand | None], None]"
 """(row, number along it, what is found, whether to write; None: yes)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Monoid:
-    """An associative way to combine; `identity` may stand on the left of anything."""
-
-    dtypes: tuple[DType, ...]
-    identity: tuple[float, ...]
-    combine: Combine
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ def lower_scan(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[Ke
     if is_at_most(extent, SHORT) or is_side_by_side:
         write_in_order(group.builder, monoid, rows, extent, element, write)
         return [group.finish()]
+    if is_at_least(along.beside, WARP):
+        return _side_by_side(along, monoid)
     if is_at_most(extent, CHUNK) or not is_at_most(rows, FEW_ROWS):
         _write_scan(group.builder, monoid, Rows(rows, extent, extent), element, write)
         return [group.finish()]
@@ -143,15 +147,71 @@ def lower_scan(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[Ke
 def write_in_order(b: KernelBuilder, monoid: Monoid, rows: Size, extent: Size, element: Element, write: Write) -> None:
     """An ordinary kernel: a thread for each row, which keeps what it has found."""
     with b.loop(rows) as row:
-        carry = [_allocate(b, dtype, 1) for dtype in monoid.dtypes]
-        _store(b, carry, 0, _identity(b, monoid))
+        carry = [allocate(b, dtype, 1) for dtype in monoid.dtypes]
+        store(b, carry, 0, identity(b, monoid))
         with b.loop(extent, LoopKind.SERIAL) as number:
             here = element(row, number)
-            state = monoid.combine(b, _load_again(b, monoid, carry, 0), here)
+            state = monoid.combine(b, load_again(b, monoid, carry, 0), here)
             first = here[-len(state) :]
-            state = first if number == 0 else _select(b, _less(b, 0, number), state, first)
-            _store(b, carry, 0, state)
+            state = first if number == 0 else select(b, less(b, 0, number), state, first)
+            store(b, carry, 0, state)
             write(row, number, state, None)
+
+
+def _side_by_side(along: Along, monoid: Monoid) -> list[KernelCall]:
+    """Rows whose elements are neighbours: a thread for each chunk of a row, those of neighbouring rows side by side.
+
+    Ordinary kernels: chunks' totals, what they add up to in front of each chunk, the elements from there on.
+    """
+    group, extent, beside = along.group, along.extent, along.beside
+    length = 1 << math.isqrt(extent).bit_length() if isinstance(extent, int) else USUAL_LENGTH
+    chunks = quotient(extent + (length - 1), length)
+    pieces = along.rows * chunks
+    totals, fronts = (_scratch(group, monoid, pieces) for _ in range(2))
+    b = group.builder
+
+    def place(piece: Size) -> tuple[Size, Size, Size]:
+        lead, chunk, trail = split_index(piece, (quotient(along.rows, beside), chunks, beside))
+        return lead * beside + trail, chunk * length, minimum(length, extent - chunk * length)
+
+    def kept(start: State) -> list[Buffer]:
+        buffers = [allocate(b, dtype, 1) for dtype in monoid.dtypes]
+        store(b, buffers, 0, start)
+        return buffers
+
+    def go_on(carry: list[Buffer], state: State) -> State:
+        result = monoid.combine(b, load_again(b, monoid, carry, 0), state)
+        store(b, carry, 0, result)
+        return result
+
+    with b.loop(pieces) as piece:
+        row, first, count = place(piece)
+        carry = kept(identity(b, monoid))
+        with b.loop(count, LoopKind.SERIAL) as k:
+            go_on(carry, along.element(row, first + k))
+        store(b, totals, piece, load_again(b, monoid, carry, 0))
+    calls = [group.finish()]
+    group.restart()
+    b = group.builder
+    with b.loop(along.rows) as row:
+        carry = kept(identity(b, monoid))
+        with b.loop(chunks, LoopKind.SERIAL) as chunk:
+            piece = linear_index((row // beside, chunk, row % beside), (0, chunks, beside))
+            store(b, fronts, piece, load_again(b, monoid, carry, 0))
+            go_on(carry, load(b, monoid, totals, piece))
+    calls.append(group.finish())
+    group.restart()
+    b = group.builder
+    with b.loop(pieces) as piece:
+        row, first, count = place(piece)
+        carry = kept(load(b, monoid, fronts, piece))
+        with b.loop(count, LoopKind.SERIAL) as k:
+            along.write(row, first + k, go_on(carry, along.element(row, first + k)), None)
+    return [*calls, group.finish()]
+
+
+def _scratch(group: GroupLowering, monoid: Monoid, count: Size) -> tuple[Buffer, ...]:
+    return tuple([group.scratch(real_of(dtype), count * (2 if dtype.is_complex else 1)) for dtype in monoid.dtypes])
 
 
 def _in_three_phases(
@@ -160,20 +220,17 @@ def _in_three_phases(
     """Chunks' totals; what they add up to in front of each chunk; the elements, from there on."""
     chunks = rows.chunks
     size = rows.count * chunks
-    totals, fronts = (
-        tuple([group.scratch(real_of(dtype), size * (2 if dtype.is_complex else 1)) for dtype in monoid.dtypes])
-        for _ in range(2)
-    )
+    totals, fronts = (_scratch(group, monoid, size) for _ in range(2))
 
     def total(row: Size, number: Size) -> State:
-        return _load(group.builder, monoid, totals, row * chunks + number)
+        return load(group.builder, monoid, totals, row * chunks + number)
 
     def write_front(row: Size, number: Size, state: State, inside: Operand | None) -> None:
         for buffer, x in zip(fronts, state, strict=True):
             group.builder.store(buffer, row * chunks + number, x, inside)
 
     def front(row: Size, number: Size) -> State:
-        return _load(group.builder, monoid, fronts, row * chunks + number)
+        return load(group.builder, monoid, fronts, row * chunks + number)
 
     _write_scan(group.builder, monoid, rows, element, None, totals=totals)
     calls = [group.finish()]
@@ -206,17 +263,17 @@ def _write_scan(
     tile = threads * EACH
     pieces = rows.count * chunks
     with b.loop(quotient(pieces + (together - 1), together), LoopKind.BLOCK) as block:
-        shared = [_allocate(b, dtype, warps, Space.SHARED) for dtype in monoid.dtypes] if warps > 1 else []
+        shared = [allocate(b, dtype, warps, Space.SHARED) for dtype in monoid.dtypes] if warps > 1 else []
         with b.loop(threads * together, LoopKind.THREAD) as thread:
             piece = block if together == 1 else block * together + thread // threads
-            is_piece = None if together == 1 else _less(b, piece, pieces)
+            is_piece = None if together == 1 else less(b, piece, pieces)
             row, chunk = (piece, 0) if chunks == 1 else (piece // chunks, piece % chunks)
-            carry = [_allocate(b, dtype, 1) for dtype in monoid.dtypes]
-            local = [_allocate(b, dtype, EACH) for dtype in monoid.dtypes]
-            start = _identity(b, monoid)
+            carry = [allocate(b, dtype, 1) for dtype in monoid.dtypes]
+            local = [allocate(b, dtype, EACH) for dtype in monoid.dtypes]
+            start = identity(b, monoid)
             if front is not None:
-                start = _chosen(b, _less(b, 0, chunk), front, row, chunk - 1, start)
-            _store(b, carry, 0, start)
+                start = chosen(b, less(b, 0, chunk), front, row, chunk - 1, start)
+            store(b, carry, 0, start)
             here = _Here(b, monoid, thread % threads, warps, shared)
             end = minimum(rows.chunk, rows.extent - chunk * rows.chunk) if chunks != 1 else rows.extent
             is_whole = remainder(rows.extent, EACH) == 0
@@ -226,28 +283,28 @@ def _write_scan(
 
                 def inside(k: Size) -> Operand:
                     # Of one thread all elements are inside or none, if rows are whole numbers of such.
-                    within = _less(b, first + (0 if is_whole else k), rows.extent)
+                    within = less(b, first + (0 if is_whole else k), rows.extent)
                     return within if is_piece is None else both(b, is_piece, within)
 
-                nothing = _identity(b, monoid)
+                nothing = identity(b, monoid)
                 with b.loop(EACH, LoopKind.VECTOR) as k:
-                    _store(b, local, k, _chosen(b, inside(k), element, row, first + k, nothing))
+                    store(b, local, k, chosen(b, inside(k), element, row, first + k, nothing))
                 for k in range(1, EACH):
-                    before = _load_again(b, monoid, local, k - 1)
-                    _store(b, local, k, monoid.combine(b, before, _load_again(b, monoid, local, k)))
-                before, total = here.combine_threads(_load_again(b, monoid, local, EACH - 1))
-                carried = _load_again(b, monoid, carry, 0)
+                    before = load_again(b, monoid, local, k - 1)
+                    store(b, local, k, monoid.combine(b, before, load_again(b, monoid, local, k)))
+                before, total = here.combine_threads(load_again(b, monoid, local, EACH - 1))
+                carried = load_again(b, monoid, carry, 0)
                 if write is not None:
                     base = monoid.combine(b, carried, before)
                     with b.loop(EACH, LoopKind.VECTOR) as k:
-                        write(row, first + k, monoid.combine(b, base, _load_again(b, monoid, local, k)), inside(k))
-                _store(b, carry, 0, monoid.combine(b, carried, total))
+                        write(row, first + k, monoid.combine(b, base, load_again(b, monoid, local, k)), inside(k))
+                store(b, carry, 0, monoid.combine(b, carried, total))
                 if warps > 1 and tiles != 1:
                     barrier(b)  # before the next tile's totals
             if totals:
                 is_first = real(b.apply("eq", b.index(thread % threads, i64), b.constant(0, i64)))
                 is_written = is_first if is_piece is None else both(b, is_first, is_piece)
-                for buffer, x in zip(totals, _load_again(b, monoid, carry, 0), strict=True):
+                for buffer, x in zip(totals, load_again(b, monoid, carry, 0), strict=True):
                     b.store(buffer, piece, x, is_written)
 
 
@@ -267,24 +324,24 @@ class _Here:
         lane = self.thread % WARP
         running = own
         for power in range(int(math.log2(WARP))):
-            behind = _select(
-                b, _less(b, lane, 1 << power), running, combine(b, self._shuffled(running, 1 << power), running)
+            behind = select(
+                b, less(b, lane, 1 << power), running, combine(b, self._shuffled(running, 1 << power), running)
             )
             running = behind
-        nothing = _identity(b, self.monoid)
-        before = _select(b, _less(b, lane, 1), nothing, self._shuffled(running, 1))
+        nothing = identity(b, self.monoid)
+        before = select(b, less(b, lane, 1), nothing, self._shuffled(running, 1))
         if self.warps == 1:
             return before, tuple([self._last(x) for x in running])
         warp = self.thread // WARP
         is_last = real(b.apply("eq", b.index(lane, i64), b.constant(WARP - 1, i64)))
-        _store(b, self.shared, warp, running, is_last)
+        store(b, self.shared, warp, running, is_last)
         barrier(b)
-        total = _load_again(b, self.monoid, self.shared, 0)
-        front = _select(b, _less(b, warp, 1), nothing, total)
+        total = load_again(b, self.monoid, self.shared, 0)
+        front = select(b, less(b, warp, 1), nothing, total)
         for other in range(1, self.warps):
-            total = combine(b, total, _load_again(b, self.monoid, self.shared, other))
+            total = combine(b, total, load_again(b, self.monoid, self.shared, other))
             if other + 1 < self.warps:
-                front = _select(b, _less(b, warp, other + 1), front, total)
+                front = select(b, less(b, warp, other + 1), front, total)
         return combine(b, front, before), total
 
     def _shuffled(self, state: State, distance: int) -> State:
@@ -356,7 +413,7 @@ def _follow(b: KernelBuilder, left: State, right: State) -> State:
 def _better(compare: str) -> Combine:
     def combine(b: KernelBuilder, left: State, right: State) -> State:
         is_right = b.apply("bitwise_or", b.apply(compare, right[0], left[0]), b.apply("ne", right[0], right[0]))
-        return _select(b, is_right, right, left)
+        return select(b, is_right, right, left)
 
     return combine
 
@@ -368,56 +425,3 @@ def _add_exponentials(b: KernelBuilder, left: State, right: State) -> State:
     is_infinite = b.apply("bitwise_and", b.apply("eq", least, most), b.apply("ne", distance, distance))
     total = b.apply("add", most, b.apply("log1p", b.apply("exp", distance)))
     return (b.select(is_infinite, most, total),)
-
-
-# States in memory and under conditions
-
-
-def _identity(b: KernelBuilder, monoid: Monoid) -> State:
-    return tuple([b.constant(value, dtype) for value, dtype in zip(monoid.identity, monoid.dtypes, strict=True)])
-
-
-def _allocate(b: KernelBuilder, dtype: DType, count: int, space: Space = Space.LOCAL) -> Buffer:
-    return b.allocate(real_of(dtype), count * (2 if dtype.is_complex else 1), space)
-
-
-def _store(
-    b: KernelBuilder, buffers: list[Buffer], index: Size, state: State, predicate: Operand | None = None
-) -> None:
-    for buffer, x in zip(buffers, state, strict=True):
-        b.store(buffer, index, x, predicate)
-
-
-def _load_again(b: KernelBuilder, monoid: Monoid, buffers: list[Buffer], index: Size) -> State:
-    return tuple(
-        [
-            Pair(b.load_again(buffer, 2 * index), b.load_again(buffer, 2 * index + 1))
-            if dtype.is_complex
-            else b.load_again(buffer, index)
-            for buffer, dtype in zip(buffers, monoid.dtypes, strict=True)
-        ]
-    )
-
-
-def _load(b: KernelBuilder, monoid: Monoid, buffers: tuple[Buffer, ...], index: Size) -> State:
-    return tuple([b.load(buffer, index, dtype) for buffer, dtype in zip(buffers, monoid.dtypes, strict=True)])
-
-
-def _select(b: KernelBuilder, condition: Scalar, a: State, c: State) -> State:
-    return tuple([b.select(condition, x, y) for x, y in zip(a, c, strict=True)])
-
-
-def _chosen(b: KernelBuilder, condition: Operand, element: Element, row: Size, number: Size, otherwise: State) -> State:
-    """The element where the condition holds; nothing is read elsewhere."""
-    made: list[State] = []
-
-    def first() -> Scalar:
-        made.append(element(row, number))
-        return made[0][0]
-
-    head = b.guard(condition, first, otherwise[0])
-    return (head, *_select(b, condition, made[0][1:], otherwise[1:]))
-
-
-def _less(b: KernelBuilder, index: Size, limit: Size) -> Operand:
-    return real(b.apply("lt", b.index(index, i64), b.index(limit, i64)))

@@ -56,6 +56,8 @@ def grids(program: Program) -> list[tuple[str, int]]:
         ("recurrence", "i64", "2,700", "axis=1"),
         ("cumargmax", "u8", "3,300", "axis=1"),
         ("cumargmin", "i32", "2,17000", "axis=1"),
+        ("cumsum", "i64", "3,100,33", "axis=1, reverse=true"),  # rows side by side
+        ("cumargmax", "u8", "65,40", "axis=0"),
     ],
 )
 def test_integers_and_extremes_are_exact(op: str, dtype: str, shape: str, options: str) -> None:
@@ -82,6 +84,7 @@ def test_what_goes_in_order_has_the_bits_of_the_cpu(op: str, shape: str, options
         ("cumsum", "f32", "2,33000", "axis=1, reverse=true", 1e-3),
         ("cumsum", "f64", "2,300,2", "axis=1", 1e-12),
         ("cumsum", "c64", "700", "axis=0", 1e-4),
+        ("cumsum", "c64", "70,40", "axis=0", 1e-5),
         ("logcumsumexp", "f32", "3,400", "axis=1", 1e-5),
         ("logcumsumexp", "f64", "33", "axis=0", 1e-14),
     ],

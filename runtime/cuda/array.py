@@ -219,9 +219,9 @@ class DeviceArray(np.ndarray[Any, np.dtype[Any]]):
 
 # numpy's own methods that read or write elements and are reached by no protocol.
 _TOUCHING: Final = (
-    "__dlpack__ all any argmax argmin argpartition argsort byteswap choose clip compress conj conjugate cumprod cumsum "
-    "dot dump dumps getfield max mean min nonzero partition prod put repeat resize round searchsorted setfield sort std "
-    "sum take tofile trace var"
+    "__dlpack__ all any argmax argmin argpartition argsort byteswap choose clip compress conj conjugate cumprod "
+    "cumsum dot dump dumps getfield max mean min nonzero partition prod put repeat resize round searchsorted setfield "
+    "sort std sum take tofile trace var"
 ).split()
 
 

@@ -8,16 +8,22 @@ one (Micikevicius et al., "Mixed precision training", ICLR 2018).
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any
 
 from graphc.eager.creation import full
+from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
+from graphc.eager.placement import on
 from graphc.eager.tensor import Tensor
+from graphc.eager.watch import depends, pass_over, watcher
 from graphc.ir.dtype import f16, f32, i32
 
 __all__ = ["GradScaler", "OptState"]
+
+where = of_table("where")
 
 
 def _has_no_gpu() -> bool:
@@ -34,20 +40,16 @@ class OptState(Enum):
     STEPPED = 2
 
 
-class _PerOptimizer:
-    """An optimizer's stage, and whether its gradients held an inf or nan (a float32 tensor), once that is known."""
-
-    __slots__ = ("found_inf", "stage")
-
-    def __init__(self) -> None:
-        self.stage = OptState.READY
-        self.found_inf: Any = None
+def _no_states() -> dict[int, dict[str, Any]]:
+    return defaultdict(lambda: {"stage": OptState.READY, "found_inf_per_device": {}})
 
 
 class GradScaler:
     """Scales losses, unscales gradients, and leaves out steps whose gradients overflowed.
 
-    Not `enabled`, or for a GPU where there is none, it passes everything through.
+    The scale is a float32 tensor where the first loss is. Not `enabled`, or for a GPU where there is none, the scaler
+    passes everything through. In a function that `graphc.compile` records, `step` and `update` choose by values that
+    the program computes, so the whole step is one program.
     """
 
     def __init__(
@@ -77,17 +79,16 @@ class GradScaler:
         self._growth_interval = growth_interval
         self._init_growth_tracker = 0
         self._growth_tracker: Any = None
-        self._states: dict[int, _PerOptimizer] = {}
+        self._per_optimizer_states = _no_states()
+        """By the identity of an optimizer what was done with it since the last `update`, and for each device whether
+        its gradients held an inf or nan there (1 or 0 in float32)."""
 
-    def _state_of(self, optimizer: object) -> _PerOptimizer:
-        return self._states.setdefault(id(optimizer), _PerOptimizer())
-
-    def _made(self) -> tuple[Any, Any]:
-        """The scale and the tracker of growth, made when the first loss is scaled."""
-        if self._scale is None or self._growth_tracker is None:
-            self._scale = full((), self._init_scale, dtype=f32)
-            self._growth_tracker = full((), self._init_growth_tracker, dtype=i32)
-        return self._scale, self._growth_tracker
+    def _scale_on(self, device: Any) -> Any:
+        """The scale on a device; made there when the first loss is scaled."""
+        if self._scale is None:
+            self._scale = full((), self._init_scale, dtype=f32, device=device)
+            self._growth_tracker = full((), self._init_growth_tracker, dtype=i32, device=device)
+        return self._scale.to(device)
 
     def _known(self, function: str) -> tuple[Any, Any]:
         if self._scale is None or self._growth_tracker is None:
@@ -103,10 +104,11 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._made()[0]
+            output: Any = outputs
+            return output * self._scale_on(output.device)
         if isinstance(outputs, Iterable):
-            scaled = [self.scale(each) for each in outputs]
-            return type(outputs)(scaled) if isinstance(outputs, list | tuple) else iter(scaled)
+            scaled = map(self.scale, outputs)
+            return type(outputs)(scaled) if isinstance(outputs, list | tuple) else scaled
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
     def unscale_(self, optimizer: Any) -> None:
@@ -114,76 +116,111 @@ class GradScaler:
         if not self._enabled:
             return
         scale, _ = self._known("unscale_")
-        state = self._state_of(optimizer)
-        if state.stage is OptState.UNSCALED:
+        state = self._per_optimizer_states[id(optimizer)]
+        if state["stage"] is OptState.UNSCALED:
             raise RuntimeError("unscale_() has already been called on this optimizer since the last update().")
-        if state.stage is OptState.STEPPED:
+        if state["stage"] is OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
         with no_grad():
-            state.found_inf = self._unscale(optimizer, scale, allow_fp16=False)
-        state.stage = OptState.UNSCALED
+            # In float64, so that the product with it is as exact as a quotient.
+            state["found_inf_per_device"] = self._unscale(optimizer, scale.double().reciprocal().float())
+        state["stage"] = OptState.UNSCALED
 
-    def _unscale(self, optimizer: Any, scale: Any, allow_fp16: bool) -> Any:
-        inverse = scale.double().reciprocal().float()
-        found: Any = None
-        for group in optimizer.param_groups:
-            for parameter in group["params"]:
-                gradient = parameter.grad
-                if gradient is None:
-                    continue
-                if gradient.dtype is f16 and not allow_fp16:
-                    raise ValueError("Attempting to unscale FP16 gradients.")
-                bad = gradient.isfinite().all().logical_not().float()
-                found = bad if found is None else found.maximum(bad)
-                gradient.mul_(inverse.to(gradient.dtype))
-        return found
+    def _unscale(self, optimizer: Any, inverse: Any) -> dict[Any, Any]:
+        """Multiply the gradients; for each device whether one there is inf or nan. Without a factor they stay."""
+        finite: dict[Any, Any] = {}
+        for parameter in _parameters(optimizer):
+            gradient = parameter.grad
+            if gradient.dtype is f16 and inverse is not None:
+                raise ValueError("Attempting to unscale FP16 gradients.")
+            device, good = gradient.device, gradient.isfinite().all()
+            finite[device] = good if device not in finite else finite[device] & good
+            if inverse is not None:
+                gradient.mul_(inverse.to(device=device, dtype=gradient.dtype))
+        return {device: good.logical_not().float() for device, good in finite.items()}
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
-        """`optimizer.step()` on unscaled gradients; nothing where one of them is inf or nan."""
+        """`optimizer.step()` on unscaled gradients; nothing where one of them is inf or nan.
+
+        An optimizer whose `_step_supports_amp_scaling` is true gets them as they are, and the scale and what was found
+        as its attributes `grad_scale` and `found_inf` for the time of its step.
+        """
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if "closure" in kwargs:
             raise RuntimeError("Closure use is not currently supported if GradScaler is enabled.")
-        self._known("step")
-        state = self._state_of(optimizer)
-        if state.stage is OptState.STEPPED:
+        scale, _ = self._known("step")
+        state = self._per_optimizer_states[id(optimizer)]
+        if state["stage"] is OptState.STEPPED:
             raise RuntimeError("step() has already been called since the last update().")
-        if state.stage is OptState.READY:
-            self.unscale_(optimizer)
-        if state.found_inf is None:
-            raise AssertionError("No inf checks were recorded for this optimizer.")
-        result = None if state.found_inf.item() else optimizer.step(*args, **kwargs)
-        state.stage = OptState.STEPPED
+        if getattr(optimizer, "_step_supports_amp_scaling", False):
+            result = self._step_by_itself(optimizer, scale, state, args, kwargs)
+        else:
+            if state["stage"] is OptState.READY:
+                self.unscale_(optimizer)
+            if not state["found_inf_per_device"]:
+                raise AssertionError("No inf checks were recorded for this optimizer.")
+            found = _sum(state["found_inf_per_device"].values(), scale.device)
+            if watcher() is not None:
+                result = _step_recorded(optimizer, found, args, kwargs)
+            else:
+                result = None if found.item() else optimizer.step(*args, **kwargs)
+        state["stage"] = OptState.STEPPED
         return result
 
+    def _step_by_itself(
+        self, optimizer: Any, scale: Any, state: dict[str, Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The step of an optimizer that looks after scaled gradients."""
+        is_unscaled = state["stage"] is OptState.UNSCALED
+        with no_grad():
+            if not is_unscaled:
+                state["found_inf_per_device"] = self._unscale(optimizer, None)
+            own = getattr(optimizer, "grad_scale", None)
+            optimizer.grad_scale = own if is_unscaled else scale if own is None else scale * own
+            optimizer.found_inf = _sum(state["found_inf_per_device"].values(), scale.device)
+        try:
+            return optimizer.step(*args, **kwargs)
+        finally:
+            del optimizer.grad_scale, optimizer.found_inf
+
     def update(self, new_scale: float | Tensor | None = None) -> None:
-        """Find the next scale from what the steps since the last update met, or set it."""
+        """Find the next scale from what the steps since the last update met, or set it.
+
+        A tensor must have one element, be on the scaler's device and require no gradient.
+        """
         if not self._enabled:
             return
         scale, tracker = self._known("update")
-        found = [state.found_inf for state in self._states.values() if state.found_inf is not None]
+        found = [
+            each for state in self._per_optimizer_states.values() for each in state["found_inf_per_device"].values()
+        ]
         if not found and new_scale is None:
             raise AssertionError("No inf checks were recorded prior to update.")
         with no_grad():
             if isinstance(new_scale, Tensor):
-                scale.copy_(new_scale)
+                given: Any = new_scale
+                if given.device.type != self._device or given.numel() != 1 or given.requires_grad:
+                    raise AssertionError(
+                        "new_scale should be a float or a 1-element torch.cuda.FloatTensor or torch.FloatTensor with "
+                        "requires_grad=False."
+                    )
+                scale.copy_(given.reshape(()))
             elif new_scale is not None:
                 scale.fill_(new_scale)
             else:
-                self._adjust(scale, tracker, any(each.item() for each in found))
-        self._states = {}
+                self._adjust(scale, tracker, _sum(found, scale.device) > 0)
+        self._per_optimizer_states = _no_states()
 
-    def _adjust(self, scale: Any, tracker: Any, has_overflowed: bool) -> None:
-        if has_overflowed:
-            scale.mul_(self._backoff_factor)
-            tracker.zero_()
-            return
-        tracker.add_(1)
-        if tracker.item() == self._growth_interval:
-            grown = scale * self._growth_factor
-            if grown.isfinite().item():
-                scale.copy_(grown)
-            tracker.zero_()
+    def _adjust(self, scale: Any, tracker: Any, has_overflowed: Any) -> None:
+        """The next scale and count of good steps; nobody has to wait for the values."""
+        depends(lambda: (self._growth_factor, self._backoff_factor, self._growth_interval))
+        count = tracker + 1
+        is_due = count == self._growth_interval
+        grown = scale * self._growth_factor
+        kept = where(is_due & grown.isfinite(), grown, scale)
+        scale.copy_(where(has_overflowed, scale * self._backoff_factor, kept))
+        tracker.copy_(where(has_overflowed | is_due, 0, count))
 
     def get_scale(self) -> float:
         """The scale as a number; 1 where the scaler passes everything through."""
@@ -252,3 +289,59 @@ class GradScaler:
         if self._scale is not None and self._growth_tracker is not None:
             self._scale.fill_(self._init_scale)
             self._growth_tracker.fill_(self._init_growth_tracker)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        if self._enabled:
+            if self._per_optimizer_states:
+                raise AssertionError(
+                    "A GradScaler instance may only be pickled at the beginning of an iteration, or at the end after "
+                    "scaler.update()."
+                )
+            state["_init_scale"] = self.get_scale()
+            state["_init_growth_tracker"] = self._get_growth_tracker()
+            state["_scale"] = state["_growth_tracker"] = None
+            del state["_per_optimizer_states"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._enabled:
+            self._per_optimizer_states = _no_states()
+
+
+def _parameters(optimizer: Any) -> Iterator[Any]:
+    """The optimizer's parameters that have a gradient."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None:
+                yield parameter
+
+
+def _sum(found: Iterable[Any], device: Any) -> Any:
+    """How many of these tensors are 1, on the device."""
+    total: Any = None
+    for each in found:
+        here = each.to(device)
+        total = here if total is None else total + here
+    return total
+
+
+def _step_recorded(optimizer: Any, found: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A step as a part of a program: all that it writes to keeps its old values where a gradient has overflowed."""
+    state = getattr(optimizer, "state", {})
+    parameters = list(_parameters(optimizer))
+    if any(not state.get(each) for each in parameters) and bool(on(found._array, None)):
+        # There may be states that the first good step makes: this call is not what the next ones do.
+        pass_over()
+        return None
+    tensors = [*parameters]
+    for each in parameters:
+        tensors += [value for value in state.get(each, {}).values() if isinstance(value, Tensor)]
+    with no_grad():
+        before = [each.detach().clone() for each in tensors]
+    result = optimizer.step(*args, **kwargs)
+    with no_grad():
+        for tensor, old in zip(tensors, before):
+            tensor.copy_(where(found.to(tensor.device) > 0, old, tensor))
+    return result

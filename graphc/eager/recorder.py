@@ -100,6 +100,8 @@ class Recorder:
         self._keys: dict[tuple[int, int], Node] = {}
         self.has_own_gradient = False
         """Whether a function defines its gradient itself, which nodes don't know of."""
+        self.is_passed_over = False
+        """Whether the call has done something that the next ones won't."""
         self._is_active = False
 
     def __enter__(self) -> Recorder:
@@ -301,6 +303,10 @@ class Recorder:
                 f"asks for the values of a tensor ({what})",
                 "return the tensor and look at it outside; where a choice depends on it use torch.where",
             )
+
+    def pass_over(self) -> None:
+        """The call does something that the next ones won't: its graph is of no use."""
+        self.is_passed_over = True
 
     def refuse(self, what: str, hint: str) -> None:
         """Raise, or note, that this can't be part of a program."""

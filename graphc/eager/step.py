@@ -138,6 +138,8 @@ class Step:
 
     def _made(self, recorder: Recorder, tensors: Sequence[Tensor], result: object, reason: str) -> Recording | None:
         """The recording of a call; None where it would not do the same again."""
+        if recorder.is_passed_over:
+            return None
         try:
             made = Outcome(recorder, tensors, result).recording(reason, self.options)
         except Ended:

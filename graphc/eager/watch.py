@@ -65,6 +65,9 @@ class Watcher(Protocol):
     def looked_at(self, tensor: Tensor, what: str) -> None:
         """Python asks for a tensor's values, as `what` does."""
 
+    def pass_over(self) -> None:
+        """This call does something that the next ones won't."""
+
     def refuse(self, what: str, hint: str) -> None:
         """What happens now can't be part of a program."""
 
@@ -172,6 +175,13 @@ def looking(function: F) -> F:
         return function(*args, **kwargs)
 
     return call  # type: ignore[return-value]  # it has the signature of what it wraps
+
+
+def pass_over() -> None:
+    """Tell that this call does something that the next ones won't: it has happened, and nothing is kept of it."""
+    found = watcher()
+    if found is not None:
+        found.pass_over()
 
 
 def refuse(what: str, hint: str) -> None:

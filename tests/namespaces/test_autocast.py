@@ -14,6 +14,7 @@ import graphc
 import graphc.nn.functional as F
 from graphc import Tensor, bfloat16, float16, float32, float64, nn
 from graphc.frontend.autocast_rules import Rule, is_listed, rule_of
+from graphc.ir.settings import override
 from graphc.ops.function import functions
 
 
@@ -545,3 +546,37 @@ def test_older_names_warn() -> None:
         assert graphc.get_autocast_gpu_dtype() is float16
     with pytest.warns(DeprecationWarning, match=r"torch\.set_autocast_cpu_dtype\(dtype\) is deprecated"):
         graphc.set_autocast_cpu_dtype(bfloat16)
+
+
+def test_tensors_on_a_gpu_compute_by_the_lists_of_gpus() -> None:
+    with override(cuda_driver="emulator"):
+        graphc.manual_seed(0)
+        model = nn.Linear(4, 3).cuda()
+        optimizer = graphc.optim.SGD(model.parameters(), lr=0.1)
+        scaler = graphc.amp.GradScaler(init_scale=2.0**17)
+        x, labels = (full(2, 4) / 10).cuda(), graphc.tensor([0, 2]).cuda()
+        losses = []
+        for _ in range(2):
+            optimizer.zero_grad()
+            with graphc.autocast("cuda"):
+                y = model(x)
+                loss = F.cross_entropy(y, labels)
+                assert (full(2, 2) @ full(2, 2)).dtype is float32  # on the CPU, where no region is in force
+            assert (y.dtype, loss.dtype) == (float16, float32)
+            scaler.scale(loss).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            losses.append(loss.item())
+        assert losses[1] < losses[0]
+        assert scaler._scale.device == model.weight.grad.device == graphc.device("cuda:0")
+        assert model.weight.grad.dtype is float32
+        with pytest.raises(AssertionError, match="new_scale should be a float or a 1-element"):
+            scaler.update(graphc.ones(1))
+        with graphc.autocast("cuda", bfloat16):
+            assert graphc.exp(x.half()).dtype is x.half().sum().dtype is float32
+            assert (x @ x.T).dtype is bfloat16
+            with pytest.raises(RuntimeError, match=r"BCELoss are unsafe to autocast\.\nMany models use a sigmoid"):
+                F.binary_cross_entropy(x, x)
+        with pytest.warns(FutureWarning, match=r"torch\.cuda\.amp\.autocast"), graphc.cuda.amp.autocast():
+            assert (x @ x.T).dtype is float16
+        assert not graphc.cuda.amp.amp_definitely_not_available()

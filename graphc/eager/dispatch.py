@@ -175,6 +175,8 @@ class EagerFunction:
         if type(a) in PLAIN_TYPES:
             plan = self._one
             outputs = plan.fast(a._array)
+            if type(outputs) is not tuple and type(a._array) is not np.ndarray:
+                outputs = plan.fast_on_gpu(a._array)
             if type(outputs) is tuple:
                 result = wrap(outputs[0])
                 if a._meta is not None:
@@ -193,6 +195,8 @@ class EagerFunction:
                     x, y = a._array, b._array
                     plan = self._twos.get((x.shape, y.shape, x.dtype, y.dtype), NO_PLAN)
                     outputs = plan.fast(x, y)
+                    if type(outputs) is not tuple and type(x) is not np.ndarray:
+                        outputs = plan.fast_on_gpu(x, y)
                 if type(outputs) is tuple:
                     self._two = plan
                     result = wrap(outputs[0])

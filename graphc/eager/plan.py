@@ -176,6 +176,7 @@ class Plan:
         "_on_gpus",
         "differentiable",
         "fast",
+        "fast_on_gpu",
         "graph",
         "is_elementwise",
         "layouts",
@@ -203,6 +204,8 @@ class Plan:
         self._on_gpus: dict[int, Executable] = {}
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
+        self.fast_on_gpu: Callable[..., object] = _not_yet
+        """As `fast`, on arrays of the GPU that was used first."""
         is_small = len(graph.inputs) == 1 and all(bounds(node.tensor.size)[1] <= SMALL for node in graph.outputs)
         if can_move(graph) and (is_small or len(graph.inputs) > MANY):
             self.fast = self._move
@@ -254,6 +257,8 @@ class Plan:
                 found = self._on_gpus.get(gpu)
                 if found is None:
                     found = self._on_gpus[gpu] = executable_for(self.graph, self.recipe, place_for(gpu))
+                    if not self.layouts and self.fast_on_gpu is _not_yet:
+                        self.fast_on_gpu = found.fast
         return found
 
     def prepare(self, gpu: int | None) -> None:

@@ -74,7 +74,7 @@ class Loaded:
         self._driver.launch(
             self._function, blocks, self._threads, self._dynamic_bytes, stream, (*addresses, *sizes, status)
         )
-        if _IS_BLOCKING:
+        if IS_BLOCKING:
             try:
                 self._driver.synchronize_stream(stream)
             except CudaError as error:
@@ -86,7 +86,7 @@ class Loaded:
             _dead.append((self._driver, self.device, self.module))
 
 
-_IS_BLOCKING: Final = os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
+IS_BLOCKING: Final = os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
 """The variable that every CUDA program heeds: wait for each kernel, so that an error names the one that failed."""
 _lock = threading.RLock()
 _dead: deque[tuple[Driver, int, int]] = deque()

@@ -11,7 +11,6 @@ once if the launcher is made to wait.
 
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections import OrderedDict, deque
@@ -34,7 +33,7 @@ from graphc.kernel.program import Launch, Memory, Program, Temporary
 from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.array import DeviceArray
-from graphc.runtime.cuda.code import Loaded, loaded
+from graphc.runtime.cuda.code import IS_BLOCKING, Loaded, loaded
 from graphc.runtime.cuda.driver import Driver
 from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.select import driver
@@ -102,7 +101,7 @@ class CudaLauncher:
         self.program = program
         self.target = target
         self._device = device
-        self._waits = waits or os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
+        self._waits = waits or IS_BLOCKING
         self._lock = threading.Lock()
         self._constants: tuple[DeviceArray, ...] = ()
         self._loaded: dict[Kernel, Loaded] = {}
@@ -193,7 +192,7 @@ class CudaLauncher:
             tuple(offsets),
             tuple(steps),
             bool(program.checks),
-            len(steps) >= WORTH_A_GRAPH and all(isinstance(step, Step) for step in steps),
+            len(steps) >= WORTH_A_GRAPH and all(isinstance(step, Step) for step in steps) and not IS_BLOCKING,
         )
 
     def _step(self, launch: Launch, numbers: Mapping[Memory, int], values: Mapping[str, int]) -> Step | HostStep | None:

@@ -104,7 +104,7 @@ def test_code_is_unloaded_when_nobody_has_it(fake: FakeDriver, monkeypatch: pyte
 
 
 def test_an_error_is_the_kernels_own_where_launches_wait(fake: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code, "_IS_BLOCKING", True)
+    monkeypatch.setattr(code, "IS_BLOCKING", True)
     loaded = code.loaded(ADD_ONE, 0)
     fake.statuses = {"cuStreamSynchronize": 700}
     with pytest.raises(CudaError, match=r"^CUDA error: illegal access .*: kernel add_one failed"):

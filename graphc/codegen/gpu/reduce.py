@@ -69,10 +69,10 @@ def _in_loops(e: GpuEmitter, reduce: Reduce, combiner: Combiner, extent: Size, f
         offset = e.emit(f"mul nuw nsw i32 {i}, {step}")
         own = offset if first == "0" else e.emit(f"add nuw nsw i32 {first}, {offset}")
         parts = _in_loops(e, reduce, combiner, extent, own, 2 * step)
-        both = combiner.combine(e, 1, tuple([x.current for x in carried]), parts)
-        is_first = e.emit(f"icmp eq i32 {i}, 0")
-        for value, chosen in zip(carried, combiner.select(e, 1, is_first, parts, both)):
-            value.next = chosen
+        # The first takes the identity's place: none of them changes it, as it has taken in the identity before.
+        combined = combiner.combine(e, 1, tuple([x.current for x in carried]), parts)
+        for value, part in zip(carried, combined):
+            value.next = part
     return tuple([x.result for x in carried])
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from graphc.eager.dispatch import function_of
 from graphc.eager.mode import MODE
 from graphc.eager.tensor import Tensor
-from graphc.frontend.autocast import STATE, Caster, converted, rounded
+from graphc.frontend.autocast import STATE, Caster, Regions, converted, current_regions, put_in_force, rounded
 from graphc.ir.dtype import DType, f32
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ops.function import Function
@@ -46,6 +46,20 @@ def own_cache() -> Iterator[None]:
         yield
     finally:
         _cache.casts = before
+
+
+@contextmanager
+def again_in(regions: Regions) -> Iterator[None]:
+    """Inside, these regions are in force: for what is computed again later."""
+    before = current_regions()
+    put_in_force(regions)
+    STATE.nesting += 1
+    try:
+        with own_cache():
+            yield
+    finally:
+        STATE.nesting -= 1
+        put_in_force(before)
 
 
 def autocast_call(

@@ -85,6 +85,26 @@ def autocast_key() -> Hashable:
     return STATE.key
 
 
+class Regions(NamedTuple):
+    """The regions of a thread at some moment."""
+
+    enabled: tuple[str, ...]
+    dtypes: dict[str, DType]
+    is_cached: bool
+
+
+def current_regions() -> Regions:
+    """Those in force now."""
+    return Regions(STATE.enabled, dict(STATE.dtypes), STATE.is_cached)
+
+
+def put_in_force(regions: Regions) -> None:
+    """Let these be the regions in force in this thread."""
+    STATE.enabled, STATE.is_cached = regions.enabled, regions.is_cached
+    STATE.dtypes = dict(regions.dtypes)
+    _changed()
+
+
 def describe() -> str:
     """The regions in force, for messages."""
     return ", ".join(f"{device} in {dtype_for(device).name}" for device in STATE.enabled) or "off"

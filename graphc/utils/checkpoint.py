@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
+from graphc.eager.autocast import again_in
 from graphc.eager.backward import backward
 from graphc.eager.function import Function
 from graphc.eager.function_node import SavedTensor
@@ -26,6 +27,7 @@ from graphc.eager.history import detach, get_grad, requires_grad_
 from graphc.eager.mode import MODE, enable_grad, saved_hooks
 from graphc.eager.node import AutogradError, GradNode, edge_of
 from graphc.eager.tensor import Tensor
+from graphc.frontend.autocast import current_regions
 
 __all__ = [
     "CheckpointError",
@@ -63,9 +65,10 @@ def checkpoint(
 ) -> Any:
     """function(*args), of which only the arguments are kept; the backward pass computes the rest again.
 
-    The random numbers are the same both times, unless `preserve_rng_state` is False. `context_fn` gives two contexts:
-    for the first time, and for the second. With `determinism_check="none"` nobody checks that shapes and dtypes are the
-    same both times. With `early_stop` the second run ends where it has given all that is asked for.
+    The random numbers and regions of `autocast` are the same both times; `preserve_rng_state=False` leaves the numbers
+    to chance. `context_fn` gives two contexts: for the first time, and for the second. With `determinism_check="none"`
+    nobody checks that shapes and dtypes are the same both times. With `early_stop` the second run ends where it has
+    given all that is asked for.
     """
     if use_reentrant is None:
         warnings.warn(
@@ -113,6 +116,7 @@ class _Again:
         self._args = [SavedTensor(each, edge_of(each)) if isinstance(each, Tensor) else each for each in args]
         self._node = GradNode((), 0)
         self._state = get_rng_state() if keeps_random else None
+        self._regions = current_regions()
         self._context = context
         self._found: dict[int, Tensor] = {}
         self._pass = -1
@@ -148,7 +152,7 @@ class _Again:
                 raise _Enough
             return len(found) - 1
 
-        with _random(self._state), enable_grad():
+        with _random(self._state), again_in(self._regions), enable_grad():
             try:
                 with self._context, saved_hooks(keep, lambda number: found[number]):
                     self._function(*args, **self._kwargs)
@@ -205,6 +209,7 @@ class CheckpointFunction(Function):
             warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=5)
         ctx.function = function
         ctx.state = get_rng_state() if keeps_random else None
+        ctx.regions = current_regions()
         ctx.args = [None if isinstance(each, Tensor) else each for each in args]
         ctx.places = [i for i, each in enumerate(args) if isinstance(each, Tensor)]
         ctx.save_for_backward(*tensors)
@@ -221,7 +226,7 @@ class CheckpointFunction(Function):
         args = list(ctx.args)
         for place, tensor in zip(ctx.places, ctx.saved_tensors):
             args[place] = requires_grad_(detach(tensor), tensor.requires_grad)
-        with _random(ctx.state), enable_grad():
+        with _random(ctx.state), again_in(ctx.regions), enable_grad():
             outputs = ctx.function(*args)
         listed = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [

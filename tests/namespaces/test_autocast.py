@@ -16,6 +16,7 @@ from graphc import Tensor, bfloat16, float16, float32, float64, nn
 from graphc.frontend.autocast_rules import Rule, is_listed, rule_of
 from graphc.ir.settings import override
 from graphc.ops.function import functions
+from graphc.utils.checkpoint import checkpoint
 
 
 def full(*shape: int) -> Tensor:
@@ -486,6 +487,29 @@ def test_gradients_written_in_python_run_in_the_region_of_their_forward() -> Non
     assert InFull.seen == [float32, float32, float16, float32]
     with pytest.raises(ValueError, match="Expected `device_type` of type `str`"):
         graphc.amp.custom_fwd(device_type=3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_what_is_computed_again_is_computed_in_the_regions_of_the_first_time(use_reentrant: bool) -> None:
+    w, x, seen = full(3, 3).requires_grad_(), full(2, 3).requires_grad_(), []
+
+    def part(x: Tensor) -> Tensor:
+        y = (x @ w).exp() @ w
+        seen.append(y.dtype)
+        return y
+
+    def gradients(run: Callable[[], Tensor]) -> list[Any]:
+        w.grad = x.grad = None
+        with graphc.autocast("cpu"):
+            y = run()
+        y.float().sum().backward()
+        return [w.grad.tolist(), x.grad.tolist()]
+
+    expected = gradients(lambda: part(x))
+    found = gradients(lambda: checkpoint(part, x, use_reentrant=use_reentrant, early_stop=False))
+    assert found == expected
+    assert seen == [bfloat16] * 3
+    assert not graphc.is_autocast_enabled("cpu")
 
 
 def test_states_can_be_set_and_asked_for() -> None:

@@ -81,7 +81,7 @@ def init() -> None:
 
 def device_count() -> int:
     """How many GPUs there are."""
-    return driver().device_count() if is_available() else 0
+    return runtime_device.device_count()
 
 
 @guarded

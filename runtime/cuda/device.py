@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from graphc.ir.errors import ArgumentError
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.driver import Driver
-from graphc.runtime.cuda.select import driver
+from graphc.runtime.cuda.select import driver, what_is_missing
 
 
 class _Thread(threading.local):
@@ -20,6 +20,11 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+def device_count() -> int:
+    """How many GPUs there are; 0 without a driver."""
+    return 0 if what_is_missing() is not None else driver().device_count()
 
 
 def current_device() -> int:

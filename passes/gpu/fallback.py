@@ -66,7 +66,7 @@ def schedule_fallback(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, 
 
 
 def _is_small(buffer: Buffer) -> bool:
-    return isinstance(buffer.size, int) and buffer.size * buffer.dtype.itemsize <= LOCAL_BYTES
+    return bounds(buffer.size)[1] * buffer.dtype.itemsize <= LOCAL_BYTES
 
 
 def _most_blocks(kernel: Kernel) -> int:

@@ -143,21 +143,21 @@ def write_blocks(
         for buffer in shared:
             w.add(Allocate(buffer))
         with w.loop("t", threads, LoopKind.THREAD) as thread:
-            body(
-                Spot(
-                    problem,
-                    w,
-                    thread,
-                    batch,
-                    row * tile[0],
-                    column * tile[1],
-                    chunk,
-                    part,
-                    outside.sizes,
-                    outside.values,
-                    *tile,
-                )
+            spot = Spot(
+                problem=problem,
+                writer=w,
+                thread=thread,
+                batch=batch,
+                row=row * tile[0],
+                column=column * tile[1],
+                chunk=chunk,
+                chunk_number=part,
+                sizes=outside.sizes,
+                values=outside.values,
+                rows_tile=tile[0],
+                columns_tile=tile[1],
             )
+            body(spot)
     written = problem.kernel.writes if chunk is None else frozenset((chunk.partial,))
     return finish_kernel(problem.kernel, w, () if chunk is None else (chunk.partial,), written)
 

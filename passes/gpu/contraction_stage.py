@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from graphc.ir.dim import Size, quotient, remainder
 from graphc.ir.dtype import DType
 from graphc.kernel.builder import literal
+from graphc.kernel.gpu import WARP
 from graphc.kernel.ir import Buffer, CopyAsync, Load, LoopKind, Operand, Panel, Value
 from graphc.passes.gpu.contraction_plan import ACCESS_BYTES, Axis
 from graphc.passes.gpu.writer import Copier, Writer
@@ -67,8 +68,10 @@ class Staging:
         across = self.group if not self.groups_along_depth else 1
         along = self.group if self.groups_along_depth else 1
         inner = self.steps // along if self.neighbours_along_depth else self.cross // across
-        position = thread + self.threads * number
-        first, second = remainder(position, inner), quotient(position, inner)
+        # Warps side by side are further along the other axis: a thread's groups have that place in common.
+        lanes = min(inner, max(WARP, self.threads * inner // self.groups))
+        first = remainder(thread, lanes) + lanes * remainder(number, inner // lanes)
+        second = quotient(thread, lanes) + self.threads // lanes * quotient(number, inner // lanes)
         cross, depth = (second, first) if self.neighbours_along_depth else (first, second)
         return cross * across, depth * along
 

@@ -9,7 +9,8 @@ nothing else reads are one `fused` node with both products in its body.
     result = g(weights @ values)        g elementwise: the group's epilogue
 
 Where `weights` are replaced by 0 for queries all of whose scores are -inf, that is part of it (`Attention.is_masked`).
-A constant that says that no key stands behind its query is replaced by the comparison of their numbers.
+A constant that says that no key stands behind its query is replaced by the comparison of their numbers. Keys that stand
+behind all queries of a block are left out then: values there that are not finite don't turn the result into nan.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from typing import Final, TypeAlias, cast
 
 import numpy as np
 
-from graphc.ir.dim import Size
+from graphc.ir.dim import Size, is_at_most
 from graphc.ir.dtype import bf16, bool_, f16, f32, i64
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
+from graphc.ir.interpret import evaluate_graph
 from graphc.ir.op import Flags
 from graphc.ir.replace import inline, with_inputs
 from graphc.ir.type import TupleType
@@ -34,6 +36,10 @@ from graphc.passes.match import constant_array, is_splat, static_shape
 
 MOST_FEATURES: Final = 128
 """Features of a query, and of a value, of which a block's tiles fit into shared memory."""
+FEW_QUERIES: Final = 4
+"""Queries that leave a block idle: products and softmax by themselves share keys among blocks."""
+MOST_MASK: Final = 1 << 22
+"""Elements of a mask that is computed to see whether it is a triangle."""
 MOST_GROUPS: Final = 8
 """Groups between the products that are looked at."""
 
@@ -49,8 +55,10 @@ class Attention:
     value_dot: Node
     is_masked: bool
     """Whether queries all of whose scores are -inf get 0 instead of nan."""
+    is_triangle: bool
+    """Whether the scores of keys behind their query are -inf, by a comparison of their numbers."""
     is_causal: bool
-    """Whether the scores of keys behind their query are -inf."""
+    """Whether they are, in one way or another."""
 
     @property
     def reads_by_score(self) -> bool:
@@ -111,7 +119,9 @@ def find_attention(body: Graph) -> Attention | None:
         scores = shifted.inputs[2]
         if not is_splat(shifted.inputs[1], 0.0) or not _is_nothing(nothing, scores):
             return None
-    found = Attention(score_dot, scores, value_dot, nothing is not None, _is_causal(scores))
+    is_triangle = _is_triangle(scores)
+    is_causal = is_triangle or _masks_triangle(scores)
+    found = Attention(score_dot, scores, value_dot, nothing is not None, is_triangle, is_causal)
     return found if _fits(body, found) else None
 
 
@@ -161,8 +171,8 @@ def _without_casts(node: Node) -> Node:
     return node
 
 
-def _is_causal(scores: Node) -> bool:
-    """Whether scores of keys behind their query are -inf for certain."""
+def _is_triangle(scores: Node) -> bool:
+    """Whether a score is -inf where the key's number is above the query's, by a comparison of these."""
     node = _without_casts(scores)
     if node.op is not ew.select or not is_splat(node.inputs[2], -math.inf):
         return False
@@ -173,6 +183,23 @@ def _is_causal(scores: Node) -> bool:
     if rows.op is not creation.iota or columns.op is not creation.iota or len(rows.shape) != 2:
         return False
     return rows.attribute("axis") == 0 and columns.attribute("axis") == 1 and rows.shape == scores.shape[-2:]
+
+
+def _masks_triangle(scores: Node) -> bool:
+    """Whether scores of keys behind their query are -inf, whatever way a mask that is known says so."""
+    node = _without_casts(scores)
+    if node.op is not ew.select:
+        return False
+    sides = [is_splat(x, -math.inf) for x in node.inputs[1:]]
+    test = _unmoved(node.inputs[0])
+    shape = static_shape(test.shape)
+    if sides[0] == sides[1] or shape is None or len(shape) < 2 or math.prod(shape) > MOST_MASK:
+        return False
+    if shape[-2:] != scores.shape[-2:] or any(x.op is INPUT for x in _cone((test,))):
+        return False
+    (mask,) = evaluate_graph(Graph("mask", (), (test,)), ())
+    behind = ~np.tri(*shape[-2:], dtype=np.bool_)
+    return bool((mask == sides[0])[..., behind].all())
 
 
 def _unmoved(node: Node) -> Node:
@@ -187,6 +214,8 @@ def _fits(body: Graph, found: Attention) -> bool:
     """Whether shapes, dtypes and all code in between are such that tiles can be computed one after another."""
     scores, score_dot, value_dot = found.scores, found.score_dot, found.value_dot
     rank = len(score_dot.shape)
+    if is_at_most(scores.shape[-2], FEW_QUERIES):
+        return False
     lead = tuple(range(rank - 2))
     if scores.shape != score_dot.shape or any(
         each.tensor.dtype not in (f16, bf16, f32) for dot in (score_dot, value_dot) for each in (dot, *dot.inputs)

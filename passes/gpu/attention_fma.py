@@ -7,127 +7,171 @@ feature in order, as a contraction does it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from graphc.ir.dim import Size, quotient
 from graphc.ir.dtype import f32
-from graphc.kernel.gpu import STATIC_SHARED_BYTES
-from graphc.kernel.ir import Buffer, LoopKind, Operand, Space
+from graphc.kernel.gpu import GpuTarget
+from graphc.kernel.ir import Buffer, LoopKind, Space, Value
 from graphc.passes.gpu.attention import Attention
-from graphc.passes.gpu.attention_parts import Softmax, Tiles, less
+from graphc.passes.gpu.attention_parts import Factor, Indices, Softmax, Tiles, less
 from graphc.passes.gpu.statements import barrier
 
 if TYPE_CHECKING:
     from graphc.kernel.builder import KernelBuilder
     from graphc.passes.lower import GroupLowering
 
-KEYS: Final = 32
 ACROSS: Final = 16
 """Threads that share a query, and queries that a step of a block's threads takes."""
 THREADS: Final = ACROSS * ACROSS
-EACH: Final = KEYS // ACROSS
-"""Scores of a query that a thread computes."""
+RUN: Final = 4
+"""Elements that a thread takes from shared memory at once: 16 bytes."""
+TILES: Final = ((64, 64), (64, 32), (32, 32), (16, 16))
+"""Queries and keys of a block's tiles, the best ones first."""
 
 
-def write_with_fma(group: GroupLowering, found: Attention) -> None:
-    """The whole kernel."""
-    b = group.builder
-    depth, features = _sizes(found)
-    queries = _queries(depth, features)
-    tiles = Tiles(group, found, (queries, KEYS))
-    factors = tiles.queries_of(found.score_dot.inputs[0], depth), tiles.keys_of(found.score_dot.inputs[1], depth)
-    values = tiles.values_of(found.value_dot.inputs[1], features)
-    rows, columns = queries // ACROSS, features // ACROSS
-    blocks = quotient(tiles.queries + (queries - 1), queries)
-    with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:
-        # Rows lie one element further apart than they are long: what a column holds is in banks of its own.
-        held = b.allocate(f32, queries * (depth + 1), Space.SHARED)
-        tile = b.allocate(f32, KEYS * (max(depth, features) + 1), Space.SHARED)
-        weights = b.allocate(f32, queries * (KEYS + 1), Space.SHARED)
-        with b.loop(THREADS, LoopKind.THREAD) as thread:
-            batch, first = tiles.batch_of(block // blocks), block % blocks * queries
-            lane, group_row = thread % ACROSS, thread // ACROSS * rows
-            _load(b, held, queries, depth, thread, lambda q, d: factors[0].element(batch, first + q, d))
-            softmax = Softmax(b, rows, ACROSS)
-            total, scores = b.allocate(f32, rows * columns), b.allocate(f32, rows * EACH)
-            _clear(b, total, rows * columns)
-            with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:
-                start = step * KEYS
-                barrier(b)
-                _load(b, tile, KEYS, depth, thread, lambda k, d: factors[1].element(batch, start + k, d))
-                barrier(b)
-                _clear(b, scores, rows * EACH)
-                with b.loop(depth, LoopKind.SERIAL) as d:
-                    left = [b.load_again(held, (group_row + row) * (depth + 1) + d) for row in range(rows)]
-                    right = [b.load_again(tile, (lane + ACROSS * j) * (depth + 1) + d) for j in range(EACH)]
-                    _accumulate(b, scores, left, right)
-                for row in range(rows):
-                    for j in range(EACH):
-                        raw = b.load_again(scores, row * EACH + j)
-                        score = tiles.score(batch, first + group_row + row, start + lane + ACROSS * j, raw)
-                        b.store(scores, row * EACH + j, score)
-                    factor = softmax.step(row, scores, EACH, _places(row))
-                    for j in range(columns):
-                        scaled = b.apply("mul", b.load_again(total, row * columns + j), factor)
-                        b.store(total, row * columns + j, scaled)
-                    for j in range(EACH):
-                        place = (group_row + row) * (KEYS + 1) + lane + ACROSS * j
-                        b.store(weights, place, b.load_again(scores, row * EACH + j))
-                barrier(b)
-                _load(b, tile, KEYS, features, thread, lambda k, e: values.element(batch, start + k, e))
-                barrier(b)
-                with b.loop(KEYS, LoopKind.SERIAL) as k:
-                    left = [b.load_again(weights, (group_row + row) * (KEYS + 1) + k) for row in range(rows)]
-                    right = [b.load_again(tile, k * (features + 1) + lane + ACROSS * j) for j in range(columns)]
-                    _accumulate(b, total, left, right)
-            softmax.finish()
-            for row in range(rows):
-                for j in range(columns):
-                    x = softmax.result(row, b.load_again(total, row * columns + j), found.is_masked)
-                    tiles.write(batch, first + group_row + row, lane + ACROSS * j, x)
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The sizes of tiles. Rows lie a run further apart than they are long: so do the banks that a column is in."""
+
+    queries: int
+    keys: int
+    depth: int
+    """Features of a query, with what fills up a run."""
+    features: int
+    """Features of a value, with what fills up the threads."""
+
+    @property
+    def rows(self) -> int:
+        """Queries of a thread."""
+        return self.queries // ACROSS
+
+    @property
+    def each(self) -> int:
+        """Scores that a thread computes of each of its queries."""
+        return self.keys // ACROSS
+
+    @property
+    def columns(self) -> int:
+        """Features that a thread sums for each of its queries."""
+        return self.features // ACROSS
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Elements of the tile of queries, of that of keys and then of values, and of that of weights."""
+        longest = max(self.depth, self.features)
+        return (
+            self.queries * (self.depth + RUN),
+            self.keys * (longest + RUN),
+            self.queries * (self.keys + RUN),
+        )
 
 
-def _sizes(found: Attention) -> tuple[int, int]:
-    """Features of a query, and of a value with what fills up."""
+def plan_tiles(found: Attention, target: GpuTarget) -> Plan:
+    """Tiles of which two blocks fit into a multiprocessor's memory."""
     dot = found.score_dot
     contract = cast("tuple[tuple[int, ...], tuple[int, ...]]", dot.attribute("contract"))
+    depth = cast("int", dot.inputs[0].shape[contract[0][0]])
     width = cast("int", found.value_dot.shape[-1])
-    return cast("int", dot.inputs[0].shape[contract[0][0]]), -(-width // ACROSS) * ACROSS
+    plans = [Plan(*tile, -(-depth // RUN) * RUN, -(-width // ACROSS) * ACROSS) for tile in TILES]
+    fitting = (plan for plan in plans if 2 * sum(plan.sizes) * f32.itemsize <= target.most_shared_bytes)
+    return next(fitting, plans[-1])
 
 
-def _queries(depth: int, features: int) -> int:
-    """Queries of a block: as many as shared memory has room for."""
-    queries = 4 * ACROSS
-    while queries > ACROSS:
-        elements = queries * (depth + 1) + KEYS * (max(depth, features) + 1) + queries * (KEYS + 1)
-        if elements * f32.itemsize <= STATIC_SHARED_BYTES:
-            break
-        queries //= 2
-    return queries
+def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) -> None:
+    """The whole kernel."""
+    b, plan = group.builder, plan_tiles(found, target)
+    queries, keys, depth, features = plan.queries, plan.keys, plan.depth, plan.features
+    tiles = Tiles(group, found, (queries, keys))
+    given_queries = tiles.queries_of(found.score_dot.inputs[0], depth)
+    given_keys = tiles.keys_of(found.score_dot.inputs[1], depth)
+    given_values = tiles.values_of(found.value_dot.inputs[1], features)
+    blocks = quotient(tiles.queries + (queries - 1), queries)
+    with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:
+        held, tile, weights = (b.allocate(f32, size, Space.SHARED) for size in plan.sizes)
+        with b.loop(THREADS, LoopKind.THREAD) as thread:
+            batch, first = tiles.batch_of(block // blocks), block % blocks * queries
+            lane, first_row = thread % ACROSS, thread // ACROSS * plan.rows
+            _fill(b, held, given_queries, batch, first, thread)
+            softmax = Softmax(b, plan.rows, ACROSS)
+            total, scores = b.allocate(f32, plan.rows * plan.columns), b.allocate(f32, plan.rows * plan.each)
+            _clear(b, total)
+            with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:
+                start = step * keys
+                barrier(b)
+                _fill(b, tile, given_keys, batch, start, thread)
+                barrier(b)
+                _clear(b, scores)
+                with b.loop(depth // RUN, LoopKind.SERIAL) as run:
+                    at = run * RUN
+                    left = _runs(b, held, [(first_row + row) * (depth + RUN) + at for row in range(plan.rows)])
+                    right = _runs(b, tile, [(lane + ACROSS * j) * (depth + RUN) + at for j in range(plan.each)])
+                    with b.loop(RUN, LoopKind.UNROLLED) as k:
+                        _accumulate(b, scores, _each(b, left, k), _each(b, right, k))
+                for row in range(plan.rows):
+                    for j in range(plan.each):
+                        raw = b.load_again(scores, row * plan.each + j)
+                        score = tiles.score(batch, first + first_row + row, start + lane + ACROSS * j, raw)
+                        b.store(scores, row * plan.each + j, score)
+                    factor = softmax.step(row, scores, plan.each, _places(row * plan.each))
+                    for place in range(row * plan.columns, (row + 1) * plan.columns):
+                        b.store(total, place, b.apply("mul", b.load_again(total, place), factor))
+                    for j in range(plan.each):
+                        place_ = (first_row + row) * (keys + RUN) + lane + ACROSS * j
+                        b.store(weights, place_, b.load_again(scores, row * plan.each + j))
+                barrier(b)
+                _fill(b, tile, given_values, batch, start, thread)
+                barrier(b)
+                with b.loop(keys // RUN, LoopKind.SERIAL) as run:
+                    at = run * RUN
+                    left = _runs(b, weights, [(first_row + row) * (keys + RUN) + at for row in range(plan.rows)])
+                    with b.loop(RUN, LoopKind.UNROLLED) as k:
+                        row_start = (at + k) * (features + RUN) + lane
+                        values = [b.load_again(tile, row_start + ACROSS * j) for j in range(plan.columns)]
+                        _accumulate(b, total, _each(b, left, k), values)
+            softmax.finish()
+            for row in range(plan.rows):
+                for j in range(plan.columns):
+                    x = softmax.result(row, b.load_again(total, row * plan.columns + j), found.is_masked)
+                    tiles.write(batch, first + first_row + row, lane + ACROSS * j, x)
 
 
-def _places(row: int) -> Callable[[Size], Size]:
-    return lambda k: row * EACH + k
+def _places(start: int) -> Callable[[Size], Size]:
+    return lambda k: start + k
 
 
-def _clear(b: KernelBuilder, buffer: Buffer, count: int) -> None:
-    for i in range(count):
+def _clear(b: KernelBuilder, buffer: Buffer) -> None:
+    for i in range(cast("int", buffer.size)):
         b.store(buffer, i, b.constant(0.0, f32))
 
 
-def _load(
-    b: KernelBuilder, tile: Buffer, rows: int, width: int, thread: Size, element: Callable[[Size, Size], Operand]
-) -> None:
-    """Fill a tile; neighbouring threads take neighbouring elements, of which there may be none for the last ones."""
+def _fill(b: KernelBuilder, tile: Buffer, factor: Factor, batch: Indices, start: Size, thread: Size) -> None:
+    """Fill a tile from row `start` on; neighbouring threads take neighbouring elements."""
+    rows, width = factor.tile
     with b.loop(-(-rows * width // THREADS), LoopKind.SERIAL) as step:
         place = step * THREADS + thread
         row, column = place // width, place % width
         is_inside = None if rows * width % THREADS == 0 else less(b, row, rows)
-        b.store(tile, row * (width + 1) + column, b.cast(element(row, column), f32), is_inside)
+        b.store(tile, row * (width + RUN) + column, b.cast(factor.element(batch, start + row, column), f32), is_inside)
 
 
-def _accumulate(b: KernelBuilder, total: Buffer, left: Sequence[Operand], right: Sequence[Operand]) -> None:
+def _runs(b: KernelBuilder, source: Buffer, starts: list[Size]) -> Buffer:
+    """A run of neighbours from each of these places, in registers."""
+    runs = b.allocate(f32, len(starts) * RUN)
+    for i, start in enumerate(starts):
+        with b.loop(RUN, LoopKind.VECTOR) as k:
+            b.store(runs, i * RUN + k, b.load_again(source, start + k))
+    return runs
+
+
+def _each(b: KernelBuilder, runs: Buffer, number: Size) -> list[Value]:
+    """The element of this number of each run."""
+    return [b.load_again(runs, i * RUN + number) for i in range(cast("int", runs.size) // RUN)]
+
+
+def _accumulate(b: KernelBuilder, total: Buffer, left: list[Value], right: list[Value]) -> None:
     for i, x in enumerate(left):
         for j, y in enumerate(right):
             place = i * len(right) + j

@@ -160,8 +160,7 @@ class Tiles:
 
         # Scores of other queries are not used, and of a triangle those of keys beyond the last one are -inf anyway.
         reads = self.found.reads_by_score
-        is_triangle = self.found.is_causal and self.queries == self.keys
-        needs_key = reads or not is_triangle
+        needs_key = reads or not self.found.is_triangle or self.queries != self.keys
         is_there = _all(b, self._is_query(query) if reads else None, self._is_key(key) if needs_key else None)
         return real(inside() if is_there is None else b.guard(is_there, inside, b.constant(-math.inf, f32)))
 

@@ -32,7 +32,7 @@ def _lower_attention(group: GroupLowering, anchor: Node, target: GpuTarget) -> l
         return None
     factors = find_factors(found, target)
     if factors is None:
-        write_with_fma(group, found)
+        write_with_fma(group, found, target)
     else:
         write_with_matrices(group, found, factors)
     return [group.finish()]

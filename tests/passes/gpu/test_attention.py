@@ -17,7 +17,7 @@ from graphc.ir.interpret import evaluate_graph
 from graphc.ir.verify import verify
 from graphc.kernel.gpu import GpuTarget, parse_target
 from graphc.kernel.interpret import KernelFault, run_program
-from graphc.kernel.ir import Kernel, MultiplyMatrices
+from graphc.kernel.ir import Kernel, Loop, LoopKind, MultiplyMatrices
 from graphc.kernel.program import Program
 from graphc.nn import functional as F
 from graphc.passes.gpu.attention import fuse_attention
@@ -131,6 +131,34 @@ def test_queries_without_keys(dtype: str) -> None:
     specs[3], given[3] = f"{dtype}[20,1]", np.zeros((20, 1), DTYPES[dtype])
     given[3][5] = -np.inf
     assert np.isnan(check_close(written_out, specs, given).astype(np.float32)[5]).all()
+
+
+def lower_triangle(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    mask = graphc.tril(graphc.ones(100, 100)).view(1, 100, 100)
+    return F.softmax((q @ k.mT).masked_fill(mask == 0, -float("inf")), -1) @ v
+
+
+def first_keys(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    return F.softmax((q @ k.mT).masked_fill(graphc.arange(100) > 60, -float("inf")), -1) @ v
+
+
+def extents(program: Program) -> str:
+    """How many tiles of keys the kernel goes over."""
+    (found,) = (
+        each.extent
+        for each in statements_in(program.kernels[0].body)
+        if isinstance(each, Loop) and any(isinstance(inner, MultiplyMatrices) for inner in statements_in(each.body))
+        if each.kind is LoopKind.SERIAL
+    )
+    return str(found)
+
+
+@pytest.mark.parametrize("function, skips", [(causal, True), (lower_triangle, True), (first_keys, False)])
+def test_tiles_of_keys_behind_all_queries_are_left_out(function: Function, skips: bool) -> None:
+    specs = shapes("bf16", "1,", 100, 100, 16, 16)
+    check_close(function, specs, arrays(specs))
+    program = program_of(graphc.symbolic_trace(function, *specs))
+    assert (extents(program) != "2") is skips
 
 
 def test_sizes_known_late() -> None:

@@ -135,7 +135,7 @@ def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) ->
             for row in range(plan.rows):
                 for j in range(plan.columns):
                     x = softmax.result(row, b.load_again(total, row * plan.columns + j), found.is_masked)
-                    tiles.write(batch, first + first_row + row, lane + ACROSS * j, x)
+                    tiles.write(batch, first + first_row + row, lane + ACROSS * j, features, x)
 
 
 def _places(start: int) -> Callable[[Size], Size]:

@@ -145,11 +145,13 @@ def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors
                 _multiply_values(b, total, weights, value_tile, width, lane, dtype)
             wait_copies(b, 0)
             softmax.finish()
-            with b.loop(width // 8, LoopKind.UNROLLED) as part, b.loop(2, LoopKind.UNROLLED) as column:
+            with b.loop(width // 8, LoopKind.UNROLLED) as part:
                 for row in range(2):
-                    x = b.load_again(total, part * 4 + row * 2 + column)
-                    feature = part * 8 + lane % 4 * 2 + column
-                    tiles.write(batch, query_of(row), feature, softmax.result(row, x, found.is_masked))
+                    with b.loop(2, LoopKind.VECTOR) as column:
+                        x = b.load_again(total, part * 4 + row * 2 + column)
+                        feature = part * 8 + lane % 4 * 2 + column
+                        result = softmax.result(row, x, found.is_masked)
+                        tiles.write(batch, query_of(row), feature, width, result)
 
 
 def _rounded(size: int) -> int:

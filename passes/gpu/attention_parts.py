@@ -164,8 +164,8 @@ class Tiles:
         is_there = _all(b, self._is_query(query) if reads else None, self._is_key(key) if needs_key else None)
         return real(inside() if is_there is None else b.guard(is_there, inside, b.constant(-math.inf, f32)))
 
-    def write(self, batch: Indices, query: Size, feature: Size, x: Operand) -> None:
-        """Store what the group makes of an element of the result, if there is such a one."""
+    def write(self, batch: Indices, query: Size, feature: Size, features: int, x: Operand) -> None:
+        """Store what the group makes of an element of the result, if there is such a one among `features`."""
         b, group, dot = self.group.builder, self.group, self.found.value_dot
         indices = (*batch, query, feature)
         root = group.body.outputs[0]
@@ -175,15 +175,16 @@ class Tiles:
             if isinstance(axis, Axis) and size != 1:
                 domain[axis.index] = index
         at = tuple(domain)
-        is_there = _all(b, self._is_query(query), less(b, feature, self.width))
-        assert is_there is not None, "a feature is compared"
+        is_feature = None if features == self.width else less(b, feature, self.width)
+        is_there = _all(b, self._is_query(query), is_feature)
         for node, buffer in zip(group.body.outputs, group.results, strict=True):
 
             def inside(node: Node = node) -> Scalar:
                 group.define(dot, indices, b.cast(x, dot.tensor.dtype))
                 return group.read(node, at)
 
-            result = b.guard(is_there, inside, b.constant(0, node.tensor.dtype))
+            zero = b.constant(0, node.tensor.dtype)
+            result = inside() if is_there is None else b.guard(is_there, inside, zero)
             b.store(buffer, linear_index(at, node.shape), result, is_there)
 
     def _is_query(self, query: Size) -> Operand | None:

@@ -106,10 +106,10 @@ class Driver(Protocol):
         """Whether `allocate_pinned` has given the memory there."""
 
     def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """From the host; it has read the source when it returns, unless that is pinned."""
+        """From the host; it may read the source until the stream has come to the end of the copy."""
 
     def copy_to_host(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        """To the host; done when it returns, unless the target is pinned."""
+        """To the host; done when the stream has come to the end of the copy."""
 
     def copy_on_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
         """Between memory of devices."""

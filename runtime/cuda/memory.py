@@ -402,15 +402,18 @@ class Pool:
 
     def _release(self) -> None:
         """Give whole pieces that are free back to the driver."""
-        for address, piece in list(self._pieces.items()):
-            first = piece.first
-            if first is not None and first.state == "inactive" and first.nbytes == piece.nbytes:
-                self._take(first)
-                del self._pieces[address]
-                self._driver.activate(self.device)
-                self._driver.free(address)
-                for tallies in self._tallies_of(piece):
-                    tallies.reserved.remove(piece.nbytes)
+        free = [piece for piece in self._pieces.values() if piece.first is not None and _is_whole(piece.first)]
+        if not free:
+            return
+        self._driver.activate(self.device)
+        self._driver.synchronize()  # streams may still work on what their users have let go
+        for piece in free:
+            assert piece.first is not None
+            self._take(piece.first)
+            del self._pieces[piece.address]
+            self._driver.free(piece.address)
+            for tallies in self._tallies_of(piece):
+                tallies.reserved.remove(piece.nbytes)
 
     def _holders(self) -> list[Holder]:
         held: dict[tuple[str, int], list[int]] = {}
@@ -442,6 +445,11 @@ class Pool:
     def _all_tallies(self) -> list[Tally]:
         self.settle()
         return [getattr(each, name) for each in self.tallies.values() for name in Tallies.__slots__]
+
+
+def _is_whole(chunk: Chunk) -> bool:
+    """Whether a chunk is free, and all of its piece."""
+    return chunk.state == "inactive" and chunk.nbytes == chunk.piece.nbytes
 
 
 def _nbytes_of(chunk: Chunk) -> int:

@@ -152,25 +152,24 @@ def pinned(emulator: Emulator, values: AnyArray) -> AnyArray:
     return place
 
 
-def test_the_host_waits_for_copies_of_pinned_memory(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_host_waits_for_copies_but_of_pinned_memory(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[int] = []
     monkeypatch.setattr(emulator, "synchronize_stream", waits.append)
     host = pinned(emulator, numbers(6))
     assert emulator.is_pinned(device_array.address_of(host[3:]))
     assert not emulator.is_pinned(device_array.address_of(numbers(6)))
-    from_host(numbers(6), 0)
-    assert len(waits) == 0, "other memory was read when the driver's call returns"
     on_device = from_host(host, 0)
     assert len(waits) == 1
     from_host(host, 0, non_blocking=True)
-    assert len(waits) == 1
     copy(host, on_device, non_blocking=True)
     assert len(waits) == 1
+    from_host(numbers(6), 0, non_blocking=True)
+    assert len(waits) == 2, "the driver may read other memory for longer than the array lives"
     copy(host[::2], on_device[::2], non_blocking=True)
-    assert len(waits) == 2, "what is not contiguous goes by way of other memory"
+    assert len(waits) == 3, "what is not contiguous goes by way of other memory"
     copy(host, on_device)
     copy(numbers(6), on_device, non_blocking=True)
-    assert len(waits) == 4
+    assert len(waits) == 5
 
 
 def test_pinned_memory_is_held_while_a_copy_is_under_way(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

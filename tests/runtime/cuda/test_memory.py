@@ -100,6 +100,20 @@ def test_no_two_blocks_overlap(emulator: Emulator) -> None:
     assert emulator._memories[0].used == 0
 
 
+def test_the_driver_gets_memory_back_when_its_work_is_done(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    real = emulator.free
+    monkeypatch.setattr(emulator, "synchronize", lambda: done.append("wait"))
+    monkeypatch.setattr(emulator, "free", lambda address: (done.append("free"), real(address)))
+    memory.empty_cache()
+    assert done == [], "nothing is free"
+    del done[:]
+    blocks = [allocate(MIB, 0), allocate(12 * MIB, 0)]
+    blocks.clear()
+    memory.empty_cache()
+    assert done == ["wait", "free", "free"]
+
+
 def test_threads_share_the_pool(emulator: Emulator) -> None:
     def work() -> None:
         for number in range(100):

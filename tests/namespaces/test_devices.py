@@ -1,9 +1,20 @@
 """What scripts ask about devices and libraries: graphc answers as a PyTorch for the CPU alone."""
 
+from collections.abc import Iterator
+
 import pytest
 
 import graphc
 from graphc import accelerator, backends, cpu, cuda, mps, xpu
+from graphc.ir.errors import DeviceUnavailable
+from graphc.ir.settings import override
+
+
+@pytest.fixture(autouse=True)
+def no_gpu() -> Iterator[None]:
+    """The answers are those of a machine without a GPU, wherever the tests run."""
+    with override(cuda_driver="none"):
+        yield
 
 
 def test_there_is_no_device_beside_the_cpu() -> None:
@@ -44,6 +55,18 @@ def test_what_needs_a_device_says_so(call, text: str) -> None:
     with pytest.raises(RuntimeError) as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(DeviceUnavailable) as caught:
+        cuda.init()
+    assert caught.value.hint == (
+        "the setting GRAPHC_CUDA_DRIVER=none turns GPUs off; `graphc doctor` shows what was found"
+    )
+    assert cuda.memory_stats() == {}
+    assert cuda.get_arch_list() == []
+    assert cuda.default_generators == ()
+    assert not cuda.is_initialized()
 
 
 def test_switches_keep_what_they_are_set_to() -> None:

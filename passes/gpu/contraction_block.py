@@ -131,12 +131,14 @@ def write_blocks(
     down, across = (quotient(extent + size - 1, size) for extent, size in zip((contract.rows, contract.columns), tile))
     with w.loop("b", parts * problem.batch * down * across, LoopKind.BLOCK) as block:
         if min(likely(down), likely(across)) > BAND:
-            extents = parts, problem.batch, down * across
-            part, batch, place = coordinates(w, ("part", "batch", "place"), block, extents)
+            part, batch, place = coordinates(
+                w, ("part", "batch", "place"), block, (parts, problem.batch, down * across)
+            )
             row, column = _in_bands(w, place, down, across)
         else:
-            extents = parts, problem.batch, down, across
-            part, batch, row, column = coordinates(w, ("part", "batch", "row", "column"), block, extents)
+            part, batch, row, column = coordinates(
+                w, ("part", "batch", "row", "column"), block, (parts, problem.batch, down, across)
+            )
         around = {} if problem.around is None else {problem.around.symbol.name: batch}
         outside = Copier(w, {}, around)
         outside.copy(problem.inside)

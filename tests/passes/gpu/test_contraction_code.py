@@ -72,10 +72,11 @@ SQUARE, ODD = (2048, 2048, 2048), (2001, 2003, 2005)
 
 def large_kernels(target: GpuTarget) -> dict[str, Kernel]:
     """The most demanding kernels, and on one target some of each kind."""
-    kernels = {"large": tiles(TILES.wide[0], SQUARE), "double": tiles(LONG_TILES.wide[0], SQUARE, f64)}
+    kernels = {"large": tiles(TILES.wide[0], SQUARE)}
     if target.has_bf16_matrices:
         kernels["copied"] = matrices(COPIED_TILES[0], SQUARE, bf16, "b", target)
     if target == TARGETS[1]:
+        kernels["double"] = tiles(LONG_TILES.wide[0], SQUARE, f64)
         kernels["middle"] = tiles(TILES.wide[3], ODD, transposed="ab")
         kernels["row"] = tiles(TILES.narrow[0], (1, 2048, 2048), transposed="b")
         kernels["half"] = matrices(COPIED_TILES[1], SQUARE, f16, "a")

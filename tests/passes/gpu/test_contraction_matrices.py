@@ -51,12 +51,16 @@ def check_close(found: Array, a: Array, b: Array, dtype: DType) -> None:
     assert (np.abs(found.astype(np.float64) - a @ b) <= tolerance * (np.abs(a) @ np.abs(b))).all()
 
 
-@pytest.mark.parametrize("tile", TILES, ids=[f"{tile.rows}x{tile.columns}-{tile.down}x{tile.across}" for tile in TILES])
-@pytest.mark.parametrize("dtype", [bf16, f16, f32], ids=["bf16", "f16", "tf32"])
+CASES = [(tile, bf16) for tile in TILES] + [(tile, dtype) for tile in TILES[-2:] for dtype in (f16, f32)]
+
+
+@pytest.mark.parametrize(
+    ("tile", "dtype"), CASES, ids=[f"{t.rows}x{t.columns}-{t.down}x{t.across}-{dtype.short}" for t, dtype in CASES]
+)
 @pytest.mark.parametrize("transposed", ["", "ab"])
 @pytest.mark.parametrize("is_even", [True, False])
 def test_every_tile_is_right(tile: MatrixTile, dtype: DType, transposed: str, is_even: bool) -> None:
-    shape = (tile.rows + 16, tile.columns + 8, 104) if is_even else (tile.rows + 3, tile.columns + 1, 71)
+    shape = (tile.rows - 16, tile.columns + 8, 104) if is_even else (tile.rows - 5, tile.columns + 1, 71)
     generator = np.random.default_rng(0)
     a, b = random(generator, (shape[0], shape[2]), dtype), random(generator, (shape[2], shape[1]), dtype)
     kernel = matrices(tile, product(*shape, dtype, transposed))

@@ -106,23 +106,20 @@ def plan(target: AnyArray, source: AnyArray) -> tuple[int, tuple[Axis, ...], int
             addresses[1] += (size - 1) * start
             to, start = -to, -start
         axes.append((size, to, start))
-    width = next(
-        each
-        for each in _WIDTHS
-        if target.itemsize % each == 0
-        and all(address % each == 0 for address in addresses)
-        and all(to % each == 0 and start % each == 0 for _, to, start in axes)
-    )
-    if target.itemsize != width:
-        axes.append((target.itemsize // width, width, width))
     axes.sort(key=lambda axis: -axis[1])
     joined: list[Axis] = []
-    for size, to, start in axes:
-        to, start = to // width, start // width
+    for axis in (*axes, (target.itemsize, 1, 1)):
+        size, to, start = axis
         if joined and joined[-1].target == size * to and joined[-1].source == size * start:
             joined[-1] = Axis(joined[-1].size * size, to, start)
         else:
-            joined.append(Axis(size, to, start))
+            joined.append(Axis(*axis))
+    run = joined.pop().size  # bytes side by side on both sides
+    steps = [step for axis in joined for step in (axis.target, axis.source)]
+    width = next(each for each in _WIDTHS if all(number % each == 0 for number in (run, *addresses, *steps)))
+    joined = [Axis(axis.size, axis.target // width, axis.source // width) for axis in joined]
+    if run != width:
+        joined.append(Axis(run // width, 1, 1))
     return width, tuple(joined), addresses[0], addresses[1]
 
 

@@ -17,9 +17,10 @@ from graphc.ir.errors import ArgumentError, MemoryExceeded, ShapeError
 from graphc.kernel.gpu import parse_target
 from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda import memory
+from graphc.runtime.cuda import strided as strided_copies
 from graphc.runtime.cuda.array import DeviceArray, copy, empty, from_host, strided, to_host
 from graphc.runtime.cuda.emulator import Emulator
-from graphc.runtime.cuda.strided import Form, copy_kernel
+from graphc.runtime.cuda.strided import Axis, Form, copy_kernel, plan
 from tests.codegen.gpu.assembler import compiled
 from tests.runtime.conftest import RunChild
 
@@ -73,14 +74,12 @@ def test_copies_between_any_strides(emulator: Emulator, target: str, dtype: Any)
 
 
 def test_one_kernel_serves_all_sizes(emulator: Emulator) -> None:
-    from graphc.runtime.cuda import strided as module
-
     for rows, columns in ((5, 7), (33, 4), (2, 300)):
         x = numbers(rows, columns)
         np.testing.assert_array_equal(to_host(from_host(x, 0).T), x.T)
-        known = len(module._entries)
+        known = len(strided_copies._entries)
         np.testing.assert_array_equal(to_host(from_host(x.repeat(2, 0), 0).T), x.repeat(2, 0).T)
-        assert len(module._entries) == known
+        assert len(strided_copies._entries) == known
 
 
 def test_unaligned_elements(emulator: Emulator) -> None:
@@ -313,15 +312,17 @@ def test_copy_kernels_are_accepted_by_the_assembler() -> None:
         assert usage.spilled_bytes == 0
 
 
-def test_dimensions_are_joined() -> None:
-    from graphc.runtime.cuda.strided import Axis, plan
-
+def test_dimensions_are_joined_and_elements_copied_together() -> None:
     x = numbers(4, 5, 6)
-    width, axes, _, _ = plan(np.empty_like(x), x[:, :, :])
-    assert (width, axes) == (4, (Axis(120, 1, 1),))
-    _, axes, _, _ = plan(np.empty((4, 5, 3), np.float32), x[:, :, ::2])
-    assert axes == (Axis(60, 1, 2),)
+    assert plan(np.empty_like(x), x)[:2] == (8, (Axis(60, 1, 1),))
+    assert plan(np.empty((4, 5, 3), np.float32), x[:, :, ::2])[:2] == (4, (Axis(60, 1, 2),))
+    assert plan(np.empty((4, 5, 4), np.float32), x[:, :, 2:])[:2] == (8, (Axis(20, 2, 3), Axis(2, 1, 1)))
+    assert plan(np.empty((4, 5, 3), np.float32), x[:, :, 3:])[:2] == (4, (Axis(20, 3, 6), Axis(3, 1, 1)))
+    assert plan(np.empty((5,), np.complex128), np.zeros((5, 2), np.complex128)[:, 0])[:2] == (
+        8,
+        (Axis(5, 2, 4), Axis(2, 1, 1)),
+    )
+    assert plan(np.empty((2, 3), np.int8), np.zeros((3, 2), np.int8).T)[:2] == (1, (Axis(2, 3, 1), Axis(3, 1, 2)))
     for order in itertools.permutations(range(3)):
         target = np.empty((4, 5, 6), np.float32).transpose(order)
-        _, axes, _, _ = plan(target, x.transpose(order))
-        assert axes == (Axis(120, 1, 1),)
+        assert plan(target, x.transpose(order))[:2] == (8, (Axis(60, 1, 1),))

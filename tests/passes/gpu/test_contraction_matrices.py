@@ -57,10 +57,9 @@ CASES = [(tile, bf16) for tile in TILES] + [(tile, dtype) for tile in TILES[-2:]
 @pytest.mark.parametrize(
     ("tile", "dtype"), CASES, ids=[f"{t.rows}x{t.columns}-{t.down}x{t.across}-{dtype.short}" for t, dtype in CASES]
 )
-@pytest.mark.parametrize("transposed", ["", "ab"])
-@pytest.mark.parametrize("is_even", [True, False])
-def test_every_tile_is_right(tile: MatrixTile, dtype: DType, transposed: str, is_even: bool) -> None:
-    shape = (tile.rows - 16, tile.columns + 8, 104) if is_even else (tile.rows - 5, tile.columns + 1, 71)
+@pytest.mark.parametrize(("is_even", "transposed"), [(True, ""), (True, "ab"), (False, "")])
+def test_every_tile_is_right(tile: MatrixTile, dtype: DType, is_even: bool, transposed: str) -> None:
+    shape = (tile.rows - 16, tile.columns - 8, 72) if is_even else (tile.rows - 5, tile.columns + 1, 39)
     generator = np.random.default_rng(0)
     a, b = random(generator, (shape[0], shape[2]), dtype), random(generator, (shape[2], shape[1]), dtype)
     kernel = matrices(tile, product(*shape, dtype, transposed))

@@ -33,7 +33,9 @@ Access: TypeAlias = "tuple[Index, ...]"
 
 
 ROW_LIMIT = 8192
-"""Elements of a row that `lower` keeps in scratch: they should stay in the first-level cache."""
+"""Elements of a row that `lower` keeps in scratch: they should stay in a CPU's first-level cache."""
+ANY_ROW = 0
+"""In place of that limit: rows of any length, also those that are known at run time only."""
 
 
 def dependencies(access: Access) -> frozenset[Axis]:
@@ -95,34 +97,39 @@ def domain_of(root: Node) -> Access:
     return tuple(Axis(root, i) for i in range(len(root.shape)))
 
 
-def is_kept(node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None) -> bool:
-    """Whether `lower` computes a row of the node once, into scratch, because several loops over the row read it."""
+def is_kept(
+    node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None, row: int = ROW_LIMIT
+) -> bool:
+    """Whether `lower` computes a row of the node once, into scratch, because several loops over the row read it.
+
+    `row` is the most elements that such a row may have.
+    """
     if outer is None or len(accesses) < 2 or not node.op.has(Flags.EXPENSIVE) or node.tensor.dtype.is_complex:
         return False
     domain = domain_of(root)
     inner = [size for axis, size in zip(domain, root.shape, strict=True) if axis not in outer]
-    if node.shape != root.shape or not inner or not is_at_most(product(inner), ROW_LIMIT):
+    if node.shape != root.shape or not inner or not (row == ANY_ROW or is_at_most(product(inner), row)):
         return False
     return all(access[domain.index(axis)] == axis for access in accesses for axis in outer)
 
 
 def reads(
-    node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None
+    node: Node, accesses: tuple[Access, ...], root: Node, outer: tuple[Axis, ...] | None, row: int = ROW_LIMIT
 ) -> Iterator[tuple[Node, Access]]:
     """Each operand with how it is accessed where the node is accessed in these ways."""
-    ways = (domain_of(root),) if is_kept(node, accesses, root, outer) else accesses
+    ways = (domain_of(root),) if is_kept(node, accesses, root, outer, row) else accesses
     for access in ways:
         yield from zip(node.inputs, operand_accesses(node, access), strict=True)
 
 
-def accesses_below(body: Graph, outer: tuple[int, ...] | None) -> dict[Node, tuple[Access, ...]]:
+def accesses_below(body: Graph, outer: tuple[int, ...] | None, row: int = ROW_LIMIT) -> dict[Node, tuple[Access, ...]]:
     """How a group's loops access each of its nodes, from the root's own dimensions down; distinct ones in order."""
     root = body.outputs[0]
     axes = None if outer is None else tuple(Axis(root, i) for i in outer)
     found: dict[Node, dict[Access, None]] = {node: {} for node in body.nodes}
     found[root][domain_of(root)] = None
     for node in reversed(body.nodes):
-        for operand, wanted in reads(node, tuple(found[node]), root, axes):
+        for operand, wanted in reads(node, tuple(found[node]), root, axes, row):
             found[operand][wanted] = None
     return {node: tuple(each) for node, each in found.items()}
 

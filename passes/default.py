@@ -6,8 +6,10 @@ rewrite merges equal nodes and a graph holds no dead ones, so neither `cse` nor 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
+from graphc.passes.access import ANY_ROW
 from graphc.passes.pipeline import Pipeline, parse_pipeline
 
 STRICT = (
@@ -37,3 +39,14 @@ def with_fusion(pipeline: Pipeline) -> Pipeline:
     if pipeline.steps and pipeline.steps[-1].pass_.name == "fuse":
         return pipeline
     return pipeline + parse_pipeline("fuse")
+
+
+def for_gpu(pipeline: Pipeline) -> Pipeline:
+    """The pipeline for a GPU: `fuse`, its last step, keeps rows of any length in one kernel unless it says how long.
+
+    The kernels of a GPU hold what they keep of a row in registers or shared memory, or compute it again.
+    """
+    *others, last = pipeline.steps
+    if last.pass_.name != "fuse" or "row" in dict(last.options):
+        return pipeline
+    return Pipeline((*others, replace(last, options=(*last.options, ("row", ANY_ROW)))))

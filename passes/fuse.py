@@ -32,7 +32,7 @@ from graphc.ir.op import Flags
 from graphc.ir.replace import with_inputs
 from graphc.ir.type import TensorType, TupleType
 from graphc.ops import creation, movement
-from graphc.passes.access import Access, Axis, dependencies, is_kept, operand_accesses
+from graphc.passes.access import ROW_LIMIT, Access, Axis, dependencies, is_kept, operand_accesses
 from graphc.passes.annotation import drop_annotations
 from graphc.passes.lower_parts import has_many_parts
 from graphc.passes.pipeline import register
@@ -64,6 +64,8 @@ class Group:
     """Axes of the loops in front of which reductions run; None while there are none."""
     anchor: Node | None = None
     """The node that has no pull-style lowering: at most one."""
+    row: int = ROW_LIMIT
+    """Elements of a row that the kernel may keep."""
     _reads: dict[Node, dict[Node, dict[Path, None]]] = field(default_factory=dict)
     _marks: dict[tuple[Node, int, Path], int] = field(default_factory=dict)
 
@@ -88,7 +90,7 @@ class Group:
         found = self._reads.get(user)
         if found is None:
             found = self._reads[user] = {}
-            is_row = is_kept(user, self.accesses[user], self.root, self.outer)
+            is_row = is_kept(user, self.accesses[user], self.root, self.outer, self.row)
             for access, mark in ((self.domain, 0),) if is_row else self.paths[user]:
                 for i, (operand, wanted) in enumerate(zip(user.inputs, operand_accesses(user, access), strict=True)):
                     path = (wanted, self._mark(user, i, wanted, (access, mark)))
@@ -123,12 +125,12 @@ def accesses_of(paths: Iterable[Path]) -> tuple[Access, ...]:
 
 
 @register("fuse")
-def fuse(graph: Graph, *, limit: int = 64) -> Graph:
-    """Group nodes into kernels of at most `limit` nodes."""
+def fuse(graph: Graph, *, limit: int = 64, row: int = ROW_LIMIT) -> Graph:
+    """Group nodes into kernels of at most `limit` nodes, which keep rows of up to `row` elements (0: any)."""
     if any(node.op is FUSED for node in graph.nodes):
         return graph
     graph = _separate_outputs(drop_annotations(graph, barriers=True))
-    groups = _assign(graph, limit)
+    groups = _assign(graph, limit, row)
     return _build(graph, groups)
 
 
@@ -150,7 +152,7 @@ def _separate_outputs(graph: Graph) -> Graph:
     return graph if result == graph.outputs else Graph(graph.name, graph.inputs, result)
 
 
-def _assign(graph: Graph, limit: int) -> list[Group]:
+def _assign(graph: Graph, limit: int, row: int) -> list[Group]:
     groups: list[Group] = []
     members: dict[Node, list[Group]] = {}
     outputs = set(graph.outputs)
@@ -162,7 +164,7 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
             continue
         if node.op.has(Flags.HOST):
             readers = (group for user in graph.users[node] for group in members[user])
-            group = Group([node], 1 + max((reader.height for reader in readers), default=0), anchor=node)
+            group = Group([node], 1 + max((reader.height for reader in readers), default=0), anchor=node, row=row)
             groups.append(group)
             members[node] = [group]
             continue
@@ -183,7 +185,7 @@ def _assign(graph: Graph, limit: int) -> list[Group]:
         else:
             must_write = True
         if must_write:
-            group = Group([node], 1 + max((g.height for g in candidates), default=0))
+            group = Group([node], 1 + max((g.height for g in candidates), default=0), row=row)
             group.add(node, ((group.domain, 0),))
             _take(node, group, has_reduction(node))
             groups.append(group)
@@ -343,7 +345,7 @@ def _is_computed_once_per(outer: tuple[Axis, ...], group: Group, member: Node) -
 def _is_computed_once(node: Node, group: Group, paths: tuple[Path, ...]) -> bool:
     """Whether each element is computed about once: no loop runs over it that its index doesn't depend on."""
     accesses = accesses_of(paths)
-    if len(paths) > 1 and not is_kept(node, accesses, group.root, group.outer):
+    if len(paths) > 1 and not is_kept(node, accesses, group.root, group.outer, group.row):
         return False
     sizes = dict(zip(group.domain, group.root.shape, strict=True))
     domain = {axis for axis in group.domain if sizes[axis] != 1}
@@ -381,7 +383,8 @@ def _build(graph: Graph, groups: list[Group]) -> Graph:
         body = Graph(_name(group), tuple(operands.values()), tuple(copies[node] for node in group.outputs))
         outer = None if group.outer is None else tuple(axis.index for axis in group.outer)
         arguments = tuple(values[x] for x in operands)
-        fused = Node(FUSED, arguments, (("body", body), ("outer", outer)), _type_of(body), _location(group))
+        attributes = (("body", body), ("outer", outer), ("row", None if group.row == ROW_LIMIT else group.row))
+        fused = Node(FUSED, arguments, attributes, _type_of(body), _location(group))
         for index, node in enumerate(group.outputs):
             values[node] = fused if len(group.outputs) == 1 else make(GET, (fused,), {"index": index}, node.location)
     return Graph(graph.name, graph.inputs, tuple(values[node] for node in graph.outputs))

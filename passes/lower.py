@@ -30,7 +30,7 @@ from graphc.kernel.ir import Buffer, HostArray, HostCall, Kernel
 from graphc.kernel.program import CheckSite
 from graphc.ops import contraction, creation, host, movement, ordering, requirement
 from graphc.ops.indices import linear_index, split_index
-from graphc.passes.access import Axis, accesses_below, is_kept
+from graphc.passes.access import ROW_LIMIT, Axis, accesses_below, is_kept
 from graphc.passes.lower_contraction import lower_contraction
 from graphc.passes.lower_parts import has_many_parts, lower_parts
 from graphc.passes.lower_scan import STEPS, lower_scan
@@ -354,8 +354,10 @@ class GroupLowering:
         """Nodes long to compute that both a reduction and what follows it ask for."""
         root = self.body.outputs[0]
         axes = tuple(Axis(root, i) for i in outer)
-        found = accesses_below(self.body, outer)
-        return frozenset(node for node, accesses in found.items() if is_kept(node, accesses, root, axes))
+        row = cast("int | None", self.fused.keywords.get("row"))
+        row = ROW_LIMIT if row is None else row
+        found = accesses_below(self.body, outer, row)
+        return frozenset(node for node, accesses in found.items() if is_kept(node, accesses, root, axes, row))
 
     def _write_rows(self, at: dict[int, Size], outer: tuple[int, ...]) -> None:
         """Store the outputs that have one element per outer point."""

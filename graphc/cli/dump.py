@@ -82,7 +82,7 @@ def _stage(graph: Graph, options: argparse.Namespace) -> str:
         )
     if options.format != "text" and name not in ("traced", "after", "all"):
         raise ArgumentError(f"--format {options.format} is for graphs; the stage {stage} is printed as text")
-    pipeline = pipeline_of(options.numerics, options.passes)
+    pipeline = pipeline_of(options.numerics, options.passes, gpu)
     if name == "traced":
         return graph_text(graph, options.format)
     names = [step.pass_.name for step in pipeline.steps]

@@ -48,12 +48,12 @@ Numerics: TypeAlias = 'Literal["strict", "fast"]'
 """Whether passes must keep every bit, or only what is right up to rounding."""
 
 
-def pipeline_of(numerics: Numerics = "strict", passes: str | None = None) -> Pipeline:
-    """The passes that a graph goes through; raises ParseError for a text that is no pipeline."""
+def pipeline_of(numerics: Numerics = "strict", passes: str | None = None, target: GpuTarget | None = None) -> Pipeline:
+    """The passes that a graph goes through, for the CPU or a GPU; raises ParseError for a text that is no pipeline."""
     # Late: importing graphc must be quick, and the passes are needed at the first compilation.
     from graphc.frontend import stages
 
-    return stages.pipeline_of(numerics, passes)
+    return stages.pipeline_of(numerics, passes, target)
 
 
 def optimize(

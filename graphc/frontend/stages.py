@@ -20,7 +20,7 @@ from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
 from graphc.kernel.text import print_kernel, print_program
 from graphc.kernel.verify import verify_kernel
-from graphc.passes.default import default_pipeline, with_fusion
+from graphc.passes.default import default_pipeline, for_gpu, with_fusion
 from graphc.passes.instrument import Dump, instruments_from_settings
 from graphc.passes.lower import lower
 from graphc.passes.memory import NO_DONATIONS, plan_memory
@@ -28,9 +28,10 @@ from graphc.passes.pipeline import Instrument, Pipeline, parse_pipeline
 from graphc.passes.schedule import schedule
 
 
-def pipeline_of(numerics: Literal["strict", "fast"], passes: str | None) -> Pipeline:
-    """The passes that a graph goes through; raises ParseError for a text that is no pipeline."""
-    return with_fusion(default_pipeline(numerics) if passes is None else parse_pipeline(passes))
+def pipeline_of(numerics: Literal["strict", "fast"], passes: str | None, target: GpuTarget | None = None) -> Pipeline:
+    """The passes that a graph goes through, for the CPU or a GPU; raises ParseError for a text that is no pipeline."""
+    found = with_fusion(default_pipeline(numerics) if passes is None else parse_pipeline(passes))
+    return found if target is None else for_gpu(found)
 
 
 def build(
@@ -48,7 +49,7 @@ def build(
     """
     chosen = (*instruments_from_settings(), *instruments)
     with paused_collector():
-        fused = pipeline_of(numerics, passes).run(graph, instruments=chosen)
+        fused = pipeline_of(numerics, passes, target).run(graph, instruments=chosen)
         program = make_program(fused, donated, target)
     for instrument in chosen:
         if isinstance(instrument, Dump):

@@ -183,14 +183,16 @@ def _get_reference(out: Type, values: tuple[object, ...], *, index: int) -> obje
 GET = register(Op("get", "one of the results of a structural op", _get_type, _get_reference, flags=Flags.STRUCTURAL))
 
 
-def _fused_type(*operands: Type, body: Graph, outer: tuple[int, ...] | None) -> Type:
+def _fused_type(*operands: Type, body: Graph, outer: tuple[int, ...] | None, row: int | None = None) -> Type:
     assert tuple(operands) == tuple(node.type for node in body.inputs), "operands of fused don't match its body"
     if len(body.outputs) == 1:
         return body.outputs[0].type
     return TupleType(tuple(node.tensor for node in body.outputs))
 
 
-def _fused_reference(out: Type, *arrays: object, body: Graph, outer: tuple[int, ...] | None) -> object:
+def _fused_reference(
+    out: Type, *arrays: object, body: Graph, outer: tuple[int, ...] | None, row: int | None = None
+) -> object:
     # The interpreter is built over this module.
     from graphc.ir.interpret import evaluate_graph
 
@@ -205,7 +207,8 @@ FUSED = register(
         _fused_type,
         _fused_reference,
         flags=Flags.STRUCTURAL,
-        # Dimensions of the first output that are looped over first, in front of the body's reductions.
-        defaults=(("outer", None),),
+        # Dimensions of the first output that are looped over first, in front of the body's reductions; and the most
+        # elements of a row inside them that a kernel may keep (None: what a CPU keeps).
+        defaults=(("outer", None), ("row", None)),
     )
 )

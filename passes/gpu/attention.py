@@ -27,7 +27,7 @@ from graphc.ir.dtype import bf16, bool_, f16, f32, i64
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.op import Flags
-from graphc.ir.replace import inline, with_inputs
+from graphc.ir.replace import inline, replace_nodes, with_inputs
 from graphc.ir.type import TupleType
 from graphc.ops import contraction, creation, movement, reduction
 from graphc.ops import elementwise as ew
@@ -298,12 +298,22 @@ def _merged(graph: Graph, last: Node) -> Node | None:
     for group in groups:
         values[group] = inline(cast("Graph", group.attribute("body")), [value(x) for x in group.inputs])
     given = {node: inner for node, inner in operands.items() if inner.op is INPUT}
-    body = Graph("attention", tuple(given.values()), values[last])
+    body = Graph("attention", tuple(given.values()), _in_integers(values[last]))
     if find_attention(body) is None:
         return None
     types = tuple(node.tensor for node in body.outputs)
     type_ = types[0] if len(types) == 1 else TupleType(types)
     return Node(FUSED, tuple(given), (("body", body), ("outer", None)), type_, last.location)
+
+
+def _in_integers(outputs: tuple[Node, ...]) -> tuple[Node, ...]:
+    """Numbers of queries and keys that are compared as floats are compared as integers, which takes no conversion."""
+    replaced: dict[Node, Node] = {}
+    for node in _cone(outputs):
+        if node.op is ew.ge and all(x.op is creation.iota and x.tensor.dtype is f32 for x in node.inputs):
+            numbers = [make(creation.iota, (), {**x.keywords, "dtype": i64}, x.location) for x in node.inputs]
+            replaced[node] = make(ew.ge, tuple(numbers), {}, node.location)
+    return replace_nodes(outputs, replaced) if replaced else outputs
 
 
 def _groups_of_weights(graph: Graph, last: Node) -> list[Node] | None:

@@ -25,7 +25,7 @@ from graphc.ops.indices import linear_index, split_index
 from graphc.passes.gpu.sort import Rows, sort_rows
 from graphc.passes.gpu.statements import both, real
 from graphc.passes.lower_scatter import COMBINERS
-from graphc.passes.lower_sort import bit_count
+from graphc.passes.lower_sort import INDEX_BITS, bit_count
 
 if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering, KernelCall
@@ -182,7 +182,8 @@ def _end_of_run(
     ends = b.allocate(i64, 2)
     b.store(ends, 0, b.apply("add", b.index(number, i64), one))
     b.store(ends, 1, b.index(count, i64))
-    with b.loop(bit_count(b, count), LoopKind.SERIAL):
+    steps = b.select(wanted, b.index(bit_count(b, count), i64), b.constant(0, i64))
+    with b.loop(b.position(steps, INDEX_BITS + 1), LoopKind.SERIAL):
         low, high = b.load_again(ends, 0), b.load_again(ends, 1)
         is_open = both(b, wanted, b.apply("lt", low, high))
         middle = b.apply("add", low, b.apply("shift_right", b.apply("sub", high, low), one))

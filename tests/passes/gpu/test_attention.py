@@ -12,12 +12,13 @@ import pytest
 import graphc
 from graphc.frontend.executable import optimize
 from graphc.frontend.stages import gpu_kernels, make_program
+from graphc.ir.dtype import f32, i64
 from graphc.ir.graph import Graph
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.verify import verify
 from graphc.kernel.gpu import GpuTarget, parse_target
 from graphc.kernel.interpret import KernelFault, run_program
-from graphc.kernel.ir import Kernel, Loop, LoopKind, MultiplyMatrices
+from graphc.kernel.ir import Apply, Kernel, Loop, LoopKind, MultiplyMatrices
 from graphc.kernel.program import Program
 from graphc.nn import functional as F
 from graphc.passes.gpu.attention import fuse_attention
@@ -164,6 +165,8 @@ def test_tiles_of_keys_behind_all_queries_are_left_out(function: Function, skips
 def test_sizes_known_late() -> None:
     graph = graphc.symbolic_trace(causal, *["bf16[b,2,n,16]"] * 3)
     program = program_of(graph)
+    casts = [each for each in statements_in(program.kernels[0].body) if isinstance(each, Apply) and each.op == "cast"]
+    assert not any(each.operands[0].dtype is i64 and each.out.dtype is f32 for each in casts)
     for number in (1, 64, 65):
         given = arrays([f"bf16[2,2,{number},16]"] * 3)
         found, expected = (

@@ -38,8 +38,8 @@ class Loaded:
     """A kernel on a device. It is unloaded when nobody has this object any more."""
 
     __slots__ = (
-        "__weakref__", "_blocks", "_driver", "_dynamic_bytes", "_function", "_names", "_threads", "device", "kernel",
-        "module",
+        "__weakref__", "_blocks", "_driver", "_dynamic_bytes", "_function", "_last", "_names", "_threads",
+        "device", "kernel", "module",
     )  # fmt: skip
 
     def __init__(self, found: Driver, device: int, kernel: Kernel, image: Image) -> None:
@@ -53,6 +53,8 @@ class Loaded:
         # As code generation has it: a block that needs more than it may have without asking has it all by the launch.
         self._dynamic_bytes = grid.shared_bytes if grid.shared_bytes > STATIC_SHARED_BYTES else 0
         self._threads = grid.threads
+        self._last: tuple[Sequence[int] | None, int] = (None, 0)
+        """The sizes of the last launch, and its blocks: most are launched again for the same."""
         self.module = found.load(image)
         self._function = found.function(self.module, image.name)
         if self._dynamic_bytes:
@@ -68,7 +70,13 @@ class Loaded:
         `addresses` are those of its buffers, multiples of 16; `status` that of the word for the code of a failed check.
         Raises CudaError with the kernel's name.
         """
-        blocks = self.blocks(sizes)
+        last = self._last
+        if last[0] is sizes:
+            blocks = last[1]
+        else:
+            blocks = self.blocks(sizes)
+            if isinstance(sizes, tuple):  # which stays what it is
+                self._last = (sizes, blocks)
         if blocks == 0:
             return
         self._driver.launch(

@@ -55,8 +55,23 @@ _ERROR_LOG: Final = 5
 _ERROR_LOG_BYTES: Final = 6
 
 
+class _Words:
+    """The parameters of a launch: words, and the table of pointers to each that the driver wants."""
+
+    __slots__ = ("address", "pointers", "values")
+
+    def __init__(self, count: int) -> None:
+        self.values = (ctypes.c_int64 * count)()
+        start = ctypes.addressof(self.values)
+        self.pointers = (ctypes.c_void_p * count)(*range(start, start + 8 * count, 8))
+        self.address = ctypes.addressof(self.pointers)
+
+
 class _Thread(threading.local):
-    device: int | None = None
+    def __init__(self) -> None:
+        self.device: int | None = None
+        self.words: dict[int, _Words] = {}
+        """By how many there are; the driver has read them when a launch returns."""
 
 
 class NativeDriver:
@@ -253,13 +268,13 @@ class NativeDriver:
     def launch(
         self, function: int, blocks: int, threads: int, shared_bytes: int, stream: int, words: Sequence[int]
     ) -> None:
-        count = len(words)
-        values = (ctypes.c_int64 * count)(*words)
-        start = ctypes.addressof(values)
-        pointers = (ctypes.c_void_p * count)(*range(start, start + 8 * count, 8))
-        address = ctypes.addressof(pointers)
+        kept = self._thread.words
+        place = kept.get(len(words))
+        if place is None:
+            place = kept[len(words)] = _Words(len(words))
+        place.values[:] = words
         self._recent.append(function)
-        status = self._launch(function, blocks, 1, 1, threads, 1, 1, shared_bytes, stream, address, 0)[0]
+        status = self._launch(function, blocks, 1, 1, threads, 1, 1, shared_bytes, stream, place.address, 0)[0]
         if status:
             raise self._failure("cuLaunchKernel", status, self._names.get(function))
 

@@ -70,8 +70,12 @@ def test_a_launch(fake: FakeDriver) -> None:
     ((_, _, *grid, words, _),) = made(fake, "cuLaunchKernel")
     assert grid == [2, 1, 1, 64, 1, 1, 0, 5]
     assert words[:3] == (1 << 20, 1 << 21, 100)
+    fake.statuses = {}
+    for sizes in (few := (100,)), (many := (1000,)), many, few:
+        loaded.launch([1 << 20, 1 << 21], sizes, 0, 5)
+    assert [call[2] for call in made(fake, "cuLaunchKernel")] == [2, 2, 16, 16, 2]
     loaded.launch([0, 0], [0], 0, 5)
-    assert len(made(fake, "cuLaunchKernel")) == 1, "a grid without blocks is not launched"
+    assert len(made(fake, "cuLaunchKernel")) == 5, "a grid without blocks is not launched"
 
 
 def test_much_shared_memory_is_asked_for(fake: FakeDriver) -> None:

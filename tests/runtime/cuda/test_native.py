@@ -132,6 +132,11 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
         None,
         [("cuLaunchKernel", 9, 5, 1, 1, 128, 1, 1, 64, 44, (1 << 47, -3, 7), 0)],
     ),
+    (
+        lambda d: (d.launch(9, 1, 32, 0, 0, [1, 2, 3]), d.launch(9, 1, 32, 0, 0, (4, 5, (1 << 64) - 1)))[0],
+        None,
+        [("cuLaunchKernel", 9, 1, 1, 1, 32, 1, 1, 0, 0, words, 0) for words in ((1, 2, 3), (4, 5, -1))],
+    ),
     (lambda d: d.begin_capture(5), None, [("cuStreamBeginCapture", 5, 2)]),
     (
         lambda d: d.end_capture(5),

@@ -272,7 +272,7 @@ class NativeDriver:
         place = kept.get(len(words))
         if place is None:
             place = kept[len(words)] = _Words(len(words))
-        place.values[:] = words
+        place.values[:] = words  # type: ignore[call-overload]  # any sequence will do
         self._recent.append(function)
         status = self._launch(function, blocks, 1, 1, threads, 1, 1, shared_bytes, stream, place.address, 0)[0]
         if status:

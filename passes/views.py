@@ -164,9 +164,11 @@ def _replace(sizes: Shape, axis: int, size: Size) -> Shape:
 
 @VIEWS.rule("pad")
 def simplify_pad(node: Node) -> Node | None:
-    """A pad that adds nothing."""
-    widths = (width for name in ("low", "high", "interior") for width in sizes_of(node, name))
-    return node.inputs[0] if all(isinstance(width, int) and width == 0 for width in widths) else None
+    """A pad that adds nothing: nothing at the ends, and nothing between where there are gaps."""
+    x = node.inputs[0]
+    gaps = (gap for gap, size in zip(sizes_of(node, "interior"), x.shape) if size not in (0, 1))
+    widths = (*sizes_of(node, "low"), *sizes_of(node, "high"), *gaps)
+    return x if all(isinstance(width, int) and width == 0 for width in widths) else None
 
 
 @VIEWS.rule("concat")

@@ -220,6 +220,11 @@ RULES: dict[str, tuple[str, str, str]] = {
         "%0 = pad(%x, %v) {high=(0), interior=(0), low=(0)} : f32[3]\n return %0",
         "return %x",
     ),
+    "pad between elements where there is one": (
+        "%x: f32[3,1], %v: f32[]",
+        "%0 = pad(%x, %v) {high=(0,0), interior=(0,2), low=(0,0)} : f32[3,1]\n return %0",
+        "return %x",
+    ),
     "concat of one": ("%x: f32[3]", "%0 = concat(%x) {axis=0} : f32[3]\n return %0", "return %x"),
     "concat of concats and nothing": (
         "%x: f32[3], %y: f32[4], %e: f32[0]",

@@ -142,6 +142,8 @@ def _is_cast_to(contract: Contract, dtype: DType) -> bool:
 
 def choose_matrix_tile(problem: Problem, arithmetic: Arithmetic, chunks: int) -> MatrixTile:
     """The tile for a problem whose depth is summed in so many chunks at once."""
+    if arithmetic.dtype is u32:
+        return fitting_tile(problem, COPIED_TILES[1:], chunks)  # a tile has half as many elements: registers suffice
     is_copied = all(factor.staging.is_copied for factor in _factors(problem, COPIED_TILES[-1], arithmetic))
     return fitting_tile(problem, COPIED_TILES if is_copied else COMPUTED_TILES, chunks)
 

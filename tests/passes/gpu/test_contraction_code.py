@@ -81,7 +81,7 @@ def large_kernels(target: GpuTarget) -> dict[str, Kernel]:
         kernels["row"] = tiles(TILES.narrow[0], (1, 2048, 2048), transposed="b")
         kernels["half"] = matrices(COPIED_TILES[1], SQUARE, f16, "a")
         kernels["computed"] = matrices(COMPUTED_TILES[0], ODD, bf16)
-        kernels["tf32"] = matrices(COMPUTED_TILES[0], SQUARE, f32)
+        kernels["tf32"] = matrices(COPIED_TILES[1], SQUARE, f32)
     return kernels
 
 
@@ -95,10 +95,10 @@ INSTRUCTIONS = {
     "copied": {r"mma\.sync": 64, r"ldmatrix": 16, r"cp\.async\.cg": 6, r"st\.global\.b32": 64},
     "half": {r"mma\.sync": 64, r"ldmatrix": 16, r"cp\.async\.cg": 8, r"st\.global\.b32": 64},
     "computed": {r"mma\.sync": 32, r"ldmatrix": 12, r"cp\.async": 0, r"st\.shared\.v4": 4},
-    "tf32": {r"mma\.sync": 32, r"ld\.global\.nc\.v4": 4, r"st\.shared\.v4": 4},
+    "tf32": {r"mma\.sync": 64, r"ld\.global\.nc\.v4": 8, r"st\.shared\.v4": 8},
 }
 """How often instructions stand in the code of each kernel."""
-RESIDENT = {"large": 1, "double": 2, "middle": 2, "row": 8, "copied": 1, "half": 2, "computed": 1, "tf32": 1}
+RESIDENT = {"large": 1, "double": 2, "middle": 2, "row": 8, "copied": 1, "half": 2, "computed": 1, "tf32": 2}
 """How many blocks a multiprocessor of 65536 registers has room for."""
 
 

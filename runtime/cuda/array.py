@@ -45,12 +45,13 @@ class Memory(Protocol):
 
 
 class Borrowed:
-    """Memory that somebody else keeps."""
+    """Memory of an owner, or one that somebody else keeps."""
 
-    __slots__ = ("buffer", "start")
+    __slots__ = ("buffer", "owner", "start")
 
-    def __init__(self, address: int, nbytes: int) -> None:
+    def __init__(self, address: int, nbytes: int, owner: object = None) -> None:
         self.start = address
+        self.owner = owner
         self.buffer = memoryview((ctypes.c_char * nbytes).from_address(address))
 
 
@@ -287,15 +288,15 @@ def _check_sizes(shape: Sequence[int], kind: np.dtype[Any]) -> DeviceArray:
         raise MemoryExceeded(f"there is no array of sizes {tuple(shape)}: their product overflows") from None
 
 
-def at(address: int, shape: Sequence[int], dtype: npt.DTypeLike, device: int) -> DeviceArray:
-    """A contiguous array over memory of the device that somebody else keeps."""
+def at(address: int, shape: Sequence[int], dtype: npt.DTypeLike, device: int, owner: object = None) -> DeviceArray:
+    """A contiguous array over memory of the device: that of an owner, or one that somebody else keeps."""
     kind = np.dtype(dtype)
     nbytes = math.prod(shape) * kind.itemsize
     made: DeviceArray
     if nbytes == 0:
         made = np.ndarray.__new__(DeviceArray, shape, kind)
     else:
-        memory = Borrowed(address, nbytes)
+        memory = Borrowed(address, nbytes, owner)
         made = np.ndarray.__new__(DeviceArray, shape, kind, memory.buffer)
         made.memory = memory
     made.device = device
@@ -344,6 +345,9 @@ def contiguous(array: DeviceArray, *, copy: bool = False) -> DeviceArray:
 
 # Copying
 
+IN_THE_CALL: Final = 8
+"""Bytes up to which it is quicker to let the driver write them as numbers than to wait until it has read them."""
+
 
 def copy(target: AnyArray, source: AnyArray, *, non_blocking: bool = False) -> None:
     """Write the source's elements into the target: between host and devices, any strides, of one shape and dtype.
@@ -380,12 +384,23 @@ def _copy_to_device(target: DeviceArray, source: AnyArray, non_blocking: bool) -
     stream = current_stream(target.device)
     found = driver()
     found.activate(target.device)
+    if source.nbytes <= IN_THE_CALL:
+        _write_few(first_byte(target), source.tobytes("K"), stream.handle)
+        return
     start = first_byte(source)
     found.copy_to_device(first_byte(target), start, source.nbytes, stream.handle)
     if non_blocking and found.is_pinned(start):
         keep_until_done(source, stream)
     else:  # how long the driver reads other memory is its own business, which differs between systems
         found.synchronize_stream(stream.handle)
+
+
+def _write_few(address: int, content: bytes, stream: int) -> None:
+    """Write a few bytes that go along with the call itself, so that nobody waits: numbers that programs are given."""
+    found = driver()
+    width = 4 if len(content) % 4 == 0 else 2 if len(content) % 2 == 0 else 1
+    for start in range(0, len(content), width):
+        found.fill(address + start, int.from_bytes(content[start : start + width], "little"), width, 1, stream)
 
 
 def _copy_to_host(target: AnyArray, source: DeviceArray, non_blocking: bool) -> None:

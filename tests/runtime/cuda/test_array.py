@@ -326,3 +326,20 @@ def test_dimensions_are_joined_and_elements_copied_together() -> None:
     for order in itertools.permutations(range(3)):
         target = np.empty((4, 5, 6), np.float32).transpose(order)
         assert plan(target, x.transpose(order))[:2] == (8, (Axis(60, 1, 1),))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int8", "float16", "float32", "int64", "float64", "complex64", "complex128"])
+def test_a_number_goes_to_the_device_exactly(emulator: Emulator, dtype: str) -> None:
+    number = np.asarray(-3.25 if dtype[0] in "fc" else 1).astype(dtype)
+    assert to_host(from_host(number, 1)).tobytes() == number.tobytes()
+
+
+def test_the_host_does_not_wait_for_the_device_to_take_a_number(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[int] = []
+    monkeypatch.setattr(emulator, "synchronize_stream", waits.append)
+    from_host(np.float64(0.5), 0)
+    assert waits == []
+    from_host(np.zeros(100), 0)
+    assert waits == [0]

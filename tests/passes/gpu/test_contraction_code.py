@@ -24,6 +24,8 @@ from graphc.passes.gpu.contraction_plan import LONG_TILES, TILES, Tile
 from graphc.passes.gpu.contraction_tiles import write_tiles
 from tests.codegen.contraction import random
 from tests.codegen.gpu.assembler import TARGETS, compiled
+from tests.codegen.gpu.threads import run_threads
+from tests.gpu.harness import assert_same_bits
 from tests.passes.gpu.contractions import problem_of, product, run_kernels
 
 TARGET = GpuTarget(80, allow_tf32=True)
@@ -65,6 +67,19 @@ def test_every_barrier_wait_and_commit_is_needed(name: str) -> None:
         faulty = parse_kernel(text[: match.start()] + text[match.end() :])
         with pytest.raises(KernelFault):
             run_kernels([faulty], a, b)
+
+
+BLOCK = matrices(COPIED_TILES[-1], (20, 24, 40), bf16), (20, 24, 40), bf16
+
+
+@pytest.mark.parametrize("case", [SMALL["tiles"], SMALL["narrow tiles"], BLOCK], ids=["tiles", "narrow", "matrices"])
+def test_generated_code_does_what_the_kernel_says(case: tuple[Kernel, tuple[int, int, int], DType]) -> None:
+    kernel, (rows, columns, depth), dtype = case
+    generator = np.random.default_rng(0)
+    a, b = random(generator, (rows, depth), dtype), random(generator, (depth, columns), dtype)
+    c = np.zeros((rows, columns), dtype.numpy)
+    assert run_threads(kernel, {"a": a.reshape(-1), "b": b.reshape(-1), "c": c.reshape(-1)}, target=TARGET) == 0
+    assert_same_bits([c], [run_kernels([kernel], a, b)])
 
 
 SQUARE, ODD = (2048, 2048, 2048), (2001, 2003, 2005)

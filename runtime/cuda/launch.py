@@ -172,9 +172,8 @@ class CudaLauncher:
 
     def _schedule(self, values: Mapping[str, int]) -> Schedule:
         program = self.program
-        numbers: dict[Memory, int] = {}
-        for memory in (*program.inputs, *program.outputs, *program.constants):
-            numbers[memory] = len(numbers)
+        known: tuple[Memory, ...] = (*program.inputs, *program.outputs, *program.constants)
+        numbers = {memory: number for number, memory in enumerate(known)}
         offsets: list[int] = []
         steps: list[Step | HostStep] = []
         for launch in program.launches:

@@ -155,7 +155,7 @@ class Drawing:
     def number(self, *facts: object) -> None:
         """Hyperparameters are no part of a model."""
 
-    depends = looked_at = refuse = number
+    depends = looked_at = refuse = pass_over = number
 
 
 def _named_arguments(model: Any, args: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:

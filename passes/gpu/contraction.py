@@ -3,6 +3,7 @@
 In: a call whose kernel ends with a `Contract`, perhaps in a loop over batch dimensions. Out: one call, or two where a
 few long sums are computed in chunks, each by a block of its own: the first stores the sums of the chunks, the second
 adds them in order. Chunks of `CONTRACT_BLOCK` products give the bits of the CPU's kernel, which sums in such blocks.
+For convolutions on tensor cores a call stands in front that brings the filter into another order.
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors
     tiles = Tiles(group, found, (QUERIES, KEYS))
     depth, width = _rounded(tiles.depth), _rounded(tiles.width)
     dtype = factors.dtype
-    queries, keys = tiles.queries_of(factors.queries, depth), tiles.keys_of(factors.keys, depth)
+    queries = tiles.queries_of(factors.queries, depth)
+    keys = tiles.keys_of(factors.keys, depth, is_read_ahead=True)
     values = tiles.values_of(factors.values, width)
     blocks = quotient(tiles.queries + (QUERIES - 1), QUERIES)
     with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:

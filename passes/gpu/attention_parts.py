@@ -39,6 +39,8 @@ class Factor:
     feature_axis: int
     tile: tuple[int, int]
     """Rows and features that are asked for at once."""
+    is_read_ahead: bool = False
+    """Whether a tile behind the last row is asked for, too."""
 
     def element(self, batch: Indices, row: Size, feature: Size) -> Operand:
         """An element, or 0 where there is none."""
@@ -88,7 +90,8 @@ class Factor:
 
     def _is_there(self, row: Size, feature: Size) -> Operand | None:
         b, rows = self.group.builder, self.node.shape[self.row_axis]
-        row_test = None if remainder(rows, self.tile[0]) == 0 else less(b, row, rows)
+        is_whole = remainder(rows, self.tile[0]) == 0 and not self.is_read_ahead
+        row_test = None if is_whole else less(b, row, rows)
         feature_test = None if self._features % self.tile[1] == 0 else less(b, feature, self._features)
         return _all(b, row_test, feature_test)
 
@@ -141,9 +144,9 @@ class Tiles:
         """The queries, as `node` has them; `features` at once."""
         return self._factor(self.found.score_dot, 0, node, (self.tile[0], features))
 
-    def keys_of(self, node: Node, features: int) -> Factor:
-        """The keys."""
-        return self._factor(self.found.score_dot, 1, node, (self.tile[1], features))
+    def keys_of(self, node: Node, features: int, *, is_read_ahead: bool = False) -> Factor:
+        """The keys; `is_read_ahead`: while a tile is used the next one is loaded, even if there is none."""
+        return self._factor(self.found.score_dot, 1, node, (self.tile[1], features), is_read_ahead)
 
     def values_of(self, node: Node, features: int) -> Factor:
         """The values."""
@@ -194,11 +197,13 @@ class Tiles:
     def _is_key(self, key: Size) -> Operand | None:
         return None if remainder(self.keys, self.tile[1]) == 0 else less(self.group.builder, key, self.keys)
 
-    def _factor(self, dot: Node, side: int, node: Node, tile: tuple[int, int]) -> Factor:
+    def _factor(
+        self, dot: Node, side: int, node: Node, tile: tuple[int, int], is_read_ahead: bool = False
+    ) -> Factor:
         shared, contracted = _axes(dot, "batch", side), _axes(dot, "contract", side)[0]
         (free,) = (axis for axis in range(len(node.shape)) if axis not in shared and axis != contracted)
         row, feature = (free, contracted) if dot is self.found.score_dot else (contracted, free)
-        return Factor(self.group, node, shared, row, feature, tile)
+        return Factor(self.group, node, shared, row, feature, tile, is_read_ahead)
 
 
 def _axes(dot: Node, name: str, side: int) -> tuple[int, ...]:

@@ -95,6 +95,7 @@ def check_close(function: Function, specs: list[str], given: list[Array], target
         (F.scaled_dot_product_attention, "1,1,", (10, 70, 128, 128)),
         (causal, "1,2,", (100, 100, 32, 32)),
         (causal, "1,", (70, 140, 16, 16)),  # more keys than queries
+        (F.scaled_dot_product_attention, "2,", (64, 128, 16, 16)),  # sizes that fill all tiles
     ],
 )
 def test_one_kernel_gives_what_four_give(

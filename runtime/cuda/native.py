@@ -237,16 +237,27 @@ class NativeDriver:
         return float(self._one("cuEventElapsedTime", start, end))
 
     def compile(self, image: Image) -> bytes:
-        log = bytearray(LOG_BYTES)
-        state = self._one("cuLinkCreate", {_ERROR_LOG: log, _ERROR_LOG_BYTES: LOG_BYTES})
+        # Without a log: the driver writes its length to the options' values until the state is destroyed.
+        state = self._one("cuLinkCreate", {})
         try:
             ptx = image.ptx.encode() + b"\0"
             name = image.name.encode() + b"\0"
-            self._compile("cuLinkAddData", image, log, state, _INPUT_PTX, ptx, len(ptx), name, {})
-            address, nbytes = self._compile("cuLinkComplete", image, log, state)
+            self._compile("cuLinkAddData", image, b"", state, _INPUT_PTX, ptx, len(ptx), name, {})
+            address, nbytes = self._compile("cuLinkComplete", image, b"", state)
             return ctypes.string_at(address, nbytes)
+        except CudaError as error:
+            error.hint = self._complaint(image) or error.hint
+            raise
         finally:
             self._functions["cuLinkDestroy"](state)
+
+    def _complaint(self, image: Image) -> str | None:
+        """What the driver's compiler says of the PTX, which it does not take."""
+        try:
+            self.unload(self.load(Image(image.name, image.ptx, image.kernel)))
+        except CudaError as error:
+            return error.hint
+        return None
 
     def load(self, image: Image) -> int:
         log = bytearray(LOG_BYTES)
@@ -316,7 +327,7 @@ class NativeDriver:
             raise self._failure(call, status)
         return bool(status == 0)
 
-    def _compile(self, call: str, image: Image, log: bytearray, *values: Any) -> tuple[Any, ...]:
+    def _compile(self, call: str, image: Image, log: bytes | bytearray, *values: Any) -> tuple[Any, ...]:
         status, *found = self._functions[call](*values)
         if status:
             failure = self._failure(call, status, image.name)

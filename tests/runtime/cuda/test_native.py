@@ -116,7 +116,7 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
         lambda d: d.compile(IMAGE),
         CUBIN,
         [
-            ("cuLinkCreate", LOG),
+            ("cuLinkCreate", {}),
             ("cuLinkAddData", 0x1000, 1, b".version 7.8", 13, b"k", {}),
             ("cuLinkComplete", 0x1000),
             ("cuLinkDestroy", 0x1000),
@@ -197,7 +197,7 @@ ERRORS: list[tuple[dict[str, int], Callable[[NativeDriver], Any], type[GraphcErr
         "CUDA error: unknown error (error 1 in cuLaunchKernel of kernel add)",
     ),
     (
-        {"cuLinkAddData": 218},
+        {"cuLinkAddData": 218, "cuModuleLoadDataEx": 218},
         lambda d: d.compile(IMAGE),
         CudaError,
         "CUDA error: unknown error (error 218 in cuLinkAddData of kernel k)\n  the driver's compiler says: line 3: bad",

@@ -197,9 +197,7 @@ class Tiles:
     def _is_key(self, key: Size) -> Operand | None:
         return None if remainder(self.keys, self.tile[1]) == 0 else less(self.group.builder, key, self.keys)
 
-    def _factor(
-        self, dot: Node, side: int, node: Node, tile: tuple[int, int], is_read_ahead: bool = False
-    ) -> Factor:
+    def _factor(self, dot: Node, side: int, node: Node, tile: tuple[int, int], is_read_ahead: bool = False) -> Factor:
         shared, contracted = _axes(dot, "batch", side), _axes(dot, "contract", side)[0]
         (free,) = (axis for axis in range(len(node.shape)) if axis not in shared and axis != contracted)
         row, feature = (free, contracted) if dot is self.found.score_dot else (contracted, free)

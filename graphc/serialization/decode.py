@@ -19,6 +19,7 @@ import numpy as np
 from graphc.eager.device import device
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import TypedStorage
+from graphc.eager.placement import copy_into, empty, gpu_of
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, c128, f64
 from graphc.ir.dtype import dtype as to_dtype
@@ -35,24 +36,24 @@ _MUTABLE = {*MAPPINGS, "list", "set"}
 _IMMUTABLE = {"tuple", "frozenset", "Size", "complex"}
 
 
-def plain_tensors(entries: Mapping[str, Entry], memory: Callable[[str], AnyArray]) -> dict[str, Tensor]:
+def plain_tensors(entries: Mapping[str, Entry], memory: Callable[[str, str | None], AnyArray]) -> dict[str, Tensor]:
     """The tensors of a file of another producer, by name."""
     found = {}
     for name, entry in entries.items():
-        storage = memory_of(memory(name), entry.dtype)
+        storage = memory_of(memory(name, "cpu"), entry.dtype)
         found[name] = tensor_at(storage, 0, entry.shape, row_major(entry.shape))
     return found
 
 
-def decode(text: str, entries: Mapping[str, Entry], memory: Callable[[str], AnyArray]) -> Any:
-    """The nest that the text tells of; `memory` gives the bytes of an entry."""
+def decode(text: str, entries: Mapping[str, Entry], memory: Callable[[str, str | None], AnyArray]) -> Any:
+    """The nest that the text tells of; `memory` gives the bytes of an entry by name and device (None: no tensor's)."""
     return _Decoder(text, entries, memory).finish()
 
 
 class _Decoder:
     """One table of items, made in two steps: first every object, empty if it can be filled later, then the fillings."""
 
-    def __init__(self, text: str, entries: Mapping[str, Entry], memory: Callable[[str], AnyArray]) -> None:
+    def __init__(self, text: str, entries: Mapping[str, Entry], memory: Callable[[str, str | None], AnyArray]) -> None:
         try:
             told = read_json(text)
         except (ValueError, RecursionError) as error:
@@ -193,12 +194,12 @@ class _Decoder:
 
     # Arrays and tensors
 
-    def _storage(self, name: object) -> tuple[Entry, TypedStorage]:
+    def _storage(self, name: object, location: str | None) -> tuple[Entry, TypedStorage]:
         if not isinstance(name, str) or name not in self.entries:
             raise _malformed(f"there is no array {str(name)[:80]!r}")
         entry = self.entries[name]
         if name not in self.storages:
-            self.storages[name] = memory_of(self.memory(name), entry.dtype)
+            self.storages[name] = memory_of(self.memory(name, location), entry.dtype)
         return entry, self.storages[name]
 
     def _reorder(self, name: str) -> None:
@@ -207,7 +208,7 @@ class _Decoder:
         self.reordered.add(name)
 
     def _array(self, told: dict[str, Any]) -> AnyArray:
-        _, storage = self._storage(told.get("entry"))
+        _, storage = self._storage(told.get("entry"), None)
         kind = to_dtype(told.get("dtype"))
         shape = sizes_of(told.get("shape"), "sizes")
         found = tensor_at(storage, 0, shape, row_major(shape), kind)._array
@@ -217,7 +218,10 @@ class _Decoder:
         return np.asfortranarray(found)
 
     def _tensor(self, name: str, told: dict[str, Any]) -> Tensor:
-        entry, storage = self._storage(told.get("entry"))
+        location = told.get("device", "cpu")
+        if not isinstance(location, str):
+            raise _malformed("a device is no text")
+        entry, storage = self._storage(told.get("entry"), location)
         kind = to_dtype(told.get("dtype"))
         shape = sizes_of(told.get("shape"), "sizes")
         stride = sizes_of(told["stride"], "strides") if "stride" in told else row_major(shape)
@@ -243,8 +247,9 @@ class _Decoder:
         if entry.dtype is not (f64 if kind is c128 else kind) or entry.shape != shape + pair:
             raise _malformed("an array and its tensor are of different shapes")
         source = tensor_at(storage, 0, shape, row_major(shape), kind)._array
-        memory = memory_of(np.empty(bytes_in(storage).size, np.uint8), kind)
-        tensor_at(memory, 0, shape, stride)._array[...] = source
+        content = bytes_in(storage)
+        memory = memory_of(empty(content.shape, content.dtype, gpu_of(content)), kind)
+        copy_into(tensor_at(memory, 0, shape, stride)._array, source)
         storage._storage.owner = bytes_in(memory)
 
 

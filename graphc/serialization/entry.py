@@ -169,11 +169,11 @@ def _mapped(f: FileLike) -> AnyArray:
 
 def _reader(
     stream: BinaryIO, header: safetensors.Header, restore: Restore, mapped: AnyArray | None
-) -> Callable[[str], AnyArray]:
-    """What gives the bytes of an entry."""
+) -> Callable[[str, str | None], AnyArray]:
+    """What gives the bytes of an entry that was saved from a location; None: it was no tensor."""
     entries: Mapping[str, safetensors.Entry] = header.entries
 
-    def read(name: str) -> AnyArray:
+    def read(name: str, location: str | None) -> AnyArray:
         entry = entries[name]
         start = header.data + entry.start
         if mapped is not None:
@@ -183,7 +183,10 @@ def _reader(
             stream.seek(start)
             if content.size:
                 read_into(stream, memoryview(content))  # type: ignore[arg-type]  # an array is a buffer
-        placed = restore(Storage(native(content, entry.dtype, "little")), "cpu").owner
+        loaded = native(content, entry.dtype, "little")
+        if location is None:
+            return loaded
+        placed = restore(Storage(loaded), location).owner
         assert placed is not None
         return placed
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO, Final, Literal
 import numpy as np
 
 from graphc.eager.memory import TypedStorage
+from graphc.eager.placement import copy_into
 from graphc.ir.errors import describe
 from graphc.serialization.constructors import StorageOf, StorageRequest
 from graphc.serialization.errors import CheckpointError
@@ -73,9 +74,10 @@ def _names(found: object) -> list[str]:
 
 def _fill(stream: BinaryIO, memory: TypedStorage, order: Literal["little", "big"]) -> None:
     count = int.from_bytes(read_exactly(stream, 8), order, signed=True)
-    content = bytes_in(memory)
+    target = bytes_in(memory)
+    content = target if type(target) is np.ndarray else np.empty(target.shape, np.uint8)
     if count * memory.dtype.itemsize != content.size:
         raise CheckpointError(f"a storage in the file has {count} elements, where the pickle tells another number")
     if content.size:
         read_into(stream, memoryview(content))  # type: ignore[arg-type]  # an array is a buffer
-        content[...] = native(content, memory.dtype, order)
+        copy_into(target, native(content, memory.dtype, order))

@@ -1,7 +1,8 @@
 """Where the memory of a loaded tensor goes: `map_location`.
 
 In: the location a file names for a storage ("cpu", "cuda:0"), and what the caller says: a device, a dict from location
-to location, or a function of storage and location. Out: the storage, in main memory; CheckpointError for other places.
+to location, or a function of storage and location. Out: the storage, on that device; CheckpointError for a place that
+has no memory here.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from graphc.eager.device import device, require_usable
+from graphc.eager import pinning
+from graphc.eager.device import device, device_for, gpu_index, require_usable
 from graphc.eager.memory import UntypedStorage
+from graphc.eager.placement import on
 from graphc.eager.tensor import Storage
-from graphc.ir.errors import ArgumentError, GraphcError, describe
+from graphc.ir.errors import ArgumentError, DeviceUnavailable, GraphcError, describe
+from graphc.runtime.cuda.device import device_count
 from graphc.serialization.errors import CheckpointError
 
 MapLocation: TypeAlias = "Callable[[Any, str], Any] | device | str | bytes | dict[str, Any] | None"
@@ -63,6 +67,8 @@ def _restore(storage: Storage, location: str) -> Storage:
     kind = location.partition(":")[0]
     if kind == "cpu":
         return storage
+    if kind == "cuda" and pinning.is_available():
+        return _on_gpu(storage, location)
     if kind in ("cuda", "xpu", "hpu"):
         raise CheckpointError(
             f"Attempting to deserialize object on a {kind.upper()} device but torch.{kind}.is_available() is False. If "
@@ -76,3 +82,15 @@ def _restore(storage: Storage, location: str) -> Storage:
             "don't know how to restore data location of torch.storage.UntypedStorage (tagged with " + location + ")"
         ) from None
     raise CheckpointError("tensors without memory are not there", hint='map_location="cpu" loads their values')
+
+
+def _on_gpu(storage: Storage, location: str) -> Storage:
+    try:
+        place = device_for(location)
+    except DeviceUnavailable as error:
+        raise CheckpointError(
+            f"Attempting to deserialize object on CUDA device {device(location).index} but torch.cuda.device_count() "
+            f"is {device_count()}. Please use torch.load with map_location to map your storages to an existing device."
+        ) from error
+    assert storage.owner is not None, "a storage from a file has its bytes"
+    return Storage(on(storage.owner, gpu_index(place)))

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from graphc.eager.geometry import address_of
+from graphc.eager.geometry import address_of, as_strided
 from graphc.eager.memory import TypedStorage, bytes_of, owner_of
+from graphc.eager.placement import empty, gpu_of, on
+from graphc.eager.placement import place_of as device_of
 from graphc.eager.tensor import AnyArray, Storage, Tensor, wrap_shared
 from graphc.ir.dtype import DType, bool_
 from graphc.serialization.errors import CheckpointError
@@ -79,8 +81,13 @@ def place_of(tensor: Tensor) -> Place:
 
 
 def content_of(tensor: Tensor) -> AnyArray:
-    """All bytes of the tensor's storage."""
-    return bytes_of(owner_of(tensor))
+    """All bytes of the tensor's storage, on the host."""
+    return on(bytes_of(owner_of(tensor)), None)
+
+
+def location_of(array: AnyArray) -> str:
+    """What files call the device that has the memory: "cpu", "cuda:0"."""
+    return str(device_of(array))
 
 
 def memory_of(content: AnyArray, dtype: DType) -> TypedStorage:
@@ -123,7 +130,7 @@ def tensor_at(
     if math.prod(max(size, 1) for size in shape) * kind.itemsize > _FARTHEST:
         raise CheckpointError(f"Storage size calculation overflowed with sizes={list(shape)}")
     if 0 in shape:
-        return wrap_shared(np.empty(shape, kind.numpy), Storage())
+        return wrap_shared(empty(shape, kind.numpy, gpu_of(content)), Storage())
     reach = (offset + sum((size - 1) * step for size, step in zip(shape, stride)) + 1) * kind.itemsize
     if reach > content.size:
         raise CheckpointError(
@@ -131,7 +138,12 @@ def tensor_at(
             f"{kind.itemsize} requiring a storage size of {reach} are out of bounds for storage of size {content.size}"
         )
     item = kind.itemsize
-    array: AnyArray = np.ndarray(shape, kind.numpy, content, offset * item, tuple(step * item for step in stride))
+    start, steps = offset * item, tuple(step * item for step in stride)
+    array: AnyArray
+    if type(content) is np.ndarray:
+        array = np.ndarray(shape, kind.numpy, content, start, steps)
+    else:
+        array = as_strided(content[start : start + item].view(kind.numpy), shape, steps)
     return wrap_shared(array, memory._storage)
 
 

@@ -13,13 +13,14 @@ from typing import Any, BinaryIO, Final
 from graphc.eager.device import device
 from graphc.eager.memory import TypedStorage, UntypedStorage, bytes_of
 from graphc.eager.memory_format import layout
+from graphc.eager.placement import on
 from graphc.eager.size import Size
 from graphc.eager.tensor import AnyArray, Tensor, wrap_shared
 from graphc.ir.dtype import STORAGE_DTYPES, DType, u8, u16, u32, u64
 from graphc.nn.parameter import Parameter
 from graphc.serialization import constructors
 from graphc.serialization.errors import CheckpointError
-from graphc.serialization.memory import place_of
+from graphc.serialization.memory import location_of, place_of
 
 _NAMES: Final[dict[int, str]] = {
     **{id(build): name for name, build in constructors.CALLABLE.items() if name.startswith("torch.")},
@@ -61,11 +62,13 @@ class Pickler(pickle._Pickler):
                 "Cannot save multiple tensors or storages that view the same data as different types",
                 hint="graphc's own format can, where all else is plain data",
             )
-        self.storages.setdefault(key, content)
+        location = location_of(content)
+        if key not in self.storages:
+            self.storages[key] = on(content, None)
         if type(obj) is UntypedStorage or dtype in _UNTYPED:
-            return "storage", constructors.VALUES["torch.storage.UntypedStorage"], key, "cpu", content.size
+            return "storage", constructors.VALUES["torch.storage.UntypedStorage"], key, location, content.size
         kind = constructors.VALUES[f"torch.{dtype.scalar}Storage"]
-        return "storage", kind, key, "cpu", content.size // dtype.itemsize
+        return "storage", kind, key, location, content.size // dtype.itemsize
 
     def reducer_override(self, obj: Any) -> Any:
         """How to make what PyTorch has a name of its own for."""

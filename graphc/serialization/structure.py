@@ -25,13 +25,14 @@ import numpy as np
 from graphc.eager import memory_format
 from graphc.eager.device import device
 from graphc.eager.geometry import as_real
+from graphc.eager.placement import on
 from graphc.eager.size import Size
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, c128
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import DTypeError
 from graphc.nn.parameter import Buffer, Parameter
-from graphc.serialization.memory import Place, content_of, place_of
+from graphc.serialization.memory import Place, content_of, location_of, place_of
 from graphc.serialization.safetensors import NOTES
 
 STRUCTURE = "graphc.structure"
@@ -198,18 +199,18 @@ class _Encoder:
             self.arrays[source] = content
         else:
             source = self._name(chosen[2], is_key=self.is_flat)
-            self.arrays[source] = _storable(np.ascontiguousarray(chosen[1]._array).reshape(chosen[3].shape))
+            self.arrays[source] = _elements(chosen[1], chosen[3])
         for member in members:
             index, tensor, path, place = member
             if self.is_flat and member is not chosen:  # found by its name too; loading here needs it not
-                self.arrays[self._name(path, is_key=True)] = _storable(
-                    np.ascontiguousarray(tensor._array).reshape(place.shape)
-                )
+                self.arrays[self._name(path, is_key=True)] = _elements(tensor, place)
             told: dict[str, object] = {"entry": source, "dtype": place.dtype.name, "shape": list(place.shape)}
             if not place.is_row_major and not empty:
                 told |= {"stride": list(place.stride), "offset": place.offset}
             if member is not chosen:
                 told["view"] = True
+            if type(tensor._array) is not np.ndarray:
+                told["device"] = location_of(tensor._array)
             if tensor.requires_grad:
                 told["requires_grad"] = True
             if isinstance(tensor, Buffer) and not tensor.persistent:
@@ -239,6 +240,11 @@ def _dtype_of(found: np.dtype[Any]) -> DType | None:
         return to_dtype(found)
     except DTypeError:
         return None
+
+
+def _elements(tensor: Tensor, place: Place) -> AnyArray:
+    """A tensor's elements on the host, in row-major order."""
+    return _storable(np.ascontiguousarray(on(tensor._array, None)).reshape(place.shape))
 
 
 def _storable(array: AnyArray) -> AnyArray:

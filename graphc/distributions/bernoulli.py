@@ -95,7 +95,9 @@ class Bernoulli(ExponentialFamily):
 
     def enumerate_support(self, expand: bool = True) -> Value:
         """0 and 1 along a new first dimension."""
-        values = f.arange(2, dtype=self._param.dtype).view((-1,) + (1,) * len(self._batch_shape))
+        values = f.arange(2, dtype=self._param.dtype, device=self._param.device).view(
+            (-1,) + (1,) * len(self._batch_shape)
+        )
         return values.expand((-1, *self._batch_shape)) if expand else values
 
     @property

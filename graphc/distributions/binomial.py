@@ -101,5 +101,7 @@ class Binomial(Distribution):
         count = int(self.total_count.max())
         if not (self.total_count.min() == count):
             raise NotImplementedError("Inhomogeneous total count not supported by `enumerate_support`.")
-        values = f.arange(1 + count, dtype=self._param.dtype).view((-1,) + (1,) * len(self._batch_shape))
+        values = f.arange(1 + count, dtype=self._param.dtype, device=self._param.device).view(
+            (-1,) + (1,) * len(self._batch_shape)
+        )
         return values.expand((-1, *self._batch_shape)) if expand else values

@@ -61,7 +61,7 @@ class Categorical(Distribution):
     @property
     def mean(self) -> Value:
         """NaN: categories have no mean."""
-        return f.full(self._extended_shape(), float("nan"), dtype=self.probs.dtype)
+        return f.full(self._extended_shape(), float("nan"), dtype=self.probs.dtype, device=self.probs.device)
 
     @property
     def mode(self) -> Value:
@@ -71,7 +71,7 @@ class Categorical(Distribution):
     @property
     def variance(self) -> Value:
         """NaN: categories have no variance."""
-        return f.full(self._extended_shape(), float("nan"), dtype=self.probs.dtype)
+        return f.full(self._extended_shape(), float("nan"), dtype=self.probs.dtype, device=self.probs.device)
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Value:
         """Samples, int64."""
@@ -97,5 +97,7 @@ class Categorical(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Value:
         """0 to K - 1 along a new first dimension."""
-        values = f.arange(self._num_events, dtype=f.long).view((-1,) + (1,) * len(self._batch_shape))
+        values = f.arange(self._num_events, dtype=f.long, device=self._param.device).view(
+            (-1,) + (1,) * len(self._batch_shape)
+        )
         return values.expand((-1, *self._batch_shape)) if expand else values

@@ -31,7 +31,7 @@ class Cauchy(Distribution):
 
     @property
     def mean(self) -> Value:
-        return f.full(self._extended_shape(), math.nan, dtype=self.loc.dtype)
+        return f.full(self._extended_shape(), math.nan, dtype=self.loc.dtype, device=self.loc.device)
 
     @property
     def mode(self) -> Value:
@@ -39,10 +39,10 @@ class Cauchy(Distribution):
 
     @property
     def variance(self) -> Value:
-        return f.full(self._extended_shape(), math.inf, dtype=self.loc.dtype)
+        return f.full(self._extended_shape(), math.inf, dtype=self.loc.dtype, device=self.loc.device)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        noise = f.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype).cauchy_()
+        noise = f.empty(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device).cauchy_()
         return self.loc + noise * self.scale
 
     def log_prob(self, value: Value) -> Value:

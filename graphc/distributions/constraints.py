@@ -357,7 +357,7 @@ class _Square(Constraint):
     event_dim = 2
 
     def check(self, value: Value) -> Value:
-        return f.full(value.shape[:-2], value.shape[-2] == value.shape[-1], dtype=f.bool)
+        return f.full(value.shape[:-2], value.shape[-2] == value.shape[-1], dtype=f.bool, device=value.device)
 
 
 class _Symmetric(_Square):

@@ -105,7 +105,7 @@ class ContinuousBernoulli(ExponentialFamily):
         return f.where(self._outside(), result, 1.0 / 12.0 - (1.0 / 15.0 - 128.0 / 945.0 * x) * x)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        return self.icdf(f.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype))
+        return self.icdf(f.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype, device=self.probs.device))
 
     def log_prob(self, value: Value) -> Value:
         if self._validate_args:

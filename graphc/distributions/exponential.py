@@ -46,7 +46,9 @@ class Exponential(ExponentialFamily):
         return self.rate.pow(-2)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        waits = f.empty(self._extended_shape(sample_shape), dtype=self.rate.dtype).exponential_()
+        waits = f.empty(
+            self._extended_shape(sample_shape), dtype=self.rate.dtype, device=self.rate.device
+        ).exponential_()
         return waits / self.rate
 
     def log_prob(self, value: Value) -> Value:

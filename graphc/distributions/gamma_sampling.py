@@ -25,9 +25,10 @@ def standard_gamma(concentration: Value) -> Value:
         return sample
     kept = concentration.detach()
     with no_grad():
-        digamma = f.digamma(kept.double() + 1).numpy()
-        slope = f.from_numpy(_slope(kept.double().numpy(), sample.double().numpy(), digamma)).to(sample.dtype)
-    return sample + (concentration - kept) * slope
+        digamma = f.digamma(kept.double() + 1).cpu().numpy()
+        slope = _slope(kept.double().cpu().numpy(), sample.double().cpu().numpy(), digamma)
+        moved = f.from_numpy(slope).to(sample)
+    return sample + (concentration - kept) * moved
 
 
 def _slope(a: AnyArray, x: AnyArray, digamma: AnyArray) -> AnyArray:

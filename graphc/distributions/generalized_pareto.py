@@ -33,7 +33,7 @@ class GeneralizedPareto(Distribution):
         super().__init__(shape_of_all(loc, scale, concentration, self.loc), validate_args=validate_args)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        return self.icdf(f.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype))
+        return self.icdf(f.rand(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device))
 
     def _exponential(self) -> tuple[Value, Value]:
         """Where the tail is exponential, and the concentration with 1 there."""

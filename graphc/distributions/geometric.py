@@ -68,7 +68,7 @@ class Geometric(Distribution):
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Value:
         with no_grad():
-            u = f.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype)
+            u = f.rand(self._extended_shape(sample_shape), dtype=self.probs.dtype, device=self.probs.device)
             return (u.clamp(min=finfo(self.probs.dtype).tiny).log() / (-self.probs).log1p()).floor()
 
     def log_prob(self, value: Value) -> Value:

@@ -31,7 +31,7 @@ class HalfCauchy(TransformedDistribution):
 
     @property
     def mean(self) -> Value:
-        return f.full(self._extended_shape(), math.inf, dtype=self.scale.dtype)
+        return f.full(self._extended_shape(), math.inf, dtype=self.scale.dtype, device=self.scale.device)
 
     @property
     def mode(self) -> Value:

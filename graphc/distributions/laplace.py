@@ -47,7 +47,7 @@ class Laplace(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
         shape = self._extended_shape(sample_shape)
-        u = f.rand(shape, dtype=self.loc.dtype) * 2 - 1  # from -1 to before 1
+        u = f.rand(shape, dtype=self.loc.dtype, device=self.loc.device) * 2 - 1  # from -1 to before 1
         u = u.clamp(min=finfo(self.loc.dtype).eps - 1)
         return self.loc - self.scale * u.sign() * f.log1p(-u.abs())
 

@@ -38,11 +38,11 @@ class LKJCholesky(Distribution):
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Value:
         with no_grad():
-            dtype = self.concentration.dtype
-            offset = f.cat([f.zeros(1, dtype=dtype), f.arange(self.dim - 1, dtype=dtype)])
+            dtype, place = self.concentration.dtype, self.concentration.device
+            offset = f.cat([f.zeros(1, dtype=dtype, device=place), f.arange(self.dim - 1, dtype=dtype, device=place)])
             lead = self.concentration.unsqueeze(-1) + 0.5 * (self.dim - 2)
             share = Beta(offset + 0.5, lead - 0.5 * offset).sample(sample_shape).unsqueeze(-1)
-            normal = f.randn(self._extended_shape(sample_shape), dtype=dtype).tril(-1)
+            normal = f.randn(self._extended_shape(sample_shape), dtype=dtype, device=place).tril(-1)
             on_sphere = normal / normal.norm(dim=-1, keepdim=True)
             on_sphere[..., 0, :].fill_(0.0)
             factor = share.sqrt() * on_sphere
@@ -53,7 +53,7 @@ class LKJCholesky(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         diagonal = value.diagonal(dim1=-1, dim2=-2)[..., 1:]
-        order = f.arange(2, self.dim + 1, dtype=self.concentration.dtype)
+        order = f.arange(2, self.dim + 1, dtype=self.concentration.dtype, device=self.concentration.device)
         order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - order
         density = (order * diagonal.log()).sum(dim=-1)
         less = self.dim - 1

@@ -61,7 +61,9 @@ class LowRankMultivariateNormal(Distribution):
     def _capacitance_tril(self) -> Value:
         """The Cholesky factor of I + W^T D^-1 W, the small matrix of Woodbury's formula."""
         weighted = self.cov_factor.mT / self.cov_diag.unsqueeze(-2)
-        return f.linalg.cholesky(weighted @ self.cov_factor + f.eye(self.cov_factor.shape[-1], dtype=self.loc.dtype))
+        return f.linalg.cholesky(
+            weighted @ self.cov_factor + f.eye(self.cov_factor.shape[-1], dtype=self.loc.dtype, device=self.loc.device)
+        )
 
     @lazy_property
     def scale_tril(self) -> Value:
@@ -95,8 +97,8 @@ class LowRankMultivariateNormal(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
         shape = self._extended_shape(sample_shape)
-        along = f.randn((*shape[:-1], self.cov_factor.shape[-1]), dtype=self.loc.dtype)
-        beside = f.randn(shape, dtype=self.loc.dtype)
+        along = f.randn((*shape[:-1], self.cov_factor.shape[-1]), dtype=self.loc.dtype, device=self.loc.device)
+        beside = f.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
         moved = (self.cov_factor @ along.unsqueeze(-1)).squeeze(-1)
         return self.loc + moved + self.cov_diag.sqrt() * beside
 

@@ -69,9 +69,9 @@ class Multinomial(Distribution):
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Value:
         drawn = self._categorical.sample(Size((self.total_count, *sample_shape)))
-        counts = f.zeros(self._extended_shape(sample_shape), dtype=self.probs.dtype)
+        counts = f.zeros(self._extended_shape(sample_shape), dtype=self.probs.dtype, device=self.probs.device)
         places = drawn.movedim(0, -1)
-        return counts.scatter_add(-1, places, f.ones(places.shape, dtype=counts.dtype))
+        return counts.scatter_add(-1, places, f.ones(places.shape, dtype=counts.dtype, device=counts.device))
 
     def log_prob(self, value: Value) -> Value:
         if self._validate_args:

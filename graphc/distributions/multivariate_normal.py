@@ -94,7 +94,7 @@ class MultivariateNormal(Distribution):
         return self._unbroadcasted_scale_tril.pow(2).sum(-1).expand((*self._batch_shape, *self._event_shape))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        noise = f.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype)
+        noise = f.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return self.loc + (self._unbroadcasted_scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Value) -> Value:
@@ -114,7 +114,7 @@ class MultivariateNormal(Distribution):
 def precision_to_scale_tril(precision: Value) -> Value:
     """The Cholesky factor of the inverse: of the matrix turned around, inverted and turned back."""
     upper = f.flip(f.linalg.cholesky(f.flip(precision, (-2, -1))), (-2, -1)).mT
-    one = f.eye(precision.shape[-1], dtype=precision.dtype)
+    one = f.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
     return f.linalg.solve_triangular(upper, one.expand(upper.shape), upper=False)
 
 

@@ -49,7 +49,7 @@ class Normal(ExponentialFamily):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
         """Samples with gradients to the parameters."""
-        noise = f.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype)
+        noise = f.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype, device=self.loc.device)
         return self.loc + noise * self.scale
 
     def log_prob(self, value: Value) -> Value:

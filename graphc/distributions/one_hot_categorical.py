@@ -74,7 +74,9 @@ class OneHotCategorical(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Value:
         n = self.event_shape[0]
-        values = f.eye(n, dtype=self._param.dtype).view((n,) + (1,) * len(self.batch_shape) + (n,))
+        values = f.eye(n, dtype=self._param.dtype, device=self._param.device).view(
+            (n,) + (1,) * len(self.batch_shape) + (n,)
+        )
         return values.expand((n, *self.batch_shape, n)) if expand else values
 
 

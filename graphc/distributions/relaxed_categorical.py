@@ -56,7 +56,9 @@ class ExpRelaxedCategorical(Distribution):
         return self._categorical.probs
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        uniforms = clamp_probs(f.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))
+        uniforms = clamp_probs(
+            f.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype, device=self.logits.device)
+        )
         scores = (self.logits - (-uniforms.log()).log()) / self.temperature
         return scores - scores.logsumexp(dim=-1, keepdim=True)
 

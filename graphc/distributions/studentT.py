@@ -53,7 +53,7 @@ class StudentT(Distribution):
         return f.where(self.df > 2, spread, f.where(self.df > 1, math.inf, math.nan)).to(self.df.dtype)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
-        noise = f.randn(self._extended_shape(sample_shape), dtype=self.df.dtype)
+        noise = f.randn(self._extended_shape(sample_shape), dtype=self.df.dtype, device=self.df.device)
         return self.loc + self.scale * (noise * f.rsqrt(self._chi2.rsample(sample_shape) / self.df))
 
     def log_prob(self, value: Value) -> Value:

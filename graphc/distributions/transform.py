@@ -329,7 +329,7 @@ class ReshapeTransform(Transform):
         return y.reshape(y.shape[: y.dim() - len(self.out_shape)] + self.in_shape)
 
     def log_abs_det_jacobian(self, x: Value, y: Value) -> Value:
-        return f.zeros(x.shape[: x.dim() - len(self.in_shape)], dtype=x.dtype)
+        return f.zeros(x.shape[: x.dim() - len(self.in_shape)], dtype=x.dtype, device=x.device)
 
     def forward_shape(self, shape: Sequence[int]) -> Sequence[int]:
         return _reshaped(shape, self.in_shape, self.out_shape)

@@ -275,7 +275,7 @@ class StickBreakingTransform(Transform):
 
     def _offset(self, x: Value, count: int) -> Value:
         """log(K - 1), ..., log(1): with it zeros give equal shares."""
-        return (count + 1 - f.ones(count, dtype=x.dtype).cumsum(-1)).log()
+        return (count + 1 - f.ones(count, dtype=x.dtype, device=x.device).cumsum(-1)).log()
 
     def _call(self, x: Value) -> Value:
         z = SigmoidTransform()(x - self._offset(x, x.shape[-1]))
@@ -318,7 +318,7 @@ class CorrCholeskyTransform(Transform):
         eps = finfo(x.dtype).eps
         r = vec_to_tril_matrix(x.clamp(min=-1 + eps, max=1 - eps), diag=-1)
         left = (1 - r**2).sqrt().cumprod(-1)
-        r = r + f.eye(r.shape[-1], dtype=r.dtype)
+        r = r + f.eye(r.shape[-1], dtype=r.dtype, device=r.device)
         return r * f.nn.functional.pad(left[..., :-1], [1, 0], value=1)
 
     def _inverse(self, y: Value) -> Value:

@@ -55,7 +55,9 @@ class Uniform(Distribution):
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Value:
         """Samples with gradients to the parameters."""
-        return self.low + f.rand(self._extended_shape(sample_shape), dtype=self.low.dtype) * (self.high - self.low)
+        return self.low + f.rand(self._extended_shape(sample_shape), dtype=self.low.dtype, device=self.low.device) * (
+            self.high - self.low
+        )
 
     def log_prob(self, value: Value) -> Value:
         """The logarithm of the density of each value."""

@@ -49,7 +49,8 @@ def broadcast_all(*values: Any) -> tuple[Value, ...]:
         )
     first = next((value for value in values if isinstance(value, Tensor)), None)
     dtype = f.get_default_dtype() if first is None else first.dtype
-    tensors = [value if isinstance(value, Tensor) else f.tensor(value, dtype=dtype) for value in values]
+    place = None if first is None else first.device
+    tensors = [value if isinstance(value, Tensor) else f.tensor(value, dtype=dtype, device=place) for value in values]
     found: tuple[Value, ...] = tuple(f.broadcast_tensors(*tensors))
     return found
 
@@ -122,7 +123,7 @@ def vec_to_tril_matrix(vec: Value, diag: int = 0) -> Value:
             f"The size of last dimension is {count} which cannot be expressed as the lower triangular part"
         )
     size = round(n)
-    matrix = f.zeros((*vec.shape[:-1], size, size), dtype=vec.dtype)
+    matrix = f.zeros((*vec.shape[:-1], size, size), dtype=vec.dtype, device=vec.device)
     rows, columns = _lower(size, diag)
     matrix[..., rows, columns] = vec
     return matrix

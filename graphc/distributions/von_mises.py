@@ -49,9 +49,9 @@ class VonMises(Distribution):
             tau = 1 + (1 + 4 * k**2).sqrt()
             rho = (tau - (2 * tau).sqrt()) / (2 * k)
             proposal = f.where(k < 1e-5, 1 / k + k, (1 + rho**2) / (2 * rho))
-            angle, done = f.zeros_like(k), f.zeros(shape, dtype=f.bool)
+            angle, done = f.zeros_like(k), f.zeros(shape, dtype=f.bool, device=k.device)
             while not done.all():
-                u1, u2, u3 = f.rand((3, *shape), dtype=f.float64).unbind()
+                u1, u2, u3 = f.rand((3, *shape), dtype=f.float64, device=k.device).unbind()
                 z = f.cos(math.pi * u1)
                 direction = (1 + proposal * z) / (proposal + z)
                 c = k * (proposal - direction)

@@ -55,7 +55,7 @@ class Wishart(ExponentialFamily):
         name, matrix = named[0]
         if matrix.dim() < 2:
             raise ValueError("scale_tril must be at least two-dimensional, with optional leading batch dimensions")
-        df = f.tensor(df, dtype=matrix.dtype) if is_number(df) else df
+        df = f.tensor(df, dtype=matrix.dtype, device=matrix.device) if is_number(df) else df
         batch_shape = f.broadcast_shapes(matrix.shape[:-2], df.shape)
         event_shape = matrix.shape[-2:]
         if df.le(event_shape[-1] - 1).any():
@@ -109,9 +109,9 @@ class Wishart(ExponentialFamily):
         """Samples by Bartlett's decomposition: chi on the diagonal, normal numbers below."""
         p = self._event_shape[-1]
         shape = (*sample_shape, *self._batch_shape)
-        freedom = self.df.unsqueeze(-1) - f.arange(p, dtype=self.df.dtype)
+        freedom = self.df.unsqueeze(-1) - f.arange(p, dtype=self.df.dtype, device=self.df.device)
         chi2 = 2 * standard_gamma((freedom / 2).expand((*shape, p)))
-        below = f.randn((*shape, p, p), dtype=self.df.dtype).tril(diagonal=-1)
+        below = f.randn((*shape, p, p), dtype=self.df.dtype, device=self.df.device).tril(diagonal=-1)
         noise = below + chi2.clamp(min=finfo(self.df.dtype).tiny).sqrt().diag_embed()
         factor = self._unbroadcasted_scale_tril @ noise
         return factor @ factor.mT
@@ -132,7 +132,7 @@ class Wishart(ExponentialFamily):
     def entropy(self) -> Value:
         nu, p = self.df, self._event_shape[-1]
         half_log_det = self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        digammas = f.digamma((nu.unsqueeze(-1) - f.arange(p, dtype=nu.dtype)) / 2).sum(-1)
+        digammas = f.digamma((nu.unsqueeze(-1) - f.arange(p, dtype=nu.dtype, device=nu.device)) / 2).sum(-1)
         return (
             (p + 1) * (p * math.log(2) / 2 + half_log_det)
             + f.mvlgamma(nu / 2, p=p)

@@ -53,7 +53,7 @@ class DataLoader(Generic[T_co]):
     raised here with its traceback; a batch that takes more than `timeout` seconds is a RuntimeError. A worker's seed is
     that of the epoch, drawn from `generator`, plus its number; `worker_init_fn(number)` runs after seeding.
     `in_order=False` gives batches as they get ready. `persistent_workers` keeps workers for the next epoch.
-    `pin_memory` has no effect on a machine without an accelerator.
+    With `pin_memory`, batches come in memory that a GPU reads by itself; without a GPU that has no effect.
 
     Arguments that don't go together raise ValueError or TypeError.
     """

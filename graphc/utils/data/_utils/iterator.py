@@ -8,7 +8,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from graphc.eager import pinning
 from graphc.utils.data._utils.fetch import Source
+from graphc.utils.data._utils.pin_memory import pin_memory
 from graphc.utils.data._utils.progress import Checkpoint, Progress
 from graphc.utils.data._utils.seed import draw_seed
 from graphc.utils.data._utils.worker import Batch
@@ -21,7 +23,8 @@ class LoaderIterator:
     """A pass over the dataset of a loader, from its start or from a checkpoint."""
 
     def __init__(self, loader: DataLoader[Any], checkpoint: Checkpoint | None) -> None:
-        if loader.pin_memory:
+        self._pins = loader.pin_memory and pinning.is_available()
+        if loader.pin_memory and not self._pins:
             warnings.warn(
                 "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
                 "used.",
@@ -79,7 +82,7 @@ class LoaderIterator:
         self._num_yielded += 1
         if self._reported_length is not None and self._num_yielded > self._reported_length:
             self._warn_of_length(self._reported_length)
-        return data
+        return pin_memory(data) if self._pins else data
 
     def _warn_of_length(self, reported: int) -> None:
         text = (

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from graphc.eager.tensor import Tensor, wrap_constant
+from graphc.eager.placement import gpu_of, on
+from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.type_info import finfo
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element, has_decay
@@ -138,11 +139,16 @@ class Adafactor(RuledOptimizer):
         update(self._rule, options, (param, *[state[name] for name in names]), (grad,), numbers)
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
-        state["step"] = scalar(0.0, group)
+        state["step"] = scalar(0.0, group, param)
         array = param._array
         if array.ndim > 1:
             shape = array.shape
-            state["row_var"] = wrap_constant(np.zeros((*shape[:-1], 1), array.dtype))
-            state["col_var"] = wrap_constant(np.zeros((*shape[:-2], 1, shape[-1]), array.dtype))
+            state["row_var"] = _zeros((*shape[:-1], 1), array)
+            state["col_var"] = _zeros((*shape[:-2], 1, shape[-1]), array)
         else:
             state["variance"] = zeros_like(param)
+
+
+def _zeros(shape: tuple[int, ...], like: AnyArray) -> Tensor:
+    """Zeros in the dtype of an array, where it is."""
+    return wrap_constant(on(np.zeros(shape, like.dtype), gpu_of(like)))

@@ -96,5 +96,5 @@ class Adagrad(RuledOptimizer):
         return ("step", "sum")
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
-        state["step"] = scalar(0.0, group)
+        state["step"] = scalar(0.0, group, param)
         state["sum"] = full_like(param, self.defaults["initial_accumulator_value"])

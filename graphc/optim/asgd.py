@@ -92,7 +92,7 @@ class ASGD(RuledOptimizer):
         return ("step", "eta", "mu", "ax")
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
-        state["step"] = scalar(0.0, group)
-        state["eta"] = scalar(float(group["lr"]), group)
-        state["mu"] = scalar(1.0, group)
+        state["step"] = scalar(0.0, group, param)
+        state["eta"] = scalar(float(group["lr"]), group, param)
+        state["mu"] = scalar(1.0, group, param)
         state["ax"] = zeros_like(param)

@@ -122,4 +122,4 @@ class NAdam(RuledOptimizer):
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
         super()._start(param, state, group)
-        state["mu_product"] = scalar(1.0, group)
+        state["mu_product"] = scalar(1.0, group, param)

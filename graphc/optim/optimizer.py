@@ -308,13 +308,15 @@ class Optimizer:
     def _process_value_according_to_param_policy(
         param: Tensor, value: Tensor, param_id: int, param_groups: list[dict[str, Any]], key: Hashable = None
     ) -> Tensor:
-        """A tensor of a state as the parameter needs it: in its dtype, but for the count of steps."""
+        """A tensor of a state as the parameter needs it: where it is, in its dtype, but for the count of steps."""
         given: Any = value
         if key == "step":
             group = next((each for each in param_groups if param_id in each["params"]), {})
             is_single = group.get("capturable", False) or group.get("fused", False)
-            return given.to(f32) if is_single else given  # type: ignore[no-any-return]  # a tensor
-        return given.to(param.dtype) if param.is_floating_point() else given  # type: ignore[no-any-return]  # a tensor
+            given = given.to(f32) if is_single else given
+        elif param.is_floating_point():
+            given = given.to(param.dtype)
+        return given.to(param.device)  # type: ignore[attr-defined, no-any-return]  # a tensor
 
 
 def _use_grad_for_differentiable(step: Callable[..., Any]) -> Callable[..., Any]:

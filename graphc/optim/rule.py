@@ -30,7 +30,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.guard import shorten
 from graphc.eager.inplace import assign, check_writable
 from graphc.eager.mode import MODE
-from graphc.eager.placement import common_gpu, copy_of
+from graphc.eager.placement import common_gpu, copy_into, copy_of, mismatch
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe, place_for
 from graphc.eager.record import Source, apply, see
@@ -196,6 +196,8 @@ class RulePlan(Plan):
         gpu = None
         if type(rest) is not tuple:
             gpu = common_gpu(arrays)
+            if gpu is not None:
+                _refuse_host(arrays, gpu)
             rest = self._run_slowly(arrays)
         count = len(self.graph.outputs)
         returned = self._returned
@@ -203,7 +205,7 @@ class RulePlan(Plan):
             in_place = dict(self.on_gpu(gpu).program.in_place)
             returned = [index for index in range(count) if index not in in_place]
         for index, output in zip(returned if len(rest) < count else range(count), rest):
-            arrays[index][...] = output
+            copy_into(arrays[index], output)
 
     def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The new values of the targets, as new arrays."""
@@ -259,11 +261,17 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
             values = output.reshape(whole.shape)
             if WATCHING:
                 overwritten(whole, values)
-            whole[...] = values
+            copy_into(whole, values)
     else:
         plan.run_into(arrays)
     for target in targets:
         target._storage.version += 1
+
+
+def _refuse_host(arrays: Sequence[AnyArray], gpu: int) -> None:
+    """Raise DeviceMismatch where a GPU's parameter has a state or a gradient on the host."""
+    if any(type(array) is np.ndarray and array.ndim for array in arrays):
+        raise mismatch(f"cuda:{gpu}", "cpu")
 
 
 def _misfit(state: tuple[int, ...], shape: tuple[int, ...]) -> ShapeError:

@@ -14,7 +14,7 @@ import numpy as np
 from graphc.eager.geometry import is_dense
 from graphc.eager.memory import new_array
 from graphc.eager.mode import enable_grad
-from graphc.eager.placement import gpu_of
+from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.watch import WATCHING, depends
 from graphc.optim.optimizer import Optimizer, _get_scalar_dtype, _use_grad_for_differentiable
@@ -43,7 +43,7 @@ class RuledOptimizer(Optimizer):
                 its = self.state.get(param) or {}
                 for name in self._scalars:
                     if name in its and not isinstance(its[name], Tensor):
-                        its[name] = scalar(its[name], group)
+                        its[name] = scalar(its[name], group, param)
 
     @_use_grad_for_differentiable
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
@@ -94,7 +94,7 @@ class RuledOptimizer(Optimizer):
     def _start(self, param: Tensor, state: State, group: Group) -> None:
         """Make the states of a parameter before its first step: those of `_states`, of zeros."""
         for name in self._states(group):
-            state[name] = scalar(0.0, group) if name in self._scalars else zeros_like(param)
+            state[name] = scalar(0.0, group, param) if name in self._scalars else zeros_like(param)
 
     def _numbers(self) -> list[Numbers]:
         """The numbers of each group; kept as long as the groups are the same."""
@@ -106,10 +106,10 @@ class RuledOptimizer(Optimizer):
         return known
 
 
-def scalar(value: float, group: Group) -> Tensor:
-    """A state without dimensions, such as the count of steps."""
+def scalar(value: float, group: Group, param: Tensor) -> Tensor:
+    """A state without dimensions, such as the count of steps, where the parameter is: no step waits for a GPU."""
     is_fused = bool(group.get("fused") or group.get("capturable"))
-    return wrap_constant(np.array(float(value), _get_scalar_dtype(is_fused).numpy))
+    return wrap_constant(on(np.array(float(value), _get_scalar_dtype(is_fused).numpy), gpu_of(param._array)))
 
 
 def _like(array: AnyArray, value: complex) -> AnyArray:

@@ -21,6 +21,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.history import detach, requires_grad_
 from graphc.eager.mode import enable_grad, is_grad_enabled, set_grad_enabled
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import full_like, gpu_of, on
 from graphc.eager.tensor import Tensor, wrap
 from graphc.eager.view import view_function
 
@@ -185,11 +186,11 @@ def hessian(
 def _rows(index: int, output: Tensor, points: Tensors, create_graph: bool, strict: bool) -> Tensors:
     """The derivatives of one output by each of the inputs, by as many backward passes as it has elements."""
     parts: list[list[Tensor]] = [[] for _ in points]
-    seed = np.zeros_like(output._array, order="C")
+    seed = np.zeros(output._array.shape, output._array.dtype)
     for place in range(seed.size):
         one = seed.copy()
         one.reshape(-1)[place] = 1
-        found = _gradients((output,), points, (wrap(one),), create_graph, keep=True)
+        found = _gradients((output,), points, (wrap(on(one, gpu_of(output._array))),), create_graph, keep=True)
         for number, (gradient, point) in enumerate(zip(found, points)):
             if gradient is None and strict:
                 raise AutogradError(
@@ -231,9 +232,9 @@ def _columns(
     for number, point in enumerate(points):
         columns.append([])
         for place in range(point._array.size):
-            directions = [np.zeros_like(each._array, order="C") for each in points]
+            directions = [np.zeros(each._array.shape, each._array.dtype) for each in points]
             directions[number].reshape(-1)[place] = 1
-            given, pushed = jvp(func, points, tuple(wrap(each) for each in directions))
+            given, pushed = jvp(func, points, tuple(wrap(on(each, gpu_of(point._array))) for each in directions))
             gives_tuple, outputs = _as_tuple(_OUTPUTS, given, "jacobian")
             columns[-1].append(_as_tuple(_OUTPUTS, pushed, "jacobian")[1])
     rows = []
@@ -243,8 +244,8 @@ def _columns(
             shape = output._array.shape
             block = np.empty((*shape, point._array.size), output._array.dtype)
             for place, pushed in enumerate(found):
-                block[..., place] = pushed[index]._array
-            row.append(wrap(block.reshape(shape + point._array.shape)))
+                block[..., place] = on(pushed[index]._array, None)
+            row.append(wrap(on(block.reshape(shape + point._array.shape), gpu_of(output._array))))
         rows.append(tuple(row) if is_tuple else row[0])
     return tuple(rows) if gives_tuple else rows[0]
 
@@ -400,7 +401,7 @@ def _filled(found: Gradients, like: Tensors, strict: bool, create_graph: bool, s
 
 
 def _zeros(like: Tensor) -> Tensor:
-    return wrap(np.zeros_like(like._array))
+    return wrap(full_like(like._array, 0))
 
 
 def _seeds(like: Tensors) -> Tensors:
@@ -412,7 +413,7 @@ def _stacked(parts: Sequence[Tensor], output: Tensor, point: Tensor) -> Tensor:
     """The gradients of an output's elements, as one tensor."""
     shape = output._array.shape + point._array.shape
     if not parts:
-        return wrap(np.zeros(shape, point._array.dtype))
+        return wrap(on(np.zeros(shape, point._array.dtype), gpu_of(point._array)))
     result = view_function("view")(function_of("stack")(list(parts)), shape)
     assert isinstance(result, Tensor)
     return result

@@ -24,6 +24,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.function import undefined_grad
 from graphc.eager.history import requires_grad_
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import full_like, gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.ir.dtype import c128, f64
 from graphc.ir.errors import ArgumentError
@@ -277,10 +278,10 @@ def _moved(
     array: AnyArray, index: tuple[int, ...], step: complex, compute: Callable[[], Sequence[Tensor]]
 ) -> list[AnyArray]:
     """The outputs with one element moved."""
-    before = array[index]
+    before = array[index].item()
     array[index] = before + step
     try:
-        return [np.array(each._array) for each in compute()]
+        return [np.array(on(each._array, None)) for each in compute()]
     finally:
         array[index] = before
 
@@ -323,7 +324,8 @@ def _backward_rows(check: _Check, output: Tensor) -> list[AnyArray]:
     for column in range(size):
         seed = np.zeros(output._array.shape, output._array.dtype)
         seed.reshape(-1)[column] = 1
-        found = grad(output, variables, wrap(seed), retain_graph=True, allow_unused=True)
+        cotangent = wrap(on(seed, gpu_of(output._array)))
+        found = grad(output, variables, cotangent, retain_graph=True, allow_unused=True)
         for block, variable, gradient in zip(blocks, variables, found):
             if gradient is None:
                 continue
@@ -331,7 +333,7 @@ def _backward_rows(check: _Check, output: Tensor) -> list[AnyArray]:
             if gradient._array.shape != variable._array.shape:
                 fits = False
             else:
-                block[:, column] = gradient._array.reshape(-1)
+                block[:, column] = on(gradient._array, None).reshape(-1)
     if not types_fit and check.checks_dtypes:
         raise GradcheckError("Gradient has dtype mismatch")
     if not fits:
@@ -342,11 +344,11 @@ def _backward_rows(check: _Check, output: Tensor) -> list[AnyArray]:
 def _check_zero(check: _Check, outputs: Tensors) -> None:
     """Cotangents of zero must give gradients of zero, like the inputs."""
     variables = [each for _, each in check.variables]
-    zeros = [wrap(np.zeros(each._array.shape, each._array.dtype)) for each in outputs]
+    zeros = [wrap(full_like(each._array, 0)) for each in outputs]
     for gradient, variable in zip(grad(outputs, variables, zeros, allow_unused=True), variables):
         if gradient is None:
             continue
-        if gradient._array.any():
+        if on(gradient._array, None).any():
             raise GradcheckError("backward not multiplied by grad_output")
         if gradient.dtype is not variable.dtype:
             raise GradcheckError("grad is incorrect type")
@@ -361,7 +363,7 @@ def _check_undefined(check: _Check) -> None:
     for missing in [range(count), *([i] for i in range(count) if count > 1)]:
         outputs = _differentiable(check.function(*check.inputs))
         roots = [undefined_grad(each) if i in missing else each for i, each in enumerate(outputs)]
-        zeros = [wrap(np.zeros(each._array.shape, each._array.dtype)) for each in roots]
+        zeros = [wrap(full_like(each._array, 0)) for each in roots]
         try:
             found = grad(roots, variables, zeros, allow_unused=True)
         except RuntimeError as error:
@@ -369,7 +371,7 @@ def _check_undefined(check: _Check) -> None:
             raise GradcheckError(
                 f"Expected backward function to handle undefined output grads. {_UNDEFINED}"
             ) from error
-        if any(each is not None and each._array.any() for each in found):
+        if any(each is not None and on(each._array, None).any() for each in found):
             _warn_undefined()
             raise GradcheckError(
                 "Expected all input grads to be undefined or zero when all output grads are undefined or zero. "
@@ -430,7 +432,7 @@ def _random_cotangents(outputs: Tensors, has_gaps: bool) -> Tensors:
         array = np.asarray(values).astype(dtype)
         if has_gaps and shape:
             array = np.repeat(array, 2, axis=-1)[..., ::2]
-        made.append(requires_grad_(wrap(array)))
+        made.append(requires_grad_(wrap(on(array, gpu_of(output._array)))))
     return tuple(made)
 
 

@@ -20,7 +20,11 @@ from graphc.eager.backward import GradientEdge
 from graphc.eager.handle import RemovableHandle
 from graphc.eager.mode import MODE, _Context
 from graphc.eager.node import AutogradError, GradNode, edge_of
+from graphc.eager.pinning import is_available as pinning_is_available
+from graphc.eager.pinning import pinned
+from graphc.eager.placement import copy_of, gpu_of, on
 from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.transfer import transfer
 
 __all__ = [
     "GradientEdge",
@@ -70,10 +74,15 @@ class saved_tensors_hooks(_Context):
 
 
 class save_on_cpu(saved_tensors_hooks):
-    """Inside, what a gradient needs is kept as a copy in main memory."""
+    """Inside, what a gradient needs is kept as a copy in main memory, `pin_memory`: in such that GPUs read."""
 
     def __init__(self, pin_memory: bool = False, device_type: str = "cuda") -> None:
-        super().__init__(lambda tensor: wrap(tensor._array.copy()), lambda kept: kept)
+        def pack(tensor: Tensor) -> tuple[int | None, Tensor]:
+            gpu = gpu_of(tensor._array)
+            kept = copy_of(tensor._array) if gpu is None else on(tensor._array, None)
+            return gpu, wrap(pinned(kept) if pin_memory and pinning_is_available() else kept)
+
+        super().__init__(pack, lambda kept: transfer(kept[1], kept[0]))
 
 
 @contextmanager
@@ -101,7 +110,7 @@ class _Kept:
 
     def _pack(self, tensor: Tensor) -> int:
         self._next += 1
-        self._found[self._next] = wrap(tensor._array.copy())
+        self._found[self._next] = wrap(copy_of(tensor._array))
         return self._next
 
     def _unpack(self, number: int) -> Tensor:

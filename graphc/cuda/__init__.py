@@ -74,6 +74,7 @@ from graphc.cuda.streams import (
     set_stream,
     stream,
 )
+from graphc.eager.legacy import CUDA_TYPES
 from graphc.ir.errors import MemoryExceeded, UnknownAttribute
 from graphc.runtime.cuda.driver import CudaError
 
@@ -101,6 +102,8 @@ _ABSENT = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in CUDA_TYPES:
+        return CUDA_TYPES[name]
     if name == "default_generators":  # made when they are asked for: before that nobody should look for GPUs
         return random.default_generators()
     if name in _ABSENT:

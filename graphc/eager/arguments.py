@@ -230,8 +230,12 @@ def strides_for(
     return format_strides(shape, memory_format, dtype.itemsize)
 
 
-def created(array: AnyArray, requires_grad: object = False, place: int | None = None) -> Tensor:
-    """A new tensor over an array of its own, which is moved to the GPU that `place` says."""
+def created(
+    array: AnyArray, requires_grad: object = False, place: int | None = None, pin_memory: object = False
+) -> Tensor:
+    """A new tensor over an array of its own, which is moved to the GPU that `place` says, or to pinned memory."""
+    if pin_memory:
+        array = pinning.pinned(array)
     result = wrap_constant(array if place is None else on(array, place))
     if requires_grad:
         if not result.dtype.is_differentiable:
@@ -240,10 +244,16 @@ def created(array: AnyArray, requires_grad: object = False, place: int | None = 
     return result
 
 
-def deliver(array: AnyArray, out: object, requires_grad: object = False, place: int | None = None) -> Tensor:
+def deliver(
+    array: AnyArray,
+    out: object,
+    requires_grad: object = False,
+    place: int | None = None,
+    pin_memory: object = False,
+) -> Tensor:
     """The array as a new tensor, or in the tensor given as `out`, which gets its shape and keeps its dtype."""
     if out is None:
-        return created(array, requires_grad, place)
+        return created(array, requires_grad, place, pin_memory)
     target = output(out)
     if target._array.shape != array.shape:
         resize_to(target, array.shape)

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from graphc.eager.conversion import type_as
+from graphc.eager.conversion import convert
 from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import overlaps_itself
 from graphc.eager.indexing import Subscript, SubscriptError, is_by_tensors, is_mask, keys_of, parse, part_of, places_of
 from graphc.eager.inplace import assign, check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.memory import as_strided, clone
 from graphc.eager.mode import MODE, no_grad
-from graphc.eager.placement import copy_into, gpu_of, on
+from graphc.eager.placement import copy_into, gpu_of, mismatch, on, place_of
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant, wrap_shared
+from graphc.eager.transfer import transfer
 from graphc.eager.view import view_function
 from graphc.eager.watch import WATCHING
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
@@ -51,7 +52,7 @@ def setitem(self: Tensor, index: object, value: object) -> None:
             copy_(target, _fitting(target, source))
         return
     if source.dtype is not self.dtype and source._array.size == 1 and is_mask(index):
-        source = type_as(source, self)
+        source = convert(source, self.dtype)
     needs_view = tuple(found.shape) != self._array.shape or found.name
     target = part_of(self, found) if needs_view else self
     shape = _chosen_shape(found)
@@ -60,6 +61,7 @@ def setitem(self: Tensor, index: object, value: object) -> None:
 
 def _replaced(self: Tensor, index: object, source: Tensor, accumulate: bool = False) -> Tensor:
     """As an assignment, by a function of the table: what a graph can hold."""
+    source = _beside(self, source)
     check_writable(self, self.requires_grad or source.requires_grad, overlapping=True)
     values = function_of("_with_item")(self, index, source, accumulate)
     assert isinstance(values, Tensor)
@@ -138,10 +140,21 @@ def _put_on_gpu(self: Tensor, indices: dict[int, AnyArray], values: Tensor, accu
     copy_into(self._array, found._array)
 
 
+def _beside(self: Tensor, values: Tensor) -> Tensor:
+    """The values where the tensor is; only a single one may come from elsewhere."""
+    here, there = gpu_of(self._array), gpu_of(values._array)
+    if here == there:
+        return values
+    if values._array.size != 1:
+        raise mismatch(*sorted((str(place_of(self._array)), str(place_of(values._array))), reverse=True))
+    return transfer(values, here)
+
+
 def put(
     self: Tensor, indices: dict[int, AnyArray], values: Tensor, shape: tuple[int, ...], accumulate: bool = False
 ) -> Tensor:
     """Replace the elements at index arrays, or add to them; of several writes to one element the last counts."""
+    values = _beside(self, values)
     target, source = self._array, values._array
     needs = self.requires_grad or values.requires_grad
     check_writable(self, needs, overlapping=True)

@@ -16,8 +16,9 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.engine import run_backward
 from graphc.eager.history import grad_fn, requires_grad_, retain_grad
 from graphc.eager.node import AutogradError, Edge, GradNode, edge_of
-from graphc.eager.placement import full_like
+from graphc.eager.placement import full_like, gpu_of, place_of
 from graphc.eager.tensor import Tensor, wrap_constant, wrap_shared
+from graphc.eager.transfer import transfer
 from graphc.ir.dtype import DType
 from graphc.ir.errors import SignatureError
 
@@ -273,6 +274,13 @@ def _seed(output: Place, cotangent: object, index: int) -> Tensor | None:
             "For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in dtype: "
             f"grad_output[{index}] has a dtype of {cotangent.dtype} and output[{index}] has a dtype of {dtype}."
         )
+    if isinstance(output, Tensor) and gpu_of(cotangent._array) != gpu_of(output._array):
+        if cotangent._array.ndim:
+            raise AutogradError(
+                f"invalid gradient at index {index} - expected device {place_of(output._array)} but got "
+                f"{place_of(cotangent._array)}"
+            )
+        cotangent = transfer(cotangent, gpu_of(output._array))
     if cotangent.dtype is not dtype:
         cast: Any = function_of("to")(cotangent, dtype)
         return cast  # type: ignore[no-any-return]  # a tensor

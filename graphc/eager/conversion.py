@@ -18,7 +18,7 @@ from graphc.eager.memory import clone, contiguous
 from graphc.eager.memory_format import memory_format, preserve_format
 from graphc.eager.placement import gpu_of, place_of
 from graphc.eager.tensor import Tensor
-from graphc.eager.tensor_type import dtype_of_type
+from graphc.eager.tensor_type import dtype_of_type, place_of_type
 from graphc.eager.tensor_type import type_name as name_of_type
 from graphc.eager.transfer import transfer
 from graphc.ir.dtype import DType, bool_
@@ -113,15 +113,17 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Tensor
     if dtype is None:
         return name_of_type(self.dtype, place_of(self._array).type)
     if isinstance(dtype, DType):
-        target = dtype
-    elif isinstance(dtype, str):
-        target = dtype_of_type(dtype)
+        return convert(self, dtype)
+    if isinstance(dtype, str):
+        target, place = dtype_of_type(dtype), place_of_type(dtype)
     elif isinstance(dtype, type):
         own = getattr(dtype, "dtype", None)
         target = own if isinstance(own, DType) else dtype_of_type(_name(dtype))
+        place = place_of_type(_name(dtype))
     else:
         raise SignatureError("dtype must be a type, str, or dtype object", hint="such as torch.float64")
-    return convert(self, target)
+    here = gpu_of(self._array)
+    return convert(transfer(self, (_gpu("cuda") if here is None else here) if place == "cuda" else None), target)
 
 
 def _name(kind: type) -> str:
@@ -131,10 +133,10 @@ def _name(kind: type) -> str:
 
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
-    """The tensor in the dtype of another."""
+    """The tensor in the dtype of another, where that is."""
     if not isinstance(other, Tensor):
         raise SignatureError(f"type_as(): argument 'other' (position 1) must be Tensor, not {type_name(other)}")
-    return convert(self, other.dtype)
+    return convert(transfer(self, gpu_of(other._array)), other.dtype)
 
 
 def _conversion(name: str, target: DType) -> Callable[..., Tensor]:

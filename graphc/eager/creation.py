@@ -56,7 +56,7 @@ def _factory(name: str, fill: int | None) -> Callable[..., Tensor]:
         array = allocate(shape, target, place=place)
         if fill is not None:
             array.fill(fill)
-        return deliver(array, out, requires_grad)
+        return deliver(array, out, requires_grad, pin_memory=pin_memory)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"A tensor of these sizes, {'uninitialised' if fill is None else f'{fill} everywhere'}."
@@ -94,7 +94,7 @@ def empty_strided(
     steps = sequence_of("empty_strided", stride, "stride", 2)
     target = dtype_of("empty_strided", dtype, get_default_dtype())
     place = check_place("empty_strided", layout, device, pin_memory)
-    return created(strided_array(shape, steps, target, place), requires_grad)
+    return created(strided_array(shape, steps, target, place), requires_grad, pin_memory=pin_memory)
 
 
 def strided_array(shape: tuple[int, ...], steps: tuple[int, ...], dtype: DType, place: int | None = None) -> AnyArray:
@@ -140,7 +140,9 @@ def full(
     target = dtype_with_out("full", dtype, number_dtype(number), out)
     place = check_place("full", layout, device, pin_memory, None if out is None else out._array)
     check_sizes(shape, target)
-    return deliver(_filled(allocate(shape, target, place=place), number, target), out, requires_grad)
+    return deliver(
+        _filled(allocate(shape, target, place=place), number, target), out, requires_grad, pin_memory=pin_memory
+    )
 
 
 def scalar_tensor(
@@ -156,7 +158,7 @@ def scalar_tensor(
     number = number_of("scalar_tensor", "s", 1, s)
     target = dtype_of("scalar_tensor", dtype, get_default_dtype())
     place = check_place("scalar_tensor", layout, device, pin_memory)
-    return created(_filled(allocate((), target, place=place), number, target), requires_grad)
+    return created(_filled(allocate((), target, place=place), number, target), requires_grad, pin_memory=pin_memory)
 
 
 def _filled(array: AnyArray, number: complex, dtype: DType) -> AnyArray:
@@ -181,7 +183,7 @@ def _like(name: str, fill: int | None) -> Callable[..., Tensor]:
         array = like(name, input, dtype, layout, device, pin_memory, memory_format)
         if fill is not None:
             array.fill(fill)
-        return created(array, requires_grad)
+        return created(array, requires_grad, pin_memory=pin_memory)
 
     make.__name__ = make.__qualname__ = name
     what = "uninitialised" if fill is None else f"{fill} everywhere"
@@ -227,7 +229,7 @@ def full_like(
     """One number everywhere, in the shape, dtype and memory order of a tensor."""
     array = like("full_like", input, dtype, layout, device, pin_memory, memory_format)
     number = number_of("full_like", "fill_value", 2, fill_value)
-    return created(_filled(array, number, to_dtype(array.dtype)), requires_grad)
+    return created(_filled(array, number, to_dtype(array.dtype)), requires_grad, pin_memory=pin_memory)
 
 
 # In the dtype of another tensor.
@@ -251,7 +253,7 @@ def _new(name: str, fill: int | None) -> Callable[..., Tensor]:
         array = allocate(shape, target, place=place)
         if fill is not None:
             array.fill(fill)
-        return created(array, requires_grad)
+        return created(array, requires_grad, pin_memory=pin_memory)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"Of these sizes in the dtype of this tensor, {'uninitialised' if fill is None else fill}."

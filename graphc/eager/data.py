@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.arguments import type_name
+from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import (
@@ -248,6 +249,9 @@ def _cast(array: AnyArray, dtype: DType, copy: bool) -> AnyArray:
     target = dtype.numpy
     if array.dtype == target:
         return array.copy(order="K") if copy else array
+    gpu = gpu_of(array)
+    if gpu is not None:
+        return on(_cast(on(array, None), dtype, copy), gpu)
     with np.errstate(all="ignore"):
         if array.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_:
             array = array.real

@@ -53,7 +53,7 @@ def argwhere(input: Tensor) -> Tensor:
 def where(condition: Tensor, input: object = None, other: object = None, **named: object) -> object:
     """`input` where the condition holds, else `other`; of the condition alone, the indices where it holds."""
     if input is None and other is None and not named:
-        return nonzero(condition, as_tuple=True)
+        return through_host(nonzero)(condition, as_tuple=True)
     return function_of("where")(condition, *(each for each in (input, other) if each is not None), **named)
 
 

@@ -180,6 +180,11 @@ def get_default_device() -> device:
     return _thread.stack[-1] if _thread.stack else _default
 
 
+def default_in_force() -> device | None:
+    """The device that the user has chosen for new tensors; None where nothing was said."""
+    return _thread.stack[-1] if _thread.stack else None if _default is CPU else _default
+
+
 def set_default_device(place: device | str | int | None, /) -> None:
     """Set the device of new tensors in the whole process; None stands for the CPU."""
     global _default

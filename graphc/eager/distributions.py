@@ -6,6 +6,7 @@ gradient flows through a sample.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -23,11 +24,12 @@ from graphc.eager.arguments import (
     type_name,
 )
 from graphc.eager.data import cast
+from graphc.eager.generator import Generator
 from graphc.eager.inplace import _copy_plan as copy_plan
 from graphc.eager.inplace import _filled as filled
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
-from graphc.eager.placement import on
+from graphc.eager.placement import common_gpu, gpu_of, on
 from graphc.eager.random import MANTISSA, bounds_of, check_range
 from graphc.eager.record import record, see
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
@@ -45,6 +47,26 @@ _NO_PROBABILITY = (
 
 
 # Functions
+
+
+def _through_host(function: Callable[..., object]) -> Callable[..., object]:
+    """The function, whose numbers the host makes: those of a GPU's tensors come from that GPU's generator."""
+    name = function.__name__.rstrip("_")
+    on_host = through_host(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> object:
+        gpu = common_gpu(each._array for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
+        if gpu is None:
+            return function(*args, **kwargs)
+        generator = kwargs.pop("generator", None)
+        for place, each in enumerate(args):
+            if isinstance(each, Generator):
+                generator, args = each, args[:place]
+        kwargs["key"] = key_of(name, generator, kwargs.get("key"), gpu=gpu)
+        return on_host(*args, **kwargs)
+
+    return call
 
 
 def normal_(
@@ -68,7 +90,7 @@ def normal_(
         place = check_place("normal", layout, device, pin_memory)
         _check_std(std)
         values = normal(shape, target, key_of("normal", generator, key, place))
-        return deliver(_scaled(values, mean, std)._array, out, requires_grad)
+        return deliver(_scaled(values, mean, std)._array, out, requires_grad, pin_memory=pin_memory)
     parts = [each for each in (mean, std) if isinstance(each, Tensor)]
     if not parts:
         raise invalid_combination("normal", (mean, std), {}, _NORMAL_FORMS)
@@ -83,7 +105,7 @@ def normal_(
     broadcast_shape("normal", *shapes)  # says in PyTorch's words where they don't fit
     shape = np.broadcast_shapes(*shapes)
     values = normal(shape, parts[0].dtype, key_of("normal", generator, key))
-    result = deliver(cast(_scaled(values, mean, std)._array, parts[0].dtype), out)
+    result = deliver(cast(_scaled(values, mean, std)._array, parts[0].dtype), out, pin_memory=pin_memory)
     name = f"NormalBackward{3 if len(parts) == 2 else 1 if parts[0] is mean else 2}"
     return result if out is not None else _without_influence(result, parts[0], name)
 
@@ -214,7 +236,9 @@ def _standard(self: Tensor, distribution: str, name: str, generator: object) -> 
 
     Parameters are applied to them afterwards, by the table's formulas: a new parameter needs no new native code.
     """
-    return call(distribution, wrap(np.empty(self._array.shape)), key=key_of(name, generator))._array
+    return call(
+        distribution, wrap(np.empty(self._array.shape)), key=key_of(name, generator, gpu=gpu_of(self._array))
+    )._array
 
 
 def uniform_(self: Tensor, *args: float, generator: object = None, to: float | None = None, **start: float) -> Tensor:
@@ -231,7 +255,7 @@ def uniform_(self: Tensor, *args: float, generator: object = None, to: float | N
 
     def make(dtype: DType) -> AnyArray:
         if dtype.is_complex:
-            values = uniform(self._array.shape, dtype, key_of("uniform_", generator))
+            values = uniform(self._array.shape, dtype, key_of("uniform_", generator, gpu=gpu_of(self._array)))
             return call("add", call("mul", values, high - low), low)._array
         bits = 52 if dtype is f64 else MANTISSA[dtype]
         kept = np.floor(_standard(self, "uniform", "uniform_", generator) * 2.0**bits)
@@ -260,7 +284,7 @@ def _check_bounds(low: float, high: float, dtype: DType) -> None:
 def fill_normal(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: object = None) -> Tensor:
     """Fill with normal numbers."""
     _check_std(std)
-    key = key_of("normal_", generator)
+    key = key_of("normal_", generator, gpu=gpu_of(self._array))
     return _fill(
         self, "NormalBackward0", lambda dtype: _scaled(normal(self._array.shape, dtype, key), mean, std)._array
     )
@@ -272,7 +296,7 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise ArgumentError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     if not self.dtype.is_floating_point:
         refuse("log_normal_cpu", self.dtype)
-    key = key_of("log_normal_", generator)
+    key = key_of("log_normal_", generator, gpu=gpu_of(self._array))
 
     def make(dtype: DType) -> AnyArray:
         return call("exp", wrap(normal(self._array.shape, f64, key)._array * std + mean))._array
@@ -328,7 +352,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: object = None) -> Tensor:
     """Fill with 1 with probability p (a number, or a tensor that broadcasts), else 0."""
-    key = key_of("bernoulli_", generator)
+    key = key_of("bernoulli_", generator, gpu=gpu_of(self._array))
     name = "BernoulliBackward1" if isinstance(p, Tensor) else "BernoulliBackward2"
     return _fill(self, name, lambda dtype: _coins(self._array.shape, p, key, dtype))
 
@@ -347,26 +371,26 @@ def random_(self: Tensor, *args: int, generator: object = None, to: int | None =
     else:
         low, high = (0, int(given[0])) if len(given) == 1 else (int(given[0]), int(given[1]))
         check_range(low, high, dtype)
-    key = key_of("random_", generator)
+    key = key_of("random_", generator, gpu=gpu_of(self._array))
     name = f"RandomBackward{(2, 1, 0)[len(given)]}"
     return _fill(self, name, lambda _: integers(low, high, self._array.shape, key))
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
-    "bernoulli": through_host(bernoulli),
-    "binomial": through_host(binomial),
-    "multinomial": through_host(multinomial),
-    "normal": through_host(normal_),
-    "poisson": through_host(poisson),
+    "bernoulli": _through_host(bernoulli),
+    "binomial": _through_host(binomial),
+    "multinomial": _through_host(multinomial),
+    "normal": _through_host(normal_),
+    "poisson": _through_host(poisson),
 }
 METHODS: dict[str, Callable[..., object]] = {
-    "bernoulli": through_host(bernoulli),
+    "bernoulli": _through_host(bernoulli),
     "bernoulli_": bernoulli_,
     "cauchy_": cauchy_,
     "exponential_": exponential_,
     "geometric_": geometric_,
     "log_normal_": log_normal_,
-    "multinomial": through_host(multinomial),
+    "multinomial": _through_host(multinomial),
     "normal_": fill_normal,
     "random_": random_,
     "uniform_": uniform_,

@@ -20,7 +20,7 @@ from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hook
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE, set_grad_enabled
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
-from graphc.eager.placement import copy_into, copy_of, gpu_of
+from graphc.eager.placement import copy_into, copy_of, gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
 from graphc.eager.transfer import transfer
 from graphc.eager.watch import WATCHING, copied, overwritten_by_sum, see_gradient
@@ -332,6 +332,10 @@ def _tell_forward(node: GradNode) -> None:
 
 def _check_nan(node: GradNode, gradients: Sequence[Tensor | None]) -> None:
     for index, gradient in enumerate(gradients):
-        if gradient is not None and gradient.dtype.is_differentiable and bool(np.isnan(gradient._array).any()):
+        if (
+            gradient is not None
+            and gradient.dtype.is_differentiable
+            and bool(np.isnan(on(gradient._array, None)).any())
+        ):
             _tell_forward(node)
             raise AutogradError(f"Function '{node.name()}' returned nan values in its {index}th output.")

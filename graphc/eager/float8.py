@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir.dtype import DType, f8e4m3fn, f32
 from graphc.ir.errors import UnsupportedDType
@@ -80,6 +81,9 @@ def cast(array: AnyArray, dtype: DType) -> AnyArray:
 
     What is too large becomes the greatest number of float8_e4m3fn, infinity in float8_e5m2, and nan in the others.
     """
+    gpu = gpu_of(array)
+    if gpu is not None:
+        return on(cast(on(array, None), dtype), gpu)
     with np.errstate(over="ignore", invalid="ignore"):
         real = array.real if np.iscomplexobj(array) and not dtype.is_complex else array
         single = real.astype(np.float32)

@@ -164,8 +164,10 @@ def manual_seed(seed: Any) -> Generator:
 
 
 def seed() -> int:
-    """Start a stream that nobody can foretell in the default generator; returns its seed."""
-    return default_generator.seed()
+    """Start a stream that nobody can foretell in the default generators of all devices; returns its seed."""
+    found = default_generator.seed()
+    manual_seed(found)
+    return found
 
 
 def initial_seed() -> int:

@@ -15,6 +15,7 @@ from graphc.eager.anomaly import is_anomaly_check_nan_enabled, is_anomaly_enable
 from graphc.eager.handle import RemovableHandle, add_hook
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError, GradNode
+from graphc.eager.placement import gpu_of
 from graphc.eager.record import see
 from graphc.eager.tensor import Hooks, Storage, Tensor, meta_of, wrap_shared
 from graphc.eager.view import refresh
@@ -121,6 +122,8 @@ def set_grad(self: Tensor, value: Tensor | None) -> None:
             "allow any dtype. Set grad_dtype with caution. Diverging the dtypes of a tensor and its gradient may break "
             "downstream systems that assume they match."
         )
+    if gpu_of(value._array) != gpu_of(self._array):
+        raise AutogradError("assigned grad has data located on a different device")
     if value._array.shape != self._array.shape:
         raise AutogradError(
             f"attempting to assign a gradient of size '{list(value._array.shape)}' to a tensor of size "

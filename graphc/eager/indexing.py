@@ -24,7 +24,8 @@ from graphc.eager.geometry import as_strided, row_major, shifted, strided
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
-from graphc.eager.placement import copy_into, gpu_of, on
+from graphc.eager.placement import contiguous as in_order
+from graphc.eager.placement import copy_into, gpu_of, on, refuse_index
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.record import record
@@ -93,11 +94,16 @@ def is_by_tensors(self: Tensor, index: object) -> bool:
     arrays = [each for each in items if isinstance(each, Tensor | np.ndarray | list)]
     has_masks = False
     for each in arrays:
-        if np.asarray(each._array if isinstance(each, Tensor) else each).dtype in (np.bool_, np.uint8):
+        if _is_mask(each):
             has_masks = True
             watch.refuse("chooses elements by a mask, whose values tell how many there are", "use torch.where")
     is_watched = watch.watcher() is not None
     return bool(arrays) and (is_watched or (type(self._array) is not np.ndarray and not has_masks))
+
+
+def _is_mask(given: object) -> bool:
+    array = _plain(given)
+    return (array if isinstance(array, np.ndarray) else _from_sequence(array)).dtype in (np.bool_, np.uint8)  # type: ignore[arg-type]  # a list
 
 
 def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = True) -> Tensor:
@@ -176,6 +182,7 @@ def subscript(self: Tensor, items: Sequence[object]) -> Subscript:
             found.indices[place] = np.zeros(int(item), np.int64)  # type: ignore[call-overload]  # it is a bool
         else:
             assert isinstance(item, np.ndarray)
+            refuse_index(item, self._array)
             axis = _index(found, item, axis, shape, strides)
     for each in range(axis, rank):
         found.shape.append(shape[each])
@@ -245,7 +252,7 @@ def _from_sequence(given: Sequence[object]) -> AnyArray:
 
 def _plain(value: object) -> object:
     if isinstance(value, Tensor):
-        return value._array
+        return on(value._array, None)
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
@@ -254,7 +261,7 @@ def _checked(array: AnyArray) -> AnyArray:
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=6
         )
-        return array.astype(np.bool_)
+        return on(array, None).astype(np.bool_)
     if array.dtype != np.bool_ and array.dtype != np.int64 and array.dtype != np.int32:
         raise SubscriptError("tensors used as indices must be long, int, byte or bool tensors")
     return array
@@ -319,7 +326,7 @@ def _index(found: Subscript, item: AnyArray, axis: int, shape: Sequence[int], st
                 f"The shape of the mask {list(item.shape)} at index {wrong} does not match the shape of the indexed "
                 f"tensor {list(shape)} at index {axis + wrong}"
             )
-        arrays = item.nonzero()
+        arrays = on(item, None).nonzero()
     for each, array in enumerate(arrays, axis):
         found.indices[len(found.shape)] = array
         found.keys.append(slice(None))
@@ -397,7 +404,7 @@ def _laid_out(array: AnyArray, taken: AnyArray, indices: dict[int, AnyArray]) ->
     axes = sorted(indices)
     is_plain = array.flags.c_contiguous or axes != list(range(axes[0], axes[-1] + 1))
     if is_plain or array.ndim < 2 or taken.ndim < 2:
-        return np.ascontiguousarray(taken).reshape(taken.shape)
+        return in_order(taken)
     width = taken.ndim - (array.ndim - len(axes))
     steps: list[int] = []
     for axis, step in enumerate(array.strides):

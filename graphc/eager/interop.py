@@ -17,7 +17,9 @@ import numpy.typing as npt
 
 from graphc.eager.arguments import check_place, created, dtype_of, type_name
 from graphc.eager.data import _BadSequence, array_of, cast, check_array
+from graphc.eager.device import default_in_force
 from graphc.eager.dispatch import function_of
+from graphc.eager.geometry import row_major
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import clone
 from graphc.eager.mode import is_grad_enabled
@@ -27,6 +29,7 @@ from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.transfer import transfer
 from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import DType, bf16, get_default_dtype
+from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
 
 _COPY_ADVICE = (
@@ -51,8 +54,16 @@ def tensor(
     if isinstance(data, Tensor):
         warnings.warn(_COPY_ADVICE.format("torch.tensor"), stacklevel=3)
     target = None if dtype is None else dtype_of("tensor", dtype, bf16)
-    place = check_place("tensor", None, device, pin_memory, data._array if isinstance(data, Tensor) else None)
-    return created(array_of(data, target), requires_grad, place)
+    place = _place("tensor", device, data, pin_memory)
+    return created(array_of(data, target), requires_grad, place, pin_memory=pin_memory)
+
+
+def _place(function: str, device: object, data: object, pin_memory: object = False) -> int | None:
+    """Where the data goes: to the device given, to that in force, or, a tensor, where it is."""
+    if device is None:
+        device = default_in_force()
+    like = data._array if isinstance(data, Tensor) else None
+    return check_place(function, None, device, pin_memory, like)
 
 
 def new_tensor(
@@ -69,7 +80,7 @@ def new_tensor(
         warnings.warn(_COPY_ADVICE.format("tensor.new_tensor"), stacklevel=3)
     target = dtype_of("new_tensor", dtype, self.dtype)
     place = check_place("new_tensor", None, device, pin_memory, self._array)
-    return created(array_of(data, target), requires_grad, place)
+    return created(array_of(data, target), requires_grad, place, pin_memory=pin_memory)
 
 
 def from_numpy(array: AnyArray) -> Tensor:
@@ -95,7 +106,7 @@ def from_numpy(array: AnyArray) -> Tensor:
 def as_tensor(data: Any, dtype: DType | None = None, device: object = None) -> Tensor:
     """The data as a tensor: itself, or over the same memory, where it is a tensor or array of the dtype."""
     target = None if dtype is None else dtype_of("as_tensor", dtype, bf16)
-    place = check_place("as_tensor", None, device, False, data._array if isinstance(data, Tensor) else None)
+    place = _place("as_tensor", device, data, False)
     if isinstance(data, Tensor):
         return transfer(data if target is None or target is data.dtype else _converted(data, target), place)
     if isinstance(data, np.ndarray):
@@ -103,9 +114,28 @@ def as_tensor(data: Any, dtype: DType | None = None, device: object = None) -> T
         if target is not None and target is not shared.dtype:
             return created(cast(shared._array, target), place=place)
         return transfer(shared, place)
+    if hasattr(data, "__cuda_array_interface__"):
+        shared = _from_gpu(data)
+        shared = shared if target is None or target is shared.dtype else _converted(shared, target)
+        return shared if device is None else transfer(shared, place)
     if hasattr(data, "__array_interface__") and not isinstance(data, np.generic):
         return as_tensor(np.asarray(data), target, device)
     return created(array_of(data, target), place=place)
+
+
+def _from_gpu(data: Any) -> Tensor:
+    """A tensor over memory of the current GPU that another library tells of by `__cuda_array_interface__`."""
+    # Late: importing graphc must be quick, and most programs have no GPU.
+    from graphc.runtime.cuda.array import at, strided
+    from graphc.runtime.cuda.device import current_device
+
+    told: dict[str, Any] = data.__cuda_array_interface__
+    kind, shape = np.dtype(told["typestr"]), tuple(told["shape"])
+    steps = told.get("strides") or row_major(shape, kind.itemsize)
+    reach = 0 if 0 in shape else kind.itemsize + sum((size - 1) * step for size, step in zip(shape, steps))
+    to_dtype(kind)  # raises for dtypes that tensors don't have
+    memory = at(told["data"][0], (reach // kind.itemsize,), kind, current_device(), owner=data)
+    return created(strided(memory, shape, steps))
 
 
 def _converted(source: Tensor, dtype: DType) -> Tensor:
@@ -127,7 +157,7 @@ def asarray(
     `copy` True always copies, False raises ValueError where a copy is needed.
     """
     target = None if dtype is None else dtype_of("asarray", dtype, bf16)
-    place = check_place("asarray", None, device, False, obj._array if isinstance(obj, Tensor) else None)
+    place = _place("asarray", device, obj, False)
     found: Tensor | None = None
     if isinstance(obj, Tensor):
         found = obj
@@ -232,7 +262,7 @@ def from_file(
     element = dtype_of("from_file", dtype, get_default_dtype())
     name, length = os.fsdecode(filename), (size or 0) * element.itemsize
     if not size:
-        return created(np.empty(0, element.numpy), requires_grad)
+        return created(np.empty(0, element.numpy), requires_grad, pin_memory=pin_memory)
     if length < 0:
         raise ArgumentError(f"unable to mmap {length} bytes from file <{name}>: Cannot allocate memory (12)")
     try:
@@ -248,7 +278,7 @@ def from_file(
     except OSError as error:
         mode = "read-write" if shared else "read-only"
         raise ArgumentError(f"unable to open file <{name}> in {mode} mode: {error.strerror} ({error.errno})") from None
-    return created(np.frombuffer(memory, element.numpy), requires_grad)
+    return created(np.frombuffer(memory, element.numpy), requires_grad, pin_memory=pin_memory)
 
 
 # Out of tensors.
@@ -313,6 +343,11 @@ def __dlpack__(
         look(self, "__dlpack__()")
     if self.requires_grad:
         raise _BufferRefused("Can't export tensors that require gradient, use tensor.detach()")
+    if gpu_of(self._array) is not None:
+        raise _BufferRefused(
+            f"graphc hands no memory of {place_of(self._array)} to others by DLPack",
+            hint="tensor.__cuda_array_interface__ tells where it is; tensor.cpu() can be handed over",
+        )
     if stream is not None:
         raise AssertionError("stream should be None on cpu.")
     _refuse_foreign(self)
@@ -321,8 +356,9 @@ def __dlpack__(
 
 
 def __dlpack_device__(self: Tensor) -> tuple[int, int]:
-    """The CPU, in DLPack's numbers."""
-    return self._array.__dlpack_device__()
+    """The device in DLPack's numbers: (1, 0) is the CPU, (2, n) a GPU."""
+    gpu = gpu_of(self._array)
+    return (1, 0) if gpu is None else (2, gpu)
 
 
 class _Capsule:
@@ -340,7 +376,7 @@ class _Capsule:
 
 def from_dlpack(ext_tensor: Any, *, device: object = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of another library's tensor, or of a capsule."""
-    place = check_place("from_dlpack", None, device, False)
+    place = None if device is None else check_place("from_dlpack", None, device, False)
     if not hasattr(ext_tensor, "__dlpack__"):
         if type(ext_tensor).__name__ != "PyCapsule":
             raise ArgumentError(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from graphc.eager.dispatch import function_of
 from graphc.eager.inplace import assign, check_writable
+from graphc.eager.placement import gpu_of
 from graphc.eager.sampling import key_of
 from graphc.eager.tensor import Tensor
 from graphc.ops.function import functions
@@ -29,7 +30,8 @@ def _keyed(name: str) -> Callable[..., object]:
             is_on = args[place] if len(args) > place else kwargs.get(switch, default)
             if not is_on:
                 return function(*args, **kwargs)
-        return function(*args, key=key_of(name, generator, key), **kwargs)
+        gpu = next((gpu_of(each._array) for each in args if isinstance(each, Tensor)), None)
+        return function(*args, key=key_of(name, generator, key, gpu=gpu), **kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = functions()[name].build.__doc__

@@ -16,9 +16,11 @@ import numpy as np
 from graphc.eager.arguments import allocate, check_sizes, created, invalid_combination, sizes_of, type_name
 from graphc.eager.data import array_of
 from graphc.eager.device import device as Device
+from graphc.eager.device import device_for, gpu_index
 from graphc.eager.guard import guarded
 from graphc.eager.memory import UntypedStorage
 from graphc.eager.memory_format import strided
+from graphc.eager.placement import place_of
 from graphc.eager.subclass import adopt, alias
 from graphc.eager.tensor import Tensor, wrap_shared
 from graphc.ir.dtype import DTYPES, DType, get_default_dtype
@@ -47,27 +49,34 @@ def construct(cls: type[Tensor], *args: Any, device: object = None, **others: An
 
 
 def new(self: Tensor, *args: Any, device: object = None) -> Tensor:
-    """As `Tensor(...)`, in the dtype of this tensor."""
-    return _made(args, self.dtype, device)
+    """As `Tensor(...)`, in the dtype of this tensor, where it is."""
+    here = place_of(self._array)
+    return _made(args, self.dtype, here if device is None else device, here.type)
 
 
 @guarded
-def _made(args: tuple[Any, ...], dtype: DType, device: object) -> Tensor:
-    if device is not None and Device(device).type != "cpu":
+def _made(args: tuple[Any, ...], dtype: DType, device: object, kind: str = "cpu") -> Tensor:
+    if device is not None and Device(device).type != kind:
         raise ArgumentError(
-            f"legacy constructor expects device type: cpu but device type: {Device(device).type} was passed"
+            f"legacy constructor expects device type: {kind} but device type: {Device(device).type} was passed"
         )
+    place = gpu_index(device_for(kind if device is None else device))
     if not args:
-        return created(allocate((0,), dtype))
+        return created(allocate((0,), dtype, place=place))
     first = args[0]
     if len(args) > 1 or (isinstance(first, int | np.integer) and not isinstance(first, bool)) or _is_size(first):
         shape = sizes_of("new", args)
         check_sizes(shape, dtype)
-        return created(allocate(shape, dtype))
+        return created(allocate(shape, dtype, place=place))
     if isinstance(first, Tensor):
+        if place_of(first._array).type != kind:
+            raise ArgumentError(
+                f"expected {_options(dtype, kind)} (got {_options(first.dtype, place_of(first._array).type)})",
+                hint="move it with .to(device)",
+            )
         if first.dtype is not dtype:
             raise SignatureError(
-                f"expected {_options(dtype)} (got {_options(first.dtype)})", hint="convert it with .to()"
+                f"expected {_options(dtype, kind)} (got {_options(first.dtype, kind)})", hint="convert it with .to()"
             )
         return alias(first)
     if isinstance(first, UntypedStorage):
@@ -78,16 +87,17 @@ def _made(args: tuple[Any, ...], dtype: DType, device: object) -> Tensor:
         raise SignatureError(f"new(): invalid data type '{type_name(first)}'", hint="tensors hold numbers")
     if not hasattr(first, "__len__"):
         raise SignatureError(f"new(): data must be a sequence (got {type_name(first)})", hint="use graphc.tensor")
-    return created(array_of(first, dtype))
+    return created(array_of(first, dtype), place=place)
 
 
 def _is_size(value: object) -> bool:
     return type(value).__name__ == "Size" and isinstance(value, tuple)
 
 
-def _options(dtype: DType) -> str:
+def _options(dtype: DType, kind: str) -> str:
+    shown = kind if kind == "cpu" else f"{kind}:0"
     return (
-        f"TensorOptions(dtype={c_name(dtype)}, device=cpu, layout=Strided, requires_grad=false (default), "
+        f"TensorOptions(dtype={c_name(dtype)}, device={shown}, layout=Strided, requires_grad=false (default), "
         "pinned_memory=false (default), memory_format=(nullopt))"
     )
 
@@ -97,14 +107,16 @@ class tensortype(type):
 
     dtype: DType
     layout = strided
+    place = "cpu"
     is_cuda = False
     is_sparse = False
 
     def __call__(cls, *args: Any, device: object = None) -> Tensor:
-        return _made(args, cls.dtype, device)
+        return _made(args, cls.dtype, device, cls.place)
 
     def __instancecheck__(cls, instance: object) -> bool:
-        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+        is_ours = isinstance(instance, Tensor) and instance.dtype is cls.dtype
+        return is_ours and place_of(instance._array).type == cls.place  # type: ignore[attr-defined]  # a tensor
 
 
 TYPES: Final = {
@@ -113,14 +125,19 @@ TYPES: Final = {
     if not d.is_complex and not (not d.signed and d.bits > 8)
 }
 """The types of tensors that PyTorch has, by name."""
+CUDA_TYPES: Final = {
+    name: tensortype(name, (), {"__module__": "torch.cuda", "dtype": kind.dtype, "place": "cuda", "is_cuda": True})
+    for name, kind in TYPES.items()
+}
+"""Those of tensors on GPUs."""
 
 
-def _type_of_name(name: str) -> tensortype:
-    return TYPES[name]
+def _type_of_name(name: str, place: str = "cpu") -> tensortype:
+    return (CUDA_TYPES if place == "cuda" else TYPES)[name]
 
 
-def _reduce_type(kind: tensortype) -> tuple[Callable[[str], tensortype], tuple[str]]:
-    return _type_of_name, (kind.__name__,)
+def _reduce_type(kind: tensortype) -> tuple[Callable[..., tensortype], tuple[str, str]]:
+    return _type_of_name, (kind.__name__, kind.place)
 
 
 copyreg.pickle(tensortype, _reduce_type)  # pickle would look for a module named torch

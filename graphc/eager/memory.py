@@ -6,15 +6,17 @@ changes how a tensor is looked at (`t_`, `squeeze_`) has the history of the func
 
 from __future__ import annotations
 
+import copy
 import functools
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from graphc.eager import watch
+from graphc.eager import pinning, watch
 from graphc.eager.device import device as Device
+from graphc.eager.device import device_for, gpu_index
 from graphc.eager.geometry import address_of, extent_of, is_dense, positions, row_major, strided
 from graphc.eager.geometry import as_strided as array_as_strided
 from graphc.eager.history import detach_
@@ -23,7 +25,7 @@ from graphc.eager.layout import dense_strides
 from graphc.eager.memory_format import channels_last, channels_last_3d, contiguous_format, preserve_format
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
-from graphc.eager.placement import copy_into, gpu_of, place_of
+from graphc.eager.placement import copy_into, copy_of, gpu_of, on, place_of
 from graphc.eager.placement import empty as empty_array
 from graphc.eager.plan import Plan
 from graphc.eager.record import record, see
@@ -35,6 +37,8 @@ from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, IndexOutOfRange, SignatureError
 from graphc.ir.graph import Graph, make_input
 from graphc.ir.type import TensorType
+
+_S = TypeVar("_S", bound="UntypedStorage")
 
 
 class UntypedStorage:
@@ -73,6 +77,40 @@ class UntypedStorage:
     def is_cuda(self) -> bool:
         """Whether it is memory of a GPU."""
         return gpu_of(self._bytes) is not None
+
+    def get_device(self) -> int:
+        """The number of the GPU that has the memory; -1: the CPU has it."""
+        gpu = gpu_of(self._bytes)
+        return -1 if gpu is None else gpu
+
+    def _with(self: _S, content: AnyArray) -> _S:
+        """A storage like this one, of other memory."""
+        made = copy.copy(self)
+        made._storage = Storage(content)
+        return made
+
+    def clone(self: _S) -> _S:
+        """A copy in the same place."""
+        return self._with(copy_of(self._bytes))
+
+    def cpu(self: _S) -> _S:
+        """The memory, or a copy of it, on the CPU."""
+        return self if gpu_of(self._bytes) is None else self._with(on(self._bytes, None))
+
+    def cuda(self: _S, device: object = None, non_blocking: bool = False) -> _S:
+        """The memory, or a copy of it, on a GPU: the current one, unless another is named."""
+        place = gpu_index(device_for("cuda" if device is None else device, "cuda"))
+        if place is None:
+            raise ArgumentError("Invalid device, must be cuda device", hint='name a GPU, as in cuda("cuda:0")')
+        return self if gpu_of(self._bytes) == place else self._with(on(self._bytes, place))
+
+    def is_shared(self) -> bool:
+        """Whether other processes can see the memory: that of GPUs."""
+        return self.is_cuda
+
+    def is_pinned(self, device: object = None) -> bool:
+        """Whether GPUs read and write the memory by themselves."""
+        return pinning.is_pinned(self._bytes)
 
     def __getitem__(self, index: int) -> int:
         return int(self._bytes[index])
@@ -330,6 +368,11 @@ def resize_as_(self: Tensor, the_template: Tensor, *, memory_format: object = co
 def set_(self: Tensor, source: Any = None, storage_offset: int = 0, size: Any = None, stride: Any = None) -> Tensor:
     """Let the tensor use the memory of another tensor or storage; without one, none."""
     dtype = self._array.dtype
+    if source is not None and source.device != place_of(self._array):
+        raise ArgumentError(
+            f'Attempted to set the storage of a tensor on device "{place_of(self._array)}" to a storage on different '
+            f'device "{source.device}".  This is no longer allowed; the devices must match.'
+        )
     if source is None:
         self._array, self._storage = empty_array((0,), dtype, gpu_of(self._array)), Storage()
     elif isinstance(source, Tensor) and size is None and not storage_offset:
@@ -395,6 +438,8 @@ def base(self: Tensor) -> Tensor | None:
 
 def share_memory_(self: Tensor) -> Tensor:
     """The tensor. Its memory stays with the process, which is said: what another one writes is lost."""
+    if gpu_of(self._array) is not None:
+        return self
     warnings.warn(
         "share_memory_() does nothing here: other processes get copies of tensors, and what they write to them stays "
         "with them. Send results back, e.g. through a Queue.",
@@ -404,8 +449,8 @@ def share_memory_(self: Tensor) -> Tensor:
 
 
 def is_shared(self: Tensor) -> bool:
-    """False: no other process sees the memory."""
-    return False
+    """Whether other processes can see the memory, as that of GPUs."""
+    return gpu_of(self._array) is not None
 
 
 # Copies in an order

@@ -36,6 +36,7 @@ from graphc.eager import (
     text,
     view,
     view_copy,
+    windows,
 )
 from graphc.eager.autocast import autocast_call
 from graphc.eager.call_errors import argument_error, is_operand
@@ -82,6 +83,7 @@ MODULES = (
     shapes,
     determinism,
     process,
+    windows,
 )
 """What has functions, methods and attributes of eager tensors beside those of the table."""
 

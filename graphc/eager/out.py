@@ -15,6 +15,7 @@ from graphc.eager.inplace import any_requires, check_cast, copy_to, sizes_text
 from graphc.eager.memory import resize_to
 from graphc.eager.mode import MODE
 from graphc.eager.node import AutogradError
+from graphc.eager.placement import gpu_of, mismatch, place_of
 from graphc.eager.tensor import Tensor
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
 from graphc.ops.composite.operand import c_name
@@ -114,5 +115,7 @@ def fill_out(target: Tensor, values: Tensor, name: str = "") -> None:
             "unsupported operation: more than one element of the written-to tensor refers to a single memory location. "
             "Please clone() the tensor before performing the operation."
         )
+    if gpu_of(target._array) != gpu_of(values._array):
+        raise mismatch(*sorted((str(place_of(values._array)), str(place_of(target._array))), reverse=True))
     copy_to(target._array, values._array)
     target._storage.version += 1

@@ -45,11 +45,12 @@ class _Pinned:
 
 
 def pinned(array: AnyArray) -> AnyArray:
-    """A contiguous copy in pinned memory."""
+    """A copy in pinned memory, with the strides of the array."""
     if not array.nbytes:
         return array.copy()
-    memory = np.asarray(_Pinned(array.nbytes))
-    result: AnyArray = memory.view(array.dtype).reshape(array.shape)
+    extent = array.itemsize + sum((size - 1) * step for size, step in zip(array.shape, array.strides))
+    memory = np.asarray(_Pinned(extent))
+    result: AnyArray = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
     np.copyto(result, array)
     return result
 

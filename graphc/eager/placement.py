@@ -60,6 +60,13 @@ def refuse_mixed(function: str, sources: Sequence[object]) -> None:
 
     One without dimensions may be the CPU's: it is a number. Those of some functions may be, since they say where.
     """
+    if function in _TAKE_INDICES:
+        first, *sources = [each for each in sources if isinstance(getattr(each, "_array", None), np.ndarray)]
+        for each in sources:
+            refuse_index(each._array, first._array)  # type: ignore[attr-defined]  # it has one
+        return
+    if function == "ctc_loss":
+        sources = sources[:2]  # lengths may be anywhere
     gpu: int | None = None
     on_host = False
     for each in sources:
@@ -73,11 +80,20 @@ def refuse_mixed(function: str, sources: Sequence[object]) -> None:
             raise mismatch(f"cuda:{gpu}", f"cuda:{here}")
         else:
             gpu = here
-    if on_host and gpu is not None and function not in _TAKE_HOST_INDICES:
+    if on_host and gpu is not None:
         raise mismatch(f"cuda:{gpu}", "cpu")
 
 
-_TAKE_HOST_INDICES = frozenset(("index", "index_put", "_unsafe_index"))
+_TAKE_INDICES = frozenset(("__getitem__", "_with_item"))
+
+
+def refuse_index(index: AnyArray, indexed: AnyArray) -> None:
+    """Raise DeviceMismatch for an index array that is neither the host's nor where the elements are."""
+    if type(index) is not np.ndarray and index.ndim and gpu_of(index) not in (None, gpu_of(indexed)):
+        raise DeviceMismatch(
+            f"indices should be either on cpu or on the same device as the indexed tensor ({place_of(indexed)})",
+            hint="move the indices with .to(device) first",
+        )
 
 
 def on(array: AnyArray, gpu: int | None) -> AnyArray:
@@ -109,6 +125,15 @@ def empty(shape: Sequence[int], dtype: np.dtype[Any], gpu: int | None) -> AnyArr
 def copy_of(array: AnyArray) -> AnyArray:
     """A copy in row-major order, in the same place."""
     return np.array(array, order="C") if type(array) is np.ndarray else array.copy(order="C")
+
+
+def contiguous(array: AnyArray) -> AnyArray:
+    """The elements in row-major order, in the same place: the array itself if they lie so."""
+    if type(array) is np.ndarray:
+        return array if array.flags.c_contiguous else np.array(array, order="C")
+    from graphc.runtime.cuda import array as device_array  # late, as in `on`
+
+    return device_array.contiguous(array)  # type: ignore[arg-type]  # it is a GPU's
 
 
 def copy_into(target: AnyArray, values: AnyArray) -> None:

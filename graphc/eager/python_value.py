@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.dispatch import function_of
+from graphc.eager.placement import on, refuse_mixed
 from graphc.eager.tensor import Tensor
 from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import f32
@@ -37,7 +38,8 @@ def tolist(self: Tensor) -> Any:
         look(self, "tolist()")
     dtype = self.dtype
     wide = dtype.is_floating_point and dtype.bits < f32.bits
-    return (self._array.astype(np.float32) if wide else self._array).tolist()
+    array = on(self._array, None)
+    return (array.astype(np.float32) if wide else array).tolist()
 
 
 def _one(self: Tensor) -> Any:
@@ -127,7 +129,10 @@ def __contains__(self: Tensor, element: object) -> bool:
         look(self, "in")
     if not isinstance(element, Tensor | int | float | complex | np.generic):
         raise ArgumentError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
-    return bool((self._array == (element._array if isinstance(element, Tensor) else element)).any())
+    if isinstance(element, Tensor):
+        refuse_mixed("eq", (self, element))
+        element = on(element._array, None)
+    return bool((on(self._array, None) == element).any())
 
 
 def __format__(self: Tensor, specification: str) -> str:

@@ -58,7 +58,12 @@ def _of_sizes(name: str, sampler: Callable[..., Tensor]) -> Callable[..., Tensor
         shape = sizes_of(name, args if size is None else (size,))
         target = dtype_with_out(name, dtype, get_default_dtype(), out)
         place = check_place(name, layout, device, pin_memory)
-        return deliver(sampler(shape, target, key_of(name, generator, key, place))._array, out, requires_grad)
+        return deliver(
+            sampler(shape, target, key_of(name, generator, key, place))._array,
+            out,
+            requires_grad,
+            pin_memory=pin_memory,
+        )
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = "Random numbers from 0 to before 1." if name == "rand" else "Normal numbers of mean 0, variance 1."
@@ -83,7 +88,7 @@ def _of_tensor(name: str, sampler: Callable[..., Tensor]) -> Callable[..., Tenso
         target = _dtype_like(name, input, dtype)
         place = check_place(name, layout, device, pin_memory, input._array)
         values = sampler(input._array.shape, target, key_of(name, generator, key, place))
-        return created(_laid_out(values._array, target, memory_format, input), requires_grad)
+        return created(_laid_out(values._array, target, memory_format, input), requires_grad, pin_memory=pin_memory)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"`{name.removesuffix('_like')}` in the shape and dtype of a tensor."
@@ -155,7 +160,7 @@ def randint(
     place = check_place("randint", layout, device, pin_memory)
     check_range(first, last, target)
     array = integers(first, last, shape, key_of("randint", generator, key, place))
-    return deliver(cast(array, target), out, requires_grad)
+    return deliver(cast(array, target), out, requires_grad, pin_memory=pin_memory)
 
 
 _OPTIONS = (
@@ -221,7 +226,7 @@ def randperm(
     if target.is_integer and count - 1 > bounds_of(target)[1]:
         raise DTypeError(f"value cannot be converted to type {_C_TYPES.get(target.name, target.name)} without overflow")
     order = call("randperm", count, key=key_of("randperm", generator, key, place))
-    return deliver(cast(order._array, target), out, requires_grad)
+    return deliver(cast(order._array, target), out, requires_grad, pin_memory=pin_memory)
 
 
 _C_TYPES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t"}

@@ -86,7 +86,7 @@ def arange(
             f"out tensor will be resized to a tensor of shape ({count},).",
             stacklevel=3,
         )
-    return deliver(_line(count, low, by, target, is_float), out, requires_grad, place)
+    return deliver(_line(count, low, by, target, is_float), out, requires_grad, place, pin_memory=pin_memory)
 
 
 def range_(
@@ -125,7 +125,7 @@ def range_(
     place = check_place("range", layout, device, pin_memory)
     _check_range("range", low, high, by, target)
     count = math.floor((high - low) / by) + 1
-    return deliver(_line(count, low, by, target, True), out, requires_grad, place)
+    return deliver(_line(count, low, by, target, True), out, requires_grad, place, pin_memory=pin_memory)
 
 
 def _check_range(name: str, low: Any, high: Any, step: Any, dtype: DType) -> None:
@@ -183,7 +183,7 @@ def _spaced(name: str) -> Callable[..., Tensor]:
         with no_grad():
             found = function_of(name)(*ends, int(steps), *more, dtype=target)
         assert isinstance(found, Tensor)
-        return deliver(found._array, out, requires_grad, place)
+        return deliver(found._array, out, requires_grad, place, pin_memory=pin_memory)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = "`steps` evenly spaced numbers from start to end, both included."
@@ -211,7 +211,7 @@ def eye(
             raise ArgumentError(f"{name} must be greater or equal to 0, got {size}")
     target = dtype_with_out("eye", dtype, get_default_dtype(), out)
     place = check_place("eye", layout, device, pin_memory)
-    return deliver(np.eye(rows, columns, dtype=target.numpy), out, requires_grad, place)
+    return deliver(np.eye(rows, columns, dtype=target.numpy), out, requires_grad, place, pin_memory=pin_memory)
 
 
 def _indices(name: str, choose: Callable[..., tuple[AnyArray, AnyArray]]) -> Callable[..., Tensor]:
@@ -240,6 +240,7 @@ def _indices(name: str, choose: Callable[..., tuple[AnyArray, AnyArray]]) -> Cal
             None,
             False,
             place,
+            pin_memory=pin_memory,
         )
 
     make.__name__ = make.__qualname__ = name

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.arguments import check_sizes, type_name
-from graphc.eager.device import gpu_index
 from graphc.eager.dispatch import function_of
 from graphc.eager.generator import Generator, generator_of
 from graphc.eager.mode import no_grad
@@ -23,8 +22,14 @@ from graphc.ir.dtype import DType, i64, real_of
 from graphc.ir.errors import ArgumentError, SignatureError, UnsupportedDType
 
 
-def key_of(function: str, generator: object, key: object = None, place: int | None = None) -> Tensor:
-    """The key of a draw as a tensor: the one given, or the next of the generator. The numbers are made where it is."""
+def key_of(
+    function: str, generator: object, key: object = None, place: int | None = None, gpu: int | None = None
+) -> Tensor:
+    """The key of a draw as a tensor: the one given, or the next of the generator. The numbers are made where it is.
+
+    Of a function that makes them elsewhere, `gpu` tells whose generator is meant.
+    """
+    owner = gpu if place is None else place
     if key is not None:
         if isinstance(key, Tensor):
             return key if place is None else wrap(on(key._array, place))
@@ -32,12 +37,13 @@ def key_of(function: str, generator: object, key: object = None, place: int | No
             return wrap_constant(on(np.array(int(key) % 2**64, np.uint64), place))
         raise SignatureError(f"{function}(): argument 'key' must be int, not {type_name(key)}")
     if generator is None:
-        return _drawn(generator_of(place), place)
+        return _drawn(generator_of(owner), place)
     if not isinstance(generator, Generator):
         raise SignatureError(f"{function}(): argument 'generator' must be torch.Generator, not {type_name(generator)}")
-    if gpu_index(generator.device) != place and place is not None:
+    wanted = "cpu" if owner is None else "cuda"
+    if generator.device.type != wanted:
         raise ArgumentError(
-            f"Expected a 'cuda' device type for generator but found '{generator.device.type}'",
+            f"Expected a '{wanted}' device type for generator but found '{generator.device.type}'",
             hint="make it by torch.Generator(device=...)",
         )
     return _drawn(generator, place)

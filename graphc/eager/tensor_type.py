@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from graphc.eager.device import device, require_usable
+from graphc.eager.device import device, require_usable, set_default_device
 from graphc.eager.guard import guarded
 from graphc.ir.dtype import DTYPES, STORAGE_DTYPES, DType, get_default_dtype, set_default_dtype
 from graphc.ir.errors import ArgumentError, SignatureError
 
 _BY_NAME: Final = {f"{d.scalar}Tensor": d for d in (*DTYPES, *STORAGE_DTYPES)}
-_PLACES: Final = ("", "sparse")
+_PLACES: Final = ("", "cuda", "sparse")
 
 
 def type_name(dtype: DType, place: str = "cpu") -> str:
@@ -34,6 +34,8 @@ def dtype_of_type(name: str) -> DType:
     where, _, short = name.removeprefix("torch.").rpartition(".")
     if name == "torch.Tensor":
         return get_default_dtype()
+    if name == "torch.cuda.Tensor":
+        short = f"{get_default_dtype().scalar}Tensor"
     found = _BY_NAME.get(short)
     if found is not None and name.startswith("torch."):
         if where in ("cuda", "xpu"):
@@ -43,9 +45,14 @@ def dtype_of_type(name: str) -> DType:
     raise ArgumentError(f"invalid type: {name!r}", hint='such as "torch.FloatTensor", or a dtype')
 
 
+def place_of_type(name: str) -> str:
+    """The type of device that a type's name says."""
+    return "cuda" if name.startswith("torch.cuda.") else "cpu"
+
+
 @guarded
 def set_default_tensor_type(t: object, /) -> None:
-    """Set the default dtype by a tensor type: its name, or its class.
+    """Set the default dtype, and the device of new tensors, by a tensor type: its name, or its class.
 
     Raises SignatureError (a TypeError) for a type of no floats.
     """
@@ -56,3 +63,4 @@ def set_default_tensor_type(t: object, /) -> None:
             hint='such as "torch.FloatTensor"',
         )
     set_default_dtype(found)
+    set_default_device(place_of_type(t) if isinstance(t, str) else getattr(t, "place", "cpu"))

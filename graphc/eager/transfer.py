@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.memory import new_array, preserved_strides
 from graphc.eager.mode import MODE
 from graphc.eager.node import Cotangents, Edge, GradNode, edge_of
-from graphc.eager.placement import common_gpu, gpu_of, on, refuse_mixed
+from graphc.eager.placement import common_gpu, copy_into, gpu_of, on, refuse_mixed
 from graphc.eager.record import see
 from graphc.eager.tensor import AutogradMeta, Tensor, wrap
 from graphc.eager.watch import WATCHING, copied, look
@@ -52,7 +53,12 @@ def transfer(tensor: Tensor, place: int | None) -> Tensor:
         if place is None:
             look(tensor, "cpu()")
         see((tensor,))
-    array = on(source, place)
+    strides = preserved_strides(source)
+    if strides is None:
+        array = on(source, place)
+    else:
+        array = new_array(source.shape, source.dtype, strides, place)
+        copy_into(array, source)
     result = wrap(array)
     if WATCHING:
         copied(array, source)

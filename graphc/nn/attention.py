@@ -16,6 +16,7 @@ from graphc.eager.guard import guarded
 from graphc.eager.inplace import any_requires
 from graphc.eager.methods import of_table
 from graphc.eager.mode import is_grad_enabled
+from graphc.eager.placement import gpu_of
 from graphc.eager.sampling import key_of
 from graphc.frontend.tensor import SymbolicTensor
 from graphc.ir.dtype import bool_
@@ -63,7 +64,7 @@ def scaled_dot_product_attention(
 
     A mask of bools is true where a key counts; `scale` is 1 / sqrt(d) unless given.
     """
-    drops = {"dropout_key": key_of("scaled_dot_product_attention", None)} if dropout_p else {}
+    drops = {"dropout_key": key_of("scaled_dot_product_attention", None, gpu=gpu_of(query._array))} if dropout_p else {}
     return _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa, **drops)
 
 

@@ -24,13 +24,14 @@ class _Packing:
 
     def __init__(self, batch_sizes: Any, samples: int, elements: int) -> None:
         self.steps, self.samples = batch_sizes.shape[0], samples
+        place = batch_sizes.device
         ends = _cumsum(batch_sizes, 0)
         starts = ends - batch_sizes
-        within = _arange(samples).unsqueeze(0)
+        within = _arange(samples, device=place).unsqueeze(0)
         self.mask = within < batch_sizes.unsqueeze(1)
         """`[steps, batch]`: true where a sequence has an element."""
         self._sources = (starts.unsqueeze(1) + within).where(self.mask, 0).reshape(-1)
-        numbers = _arange(elements)
+        numbers = _arange(elements, device=place)
         step = _searchsorted(ends, numbers, right=True)
         self._places = step * samples + numbers - starts.index_select(0, step)
 
@@ -125,7 +126,7 @@ def packed(
     bidirectional: bool,
 ) -> tuple[Any, ...]:
     """The output of packed sequences `[elements, inputs]`, and the states after the last element of each."""
-    packing = _Packing(batch_sizes, states[0].shape[1], data.shape[0])
+    packing = _Packing(batch_sizes.to(data.device), states[0].shape[1], data.shape[0])
     output, *finals = _stacked_layers(
         kind, packing.padded(data), states, params, has_biases, num_layers, dropout, train, bidirectional, packing.mask
     )

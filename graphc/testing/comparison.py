@@ -226,9 +226,7 @@ def _compare_tensors(actual: Tensor, expected: Tensor, rules: _Rules) -> None:
             raise _Difference(f"The values for attribute '{name}' do not match: {mine} != {theirs}.")
     rtol, atol = _tolerances(rules, left.dtype, right.dtype)
     common = promote_types(left.dtype, right.dtype)
-    one, other = (
-        x.detach().to(common).numpy() if common is not bf16 else x.detach().float().numpy() for x in (left, right)
-    )
+    one, other = (x.detach().cpu().to(common if common is not bf16 else f32).numpy() for x in (left, right))
     if common is f16:
         one, other = one.astype(np.float32), other.astype(np.float32)
     with np.errstate(all="ignore"):

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from graphc.eager.attributes import typename
 from graphc.eager.methods import of_table
+from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import Tensor, wrap
 from graphc.ir import dtype as dtypes
 from graphc.ir.errors import ArgumentError, ShapeError, SignatureError
@@ -134,7 +135,7 @@ def invert_permutation(permutation: Any) -> Any:
     if permutation is None:
         return None
     inverse = permutation.new_empty(permutation.shape)
-    return inverse.scatter_(0, permutation, wrap(np.arange(permutation.numel())))
+    return inverse.scatter_(0, permutation, _beside(np.arange(permutation.numel()), permutation))
 
 
 # Packed
@@ -155,23 +156,30 @@ def pack_padded_sequence(
     sorted_indices = None
     if not enforce_sorted:
         lengths, sorted_indices = _sort(lengths, descending=True)
+        sorted_indices = sorted_indices.to(input.device)
         input = input.index_select(0 if batch_first else 1, sorted_indices)
     x = input.transpose(0, 1) if batch_first else input
     counts = _checked_lengths(x, lengths)
     within = np.arange(x.shape[1]) < (np.arange(counts[0])[:, None] < counts).sum(1)[:, None]
     batch_sizes = within.sum(1)
     places = np.flatnonzero(within[: x.shape[0]])
-    data = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]).index_select(0, wrap(places))
+    data = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]).index_select(0, _beside(places, x))
     return PackedSequence(data, wrap(batch_sizes), sorted_indices)
+
+
+def _beside(array: npt.NDArray[Any], like: Any) -> Any:
+    """The array as a tensor where another one is."""
+    return wrap(on(array, gpu_of(like._array)))
 
 
 def _checked_lengths(x: Any, lengths: Any) -> Positions:
     samples = x.size(1)
     if not x.numel():
         raise ShapeError("Cannot pack empty tensors.", hint="every sequence has an element")
-    if lengths.dim() != 1:
+    if lengths.dim() != 1 or lengths.is_cuda:
         raise ShapeError(
-            f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.dim()}D cpu Long tensor",
+            f"'lengths' argument should be a 1D CPU int64 tensor, but got {lengths.dim()}D {lengths.device} "
+            "Long tensor",
             hint="give one length for each sequence",
         )
     counts: Positions = lengths.numpy()
@@ -221,15 +229,15 @@ def pad_packed_sequence(
     order = sequence.unsorted_indices
     if order is None:
         return padded, lengths
-    return padded.index_select(0 if batch_first else 1, order), lengths.index_select(0, order)
+    return padded.index_select(0 if batch_first else 1, order), lengths.index_select(0, order.cpu())
 
 
 def _spread(data: Any, sources: Positions, mask: npt.NDArray[np.bool_], padding_value: float) -> Any:
     """The elements at `sources`, and the padding where the mask is false."""
-    found = data.index_select(0, wrap(sources.reshape(-1))).reshape(*mask.shape, *data.shape[1:])
+    found = data.index_select(0, _beside(sources.reshape(-1), data)).reshape(*mask.shape, *data.shape[1:])
     if mask.all():
         return found
-    inside = wrap(mask.reshape(*mask.shape, *(1 for _ in data.shape[1:])))
+    inside = _beside(mask.reshape(*mask.shape, *(1 for _ in data.shape[1:])), data)
     return _where(inside, found, _full((), padding_value, dtype=data.dtype))
 
 
@@ -295,7 +303,10 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
     if not batch_first:
         padded_sequences.transpose_(0, 1)
     positions = np.arange(padded_sequences.shape[1])
-    return [sequence[wrap(positions < int(length))] for sequence, length in zip(padded_sequences, lengths, strict=True)]
+    return [
+        sequence[_beside(positions < int(length), sequence)]
+        for sequence, length in zip(padded_sequences, lengths, strict=True)
+    ]
 
 
 @public

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from graphc.codegen.gpu.kernel import emit_module
+from graphc.codegen.gpu.support import parameter_bytes
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Kernel
 from graphc.runtime.engine import assembly
@@ -17,8 +18,17 @@ from graphc.runtime.target import Target
 TRIPLE = "nvptx64-nvidia-cuda"
 
 
+PLAIN_PARAMETER_BYTES = 4096
+"""Of a kernel's parameters, what every driver takes; more needs a newer version of PTX, and CUDA 12.1."""
+
+KNOWN_EARLY = (75, 80, 86, 87, 89, 90)
+"""Capabilities that PTX has known before version 8.1, which has more room for parameters."""
+
+
 def emit_ptx(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
     """PTX with an entry point for each kernel, of its name; raises a GraphcError for what the target cannot do."""
     # LLVM takes the first version that knows the target; the first with sm_75 knows no matrices of its tensor cores.
     features = "+ptx65" if target.capability == 75 else ""
+    if target.capability in KNOWN_EARLY and any(parameter_bytes(k) > PLAIN_PARAMETER_BYTES for k in kernels.values()):
+        features = "+ptx81"
     return assembly(emit_module(kernels, target), Target(TRIPLE, target.processor, features))

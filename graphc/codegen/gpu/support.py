@@ -36,6 +36,15 @@ SUPPORTED: Final[dict[str, frozenset[DType]]] = {
 """The dtypes that each op is emitted for; tests put every one of them through LLVM and the assembler."""
 
 
+MOST_PARAMETER_BYTES: Final = 32764
+"""Of a kernel's parameters."""
+
+
+def parameter_bytes(kernel: Kernel) -> int:
+    """What a kernel's parameters take: addresses of buffers, sizes, and the address of the status word."""
+    return 8 * (len(kernel.buffers) + len(kernel.sizes) + 1)
+
+
 def check_support(kernel: Kernel, target: GpuTarget) -> None:
     """Raise UnsupportedDType or MissingFeature for what cannot be emitted for the target."""
     pending: list[tuple[Statement, ...]] = [kernel.body]
@@ -65,4 +74,10 @@ def check_support(kernel: Kernel, target: GpuTarget) -> None:
         raise MissingFeature(
             f"{kernel.name} needs {grid.shared_bytes} bytes of shared memory; a block on {target} has at most "
             f"{target.most_shared_bytes}"
+        )
+    if parameter_bytes(kernel) > MOST_PARAMETER_BYTES:
+        raise MissingFeature(
+            f"{kernel.name} has {len(kernel.buffers)} arrays and {len(kernel.sizes)} sizes; a kernel on {target} has "
+            f"at most {MOST_PARAMETER_BYTES // 8 - 1} of both",
+            hint="join fewer tensors at a time",
         )

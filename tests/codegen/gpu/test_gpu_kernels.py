@@ -14,7 +14,7 @@ from graphc.ir.dtype import c64, f32
 from graphc.ir.errors import MissingFeature, UnsupportedDType
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.interpret import run_kernel
-from graphc.kernel.ir import Apply, Literal, Loop, Value
+from graphc.kernel.ir import Apply, Kernel, Literal, Loop, Value
 from graphc.kernel.parse import parse_kernel
 from graphc.kernel.verify import verify_kernel
 from tests.codegen.corpus import Example, buffers
@@ -150,6 +150,23 @@ def test_short_indices_are_computed_in_32_bits() -> None:
     kernel = TILES.kernel
     text = entry(emit_ptx({"tiles": kernel}, NEWER), "tiles")
     assert not re.search(r"(mul\.lo|div|rem)\.[su]64", text)
+
+
+def with_buffers(count: int) -> Kernel:
+    """A kernel that adds up elements of so many buffers."""
+    names = [f"x{i}" for i in range(count)]
+    reads = "".join(f"read {name}: f32[32]\n" for name in names)
+    sums = "".join(f"%v{i}: f32 = load x{i}[t]\n%s{i + 1}: f32 = add %s{i}, %v{i}\n" for i in range(count))
+    code = f"%s0: f32 = position t\n{sums}store y[t] = %s{count}\n"
+    return parse_kernel(f"kernel k {{\n{reads}write y: f32[32]\nblock b < 1 {{\nthread t < 32 {{\n{code}}}\n}}\n}}\n")
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=str)
+def test_a_kernel_may_have_many_buffers(target: GpuTarget) -> None:
+    ptx, _ = compiled({"k": with_buffers(600)}, target)  # beyond what all versions of PTX take
+    assert ptx.count("ld.global") == 600
+    with pytest.raises(MissingFeature, match=r"k has 4095 arrays and 0 sizes; a kernel on .* has at most 4094 of both"):
+        check_support(with_buffers(4094), target)
 
 
 KERNEL = """

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-
-from hypothesis import strategies as st
+from typing import TYPE_CHECKING
 
 from graphc.ir.dim import Size, is_at_least, symbol
 from graphc.ir.dtype import DType, Kind, bool_, f32, f64, i64
@@ -29,6 +28,9 @@ from graphc.ops import elementwise as ew
 from graphc.ops import indexing as ix
 from graphc.ops import movement as mv
 from graphc.ops import reduction as rd
+
+if TYPE_CHECKING:
+    from hypothesis import strategies as st
 
 SMOOTH_UNARY = (ew.neg, ew.sin, ew.cos, ew.tanh, ew.sigmoid, ew.atan, ew.erf)
 BOUNDED_UNARY = (*SMOOTH_UNARY, ew.abs_)
@@ -71,6 +73,7 @@ def graphs(
     scalar: bool = False,
 ) -> st.SearchStrategy[Graph]:
     """Random graphs of up to `nodes` nodes, as a hypothesis strategy."""
+    from hypothesis import strategies as st  # late: `random_graph` serves where hypothesis is not installed
 
     def make(seed: int, count: int) -> Graph:
         return random_graph(

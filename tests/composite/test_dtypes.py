@@ -12,7 +12,7 @@ import pytest
 import graphc as g
 from graphc.ir.dtype import bf16, f16
 from tests.composite.case import Values, draw, interpret, native, wanted
-from tests.composite.test_values import CASES
+from tests.composite.cases import CASES
 
 RESULTS: tuple[tuple[str, Callable[..., Any], tuple[str, ...], str], ...] = (
     ("tensor beside int", lambda x: x + 1, ("f32[2]",), "f32[2]"),

@@ -11,7 +11,7 @@ import pytest
 import graphc as g
 import graphc.nn.functional as F
 from tests.composite.case import Case, Values, interpret
-from tests.composite.test_values import CASES
+from tests.composite.cases import CASES
 
 STEP = 1e-5
 

@@ -3,22 +3,9 @@
 import pytest
 
 from graphc.ops.function import functions
-from tests.composite import (
-    algebra_cases,
-    arithmetic_cases,
-    contraction_cases,
-    functional_cases,
-    loss_cases,
-    network_cases,
-    ordering_cases,
-    shape_cases,
-    spectra_cases,
-)
 from tests.composite.case import Case, assert_close, interpret, native, wanted
+from tests.composite.cases import CASES
 
-MODULES = (algebra_cases, arithmetic_cases, shape_cases, contraction_cases, network_cases, loss_cases, ordering_cases)
-MODULES += (functional_cases, spectra_cases)
-CASES = [case for module in MODULES for case in module.cases()]
 MOVED = ("shapes", "pieces", "joins", "diagonals", "channels", "padding", "subscript")
 ELSEWHERE = {
     "of random numbers, in test_random.py": {

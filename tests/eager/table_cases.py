@@ -20,7 +20,7 @@ import graphc.nn.functional
 from graphc import Tensor
 from graphc.ops.function import functions
 from tests.composite.case import Values
-from tests.composite.test_values import CASES
+from tests.composite.cases import CASES
 from tests.linalg.linalg_cases import CASES as LINALG_CASES
 
 

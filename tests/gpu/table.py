@@ -17,7 +17,7 @@ from graphc.ir.dtype import dtype
 from graphc.ir.graph import Graph
 from graphc.ir.parse import parse_graph
 from tests.composite.case import Case as FunctionCase
-from tests.composite.test_values import CASES as FUNCTION_CASES
+from tests.composite.cases import CASES as FUNCTION_CASES
 from tests.ops.cases import CASES, Case
 
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"

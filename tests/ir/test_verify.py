@@ -111,6 +111,9 @@ def test_a_broken_graph_is_found_and_shown(broken: Graph, message: str) -> None:
 class Odd:
     """No attribute."""
 
+    def __repr__(self) -> str:
+        return "odd"  # the same in every process, as the names of tests are
+
 
 ATTRIBUTES: tuple[object, ...] = (
     Odd(),

@@ -418,7 +418,7 @@ def _copy_to_host(target: AnyArray, source: DeviceArray, non_blocking: bool) -> 
         keep_until_done((target, source), stream)
         return
     found.synchronize_stream(stream.handle)
-    checks.raise_failed(source.device)
+    checks.raise_failed(source.device, (stream.handle,))
     if staged is not target:
         np.copyto(target, staged)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from graphc.ir.errors import GraphcError, IndexOutOfRange
 from graphc.kernel.program import CheckSite
@@ -21,7 +21,7 @@ WORDS = 1024
 _lock = threading.Lock()
 _free: list[int] = []
 _pending: dict[int, dict[Status, None]] = {}
-"""By device: the words that launched work may still write."""
+"""By device: the words that launched work may still write. Streams are done one by one, each with its own work."""
 
 
 class Status:
@@ -37,19 +37,25 @@ class Status:
                 _free.extend(range(start, start + 4 * WORDS, 4))
             self.address = _free.pop()
         self._describe: Callable[[int], GraphcError] | None = None
+        self._streams: set[int] = set()
+        """With work that may still write the word."""
 
-    def expect(self, describe: Callable[[int], GraphcError]) -> None:
-        """Work that may write the word was launched; `describe` gives the error for a code."""
+    def expect(self, describe: Callable[[int], GraphcError], stream: int) -> None:
+        """Work that may write the word is launched in a stream; `describe` gives the error for a code."""
         self._describe = describe
+        self._streams.add(stream)
         _pending.setdefault(self.device, {})[self] = None
 
-    def take(self) -> int:
-        """The code, which is forgotten here; 0 where no check failed. All work must be done."""
+    def take(self, streams: Collection[int] | None = None) -> int:
+        """The code, which is forgotten here; 0 where no check has failed. These streams are done; None: all are."""
+        self._streams.difference_update(self._streams if streams is None else streams)
         pending = _pending.get(self.device)
-        if pending is not None:
+        if pending is not None and not self._streams:
             pending.pop(self, None)
         word = ctypes.c_int32.from_address(self.address)
-        code, word.value = word.value, 0
+        code = word.value
+        if code:  # else the device may be writing it
+            word.value = 0
         return code
 
     def error(self, code: int) -> GraphcError:
@@ -62,14 +68,14 @@ class Status:
             _free.append(self.address)
 
 
-def raise_failed(device: int) -> None:
-    """Raise the error of a check that has failed on the device, whose work is done."""
+def raise_failed(device: int, streams: Collection[int] | None = None) -> None:
+    """Raise the error of a check that has failed on the device. These streams are done; None: all are."""
     pending = _pending.get(device)
     if not pending:
         return
     failed: GraphcError | None = None
     for status in list(pending):
-        code = status.take()
+        code = status.take(streams)
         if code and failed is None:
             failed = status.error(code)
     if failed is not None:

@@ -58,7 +58,7 @@ class Event:
         if self.handle is not None and self.device is not None:
             driver().activate(self.device)
             driver().synchronize_event(self.handle)
-            checks.raise_failed(self.device)
+            checks.raise_failed(self.device, ())  # the stream may have got more to do since
 
     def elapsed(self, end: Event) -> float:
         """Milliseconds from this mark to another one; both must be recorded, with time, and passed."""

@@ -219,12 +219,12 @@ class CudaLauncher:
         addresses += [start + offset for offset in schedule.temporaries]
         stream = current_stream(self.device).handle
         if self._status is not None:
-            self._status.expect(partial(checks.failure, self.program.checks))
+            self._status.expect(partial(checks.failure, self.program.checks), stream)
         if not (schedule.is_replayable and self._replay(schedule, addresses, stream)):
             self._launch(schedule, addresses, stream)
         if self._waits and self._status is not None:
             driver().synchronize_stream(stream)
-            code = self._status.take()
+            code = self._status.take((stream,))
             if code:
                 return code
         return results
@@ -272,7 +272,7 @@ class CudaLauncher:
     def _call_host(self, step: HostStep, addresses: Sequence[int], stream: int) -> None:
         call = step.call
         driver().synchronize_stream(stream)
-        checks.raise_failed(self.device)
+        checks.raise_failed(self.device, (stream,))
         memories = iter(step.memories)
         places = {array.buffer: addresses[number] for array, number in zip((*call.operands, *call.results), memories)}
         arrays = [

@@ -35,7 +35,7 @@ class Stream:
         """Wait for its work, and raise what failed in it."""
         driver().activate(self.device)
         driver().synchronize_stream(self.handle)
-        checks.raise_failed(self.device)
+        checks.raise_failed(self.device, (self.handle,))
 
     def is_idle(self) -> bool:
         """Whether its work is done."""

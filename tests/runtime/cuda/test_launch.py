@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +14,7 @@ from graphc.frontend.place import place_of
 from graphc.ir.errors import IndexOutOfRange
 from graphc.ir.graph import Graph
 from graphc.runtime.cuda import array as device_array
+from graphc.runtime.cuda.checks import Status, raise_failed
 from graphc.runtime.cuda.device import synchronize
 from graphc.runtime.cuda.emulator import Emulator
 from graphc.runtime.cuda.stream import current_stream
@@ -87,6 +89,20 @@ def test_a_failed_check_is_found_where_the_host_waits_with_the_users_line(emulat
     synchronize(0)  # it is told once
     (right,) = executable.outputs((x, device_array.from_host(np.array([1, 4]), 0)))
     np.testing.assert_array_equal(device_array.to_host(right), np.ones((2, 3), np.float32))  # type: ignore[arg-type]
+
+
+def test_checks_of_work_that_is_not_done_are_looked_at_again(emulator: Emulator) -> None:
+    status = Status(0)
+    status.expect(lambda code: IndexOutOfRange(f"check {code}"), 5)
+    raise_failed(0, (6,))  # another stream is done
+    raise_failed(0, ())  # an event was passed
+    ctypes.c_int32.from_address(status.address).value = 3  # as a kernel does that runs now
+    with pytest.raises(IndexOutOfRange, match="check 3"):
+        raise_failed(0, (6,))
+    raise_failed(0, (5,))
+    ctypes.c_int32.from_address(status.address).value = 4
+    raise_failed(0)  # nothing of the program was launched since
+    assert status.take() == 4
 
 
 def test_what_waits_tells_of_a_failed_check_at_once(emulator: Emulator) -> None:

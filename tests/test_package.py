@@ -36,6 +36,7 @@ _NAMESPACES = (
 ).split()
 for _namespace in _NAMESPACES:
     BELOW[_namespace] = BELOW["cli"] | {"autograd"}
+BELOW["accelerator"] |= {"cuda"}
 BELOW["cpu"] |= {"amp"}
 BELOW["cuda"] |= {"amp"}
 BELOW["autograd"] |= {"profiler"}

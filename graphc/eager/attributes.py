@@ -16,7 +16,7 @@ from graphc.eager.inplace import copy_
 from graphc.eager.layout import memory_order
 from graphc.eager.memory import UntypedStorage
 from graphc.eager.memory_format import layout, memory_format, strided
-from graphc.eager.placement import gpu_of
+from graphc.eager.placement import gpu_of, place_of
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import imag, real, view_function
 from graphc.eager.watch import WATCHING, copied
@@ -168,6 +168,15 @@ def _pinned(self: Tensor) -> Tensor:
     return result
 
 
+def record_stream(self: Tensor, s: Any) -> None:
+    """Say that a stream uses the memory: it is not given out again before that stream has come to its end."""
+    memory = getattr(self._array, "memory", None)
+    if gpu_of(self._array) is None:
+        raise ArgumentError("record_stream is for tensors of a GPU", hint=f"this one is on {place_of(self._array)}")
+    if memory is not None and hasattr(memory, "record_stream"):
+        memory.record_stream(s.cuda_stream)
+
+
 def is_pinned(self: Tensor, device: object = None) -> bool:
     """Whether the memory is pinned."""
     return pinning.is_pinned(self._array)
@@ -257,6 +266,7 @@ METHODS: dict[str, Callable[..., object]] = {
     "is_neg": _no,
     "is_pinned": is_pinned,
     "pin_memory": pin_memory,
+    "record_stream": record_stream,
     "resolve_neg": itself,
     "sparse_dim": sparse_dim,
     "to_dense": itself,

@@ -151,9 +151,15 @@ def generator_of(place: int | None) -> Generator:
         return default_generator
     found = _of_gpus.get(place)
     if found is None:
-        made = Generator(gpu_device(place)).manual_seed(default_generator.initial_seed())
+        made = Generator(gpu_device(place))
+        made._seed = default_generator.initial_seed()
         found = _of_gpus.setdefault(place, made)
     return found
+
+
+def generators_of_gpus() -> dict[int, Generator]:
+    """The streams of GPUs that have made numbers so far."""
+    return dict(_of_gpus)
 
 
 def manual_seed(seed: Any) -> Generator:

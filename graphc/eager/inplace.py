@@ -343,6 +343,9 @@ def _mapped(self: Tensor, function: Callable[..., Any], *others: Tensor) -> Tens
     if self.requires_grad:
         name = ("apply_", "map_", "map2_")[len(others)]
         raise AutogradError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    if any(type(each._array) is not np.ndarray for each in (self, *others)):
+        name = ("apply_", "map_", "map2_")[len(others)]
+        raise SignatureError(f"{name} is only implemented on CPU tensors", hint="compute with functions of tensors")
     if WATCHING:
         refuse("calls a Python function for each element", "compute with functions of tensors")
     arrays = np.broadcast_arrays(self._array, *(each._array for each in others))

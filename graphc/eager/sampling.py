@@ -50,11 +50,11 @@ def key_of(
 
 
 def _drawn(generator: Generator, place: int | None) -> Tensor:
-    array = np.array(generator.next_key(), np.uint64)
+    array = on(np.array(generator.next_key(), np.uint64), place)
     found = watcher() if WATCHING else None
     if found is not None:
         found.drawn(array, generator)
-    return wrap(on(array, place))
+    return wrap(array)
 
 
 def refuse(kernel: str, dtype: DType) -> None:

@@ -12,8 +12,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from graphc.eager import random_state
+from graphc.eager.generator import Generator, generator_of, generators_of_gpus
 from graphc.eager.guard import guarded
-from graphc.ir.errors import describe
+from graphc.eager.tensor import Tensor
+from graphc.eager.transfer import transfer
+from graphc.ir.errors import GraphcError, describe
+from graphc.runtime.cuda.device import device_count
 from graphc.serialization.entry import load, save
 from graphc.serialization.errors import CheckpointError
 from graphc.serialization.file import FileLike
@@ -21,6 +25,7 @@ from graphc.serialization.location import MapLocation
 
 _VERSION: Final = "graphc.checkpoint"
 _RANDOM: Final = "random numbers"
+_RANDOM_OF_GPUS: Final = "random numbers of GPUs"
 _PARTS: Final = "parts"
 
 
@@ -29,12 +34,13 @@ def save_checkpoint(f: FileLike, /, *, rng: bool = True, **parts: Any) -> None:
     """Save the parts of a training, each under the name it is given by.
 
     A part is an object with `state_dict()` (a model, an optimizer, a scheduler, a loader), a list, tuple or dict of
-    such objects, or plain data, such as the number of the epoch. With `rng` the state of graphc's default generator,
-    and of Python's and numpy's global ones, is saved too. Raises CheckpointError for a part that is neither.
+    such objects, or plain data, such as the number of the epoch. With `rng` the states of graphc's default generators,
+    and of Python's and numpy's global ones, are saved too. Raises CheckpointError for a part that is neither.
     """
     content: dict[str, Any] = {_VERSION: 1, _PARTS: {name: _state(part) for name, part in parts.items()}}
     if rng:
         content[_RANDOM] = random_state.to_plain(random_state.take())
+        content[_RANDOM_OF_GPUS] = {number: each.get_state() for number, each in generators_of_gpus().items()}
     save(content, f, format="safetensors")
 
 
@@ -57,7 +63,8 @@ def load_checkpoint(
     found: dict[str, Any] = content[_PARTS]
     try:
         numbers = random_state.from_plain(content.get(_RANDOM)) if rng else None
-    except ValueError as error:
+        of_gpus = _of_gpus(content.get(_RANDOM_OF_GPUS)) if rng else {}
+    except (GraphcError, ValueError) as error:
         raise CheckpointError(str(error)) from None
     for name, part in parts.items():
         if name not in found:
@@ -68,7 +75,19 @@ def load_checkpoint(
         _restore(part, found[name])
     if numbers is not None:
         random_state.put(numbers)
+    for number, state in of_gpus.items():
+        generator_of(number).set_state(state)
     return {name: state for name, state in found.items() if name not in parts}
+
+
+def _of_gpus(states: Any) -> dict[int, Tensor]:
+    """The states for the generators of the GPUs that there are; raises an error for what is no state."""
+    found: dict[int, Tensor] = {}
+    for number, state in states.items() if type(states) is dict else ():
+        if type(number) is int and 0 <= number < device_count():
+            found[number] = transfer(state, None) if isinstance(state, Tensor) else state
+            Generator().set_state(found[number])
+    return found
 
 
 def _state(part: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.placement import on
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.errors import SignatureError
 
@@ -19,7 +20,7 @@ def as_array(value: Any) -> AnyArray:
     Raises SignatureError (a TypeError) for what holds no numbers.
     """
     if isinstance(value, Tensor):
-        array = value._array
+        array = on(value._array, None)
         is_narrow = value.dtype.is_floating_point and array.dtype not in (np.float16, np.float32, np.float64)
         return array.astype(np.float32) if is_narrow else array.copy()
     if isinstance(value, list | tuple) and any(isinstance(each, Tensor) for each in value):

@@ -126,7 +126,9 @@ def collate_tensor_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None
 
 
 def _is_plain(sample: Any) -> bool:
-    return type(sample) is Tensor and sample._array.flags.c_contiguous and not sample.requires_grad
+    if type(sample) is not Tensor or type(sample._array) is not np.ndarray:
+        return False
+    return sample._array.flags.c_contiguous and not sample.requires_grad
 
 
 def collate_numpy_array_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:

@@ -150,6 +150,8 @@ class _BatchPickler(multiprocessing.reduction.ForkingPickler):
     def reducer_override(self, value: Any) -> Any:
         if type(value) is Storage:
             assert value.owner is not None, "the tensor that is pickled has told its storage"
+            if type(value.owner) is not np.ndarray:
+                return NotImplemented  # memory of a GPU: its bytes are in the pickle
             return _storage, (pickle.PickleBuffer(bytes_of(value.owner).data),)
         if isinstance(value, Tensor):
             if grad_fn(value) is not None:
@@ -167,7 +169,12 @@ def _trimmed(tensor: Tensor) -> Any:
     """A view of much memory travels without the rest of it."""
     array = tensor._array
     owner = owner_of(tensor)
-    if not array.size or array.nbytes * 2 > bytes_of(owner).size or min(array.strides, default=0) < 0:
+    if (
+        type(array) is not np.ndarray
+        or not array.size
+        or array.nbytes * 2 > bytes_of(owner).size
+        or min(array.strides, default=0) < 0
+    ):
         return NotImplemented
     span = bytes_of(array)
     if span.size > 2 * array.nbytes:

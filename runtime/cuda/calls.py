@@ -77,6 +77,8 @@ _TABLE: Final = (
     _call("cuModuleLoadDataEx", "*handle data options"),
     _call("cuModuleUnload", "handle"),
     _call("cuModuleGetFunction", "*handle handle string"),
+    _call("cuFuncGetAttribute", "*int function_attribute handle"),
+    _call("cuOccupancyMaxActiveBlocksPerMultiprocessor", "*int handle int size"),
     _call("cuFuncSetAttribute", "handle function_attribute int"),
     _call("cuLaunchKernel", "handle uint uint uint uint uint uint uint handle pointer pointer"),
     _call("cuStreamBeginCapture_v2", "handle capture_mode"),

@@ -24,7 +24,7 @@ from graphc.kernel.index import index_function
 from graphc.kernel.ir import Kernel
 from graphc.kernel.text import print_kernel
 from graphc.runtime.cache import codegen_version, digest_of, disk_store
-from graphc.runtime.cuda.driver import CudaError, Driver, Image
+from graphc.runtime.cuda.driver import CudaError, Driver, Image, KernelUsage
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.llvm import versions
 
@@ -88,6 +88,11 @@ class Loaded:
             except CudaError as error:
                 raise CudaError(f"{error.message}: kernel {self.kernel.name} failed", hint=error.hint) from None
 
+    def usage(self) -> KernelUsage | None:
+        """What the kernel takes of a multiprocessor; None where the driver has none."""
+        self._driver.activate(self.device)
+        return self._driver.usage(self._function, self._threads, self._dynamic_bytes)
+
     def __del__(self) -> None:
         # Wherever this happens the stream may be capturing, or another device's context be current: later.
         if hasattr(self, "module") and not sys.is_finalizing():
@@ -123,6 +128,12 @@ def loaded(kernel: Kernel, device: int) -> Loaded:
         while len(_recent) > MOST_RECENT:
             _recent.popitem(last=False)
         return known
+
+
+def kept() -> tuple[Loaded, ...]:
+    """The kernels that are on devices, on behalf of somebody or for a while yet; none from before `forget`."""
+    with _lock:
+        return tuple(_known.values())
 
 
 def ptx_key(text: str, target: GpuTarget) -> str:

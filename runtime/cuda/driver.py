@@ -58,6 +58,20 @@ class Image:
     cubin: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class KernelUsage:
+    """What a kernel takes of a multiprocessor."""
+
+    registers: int
+    """Of a thread."""
+    local_bytes: int
+    """Memory of a thread's own: what is not in registers."""
+    shared_bytes: int
+    """Of a block, without the dynamic ones."""
+    blocks: int
+    """That fit on a multiprocessor at once."""
+
+
 class Driver(Protocol):
     """The calls. `stream` is where in the order of things the work is done; the host does not wait for it."""
 
@@ -164,6 +178,9 @@ class Driver(Protocol):
 
     def function(self, module: int, name: str) -> int:
         """A kernel of a module."""
+
+    def usage(self, function: int, threads: int, shared_bytes: int) -> KernelUsage | None:
+        """What a kernel takes with blocks of so many threads and dynamic bytes; None where there is no such thing."""
 
     def allow_shared(self, function: int, nbytes: int) -> None:
         """Let blocks of the kernel have so much dynamic shared memory, beyond 48 KiB."""

@@ -334,6 +334,9 @@ class Emulator:
             raise _failure("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND", f"named symbol not found: {name}")
         return self._new(self._functions, _Function(kernel, grid, [STATIC_SHARED_BYTES]))
 
+    def usage(self, function: int, threads: int, shared_bytes: int) -> None:
+        return None
+
     def allow_shared(self, function: int, nbytes: int) -> None:
         if nbytes > self.options.target.most_shared_bytes:
             raise _failure("cuFuncSetAttribute", "CUDA_ERROR_INVALID_VALUE", "invalid argument")

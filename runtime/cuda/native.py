@@ -16,7 +16,7 @@ from typing import Any, Final
 from graphc.ir.errors import MemoryExceeded
 from graphc.kernel.gpu import CAPABILITIES, GpuTarget
 from graphc.runtime.cuda.calls import TEXT_BYTES, Function
-from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image
+from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image, KernelUsage
 from graphc.runtime.cuda.pinned import Stretches
 
 LOG_BYTES: Final = 8192
@@ -49,6 +49,9 @@ _HOST_PORTABLE: Final = 1
 _STREAM_NON_BLOCKING: Final = 1
 _EVENT_DISABLE_TIMING: Final = 2
 _CAPTURE_RELAXED: Final = 2
+_SHARED_BYTES: Final = 1
+_LOCAL_BYTES: Final = 3
+_REGISTERS: Final = 4
 _DYNAMIC_SHARED_BYTES: Final = 8
 _INPUT_PTX: Final = 1
 _ERROR_LOG: Final = 5
@@ -272,6 +275,13 @@ class NativeDriver:
         function = int(self._one("cuModuleGetFunction", module, name.encode() + b"\0"))
         self._names[function] = name
         return function
+
+    def usage(self, function: int, threads: int, shared_bytes: int) -> KernelUsage:
+        attributes = (_REGISTERS, _LOCAL_BYTES, _SHARED_BYTES)
+        return KernelUsage(
+            *(int(self._one("cuFuncGetAttribute", attribute, function)) for attribute in attributes),
+            int(self._one("cuOccupancyMaxActiveBlocksPerMultiprocessor", function, threads, shared_bytes)),
+        )
 
     def allow_shared(self, function: int, nbytes: int) -> None:
         self._do("cuFuncSetAttribute", function, _DYNAMIC_SHARED_BYTES, nbytes)

@@ -96,9 +96,10 @@ class Case:
 
     def call(self, library: Any, compiled: Callable[[Function], Function]) -> Function:
         """What is timed, once it was given to the library's compiler: the whole of it, or as torch's users do."""
+        function = self.function
 
         def forward(*tensors: Any) -> Any:
-            return self.function(library, *tensors)
+            return function(library, *tensors)
 
         if not self.backward:
             return compiled(forward)

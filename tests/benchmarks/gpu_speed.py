@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import graphc
+from graphc.kernel.gpu import grid_of
+from graphc.runtime.cuda import code
+from graphc.runtime.cuda.code import Loaded
+from graphc.runtime.cuda.select import driver
 from tests.benchmarks.gpu_cases import Arguments, Case, all_cases, using_unit
 from tests.benchmarks.gpu_task import Figures, Task
 from tests.benchmarks.gpu_timing import Stopwatch
@@ -76,10 +81,23 @@ def _time_form(
     rotations = watch.rotations(sum(each.nbytes for each in arguments) + arguments[0].nbytes)
     sets = [tuple(each.on_device(library) for each in arguments) for _ in range(min(rotations, _most(case)))]
     call = case.call(library, compiled)
-    if case.backward:
-        return watch.device_time(lambda number: call(*sets[number % len(sets)]), len(sets))
-    with library.no_grad():
-        return watch.device_time(lambda number: call(*sets[number % len(sets)]), len(sets))
+    code.forget()
+    with nullcontext() if case.backward else library.no_grad():
+        figures = watch.device_time(lambda number: call(*sets[number % len(sets)]), len(sets))
+    kernels = [_usage(each) for each in code.kept()] if library is graphc else []
+    return {**figures, "kernels": kernels} if kernels else figures
+
+
+def _usage(loaded: Loaded) -> Figures:
+    """What a kernel takes of a multiprocessor."""
+    grid, usage = grid_of(loaded.kernel), loaded.usage()
+    assert grid is not None
+    figures: Figures = {"name": loaded.kernel.name, "threads": grid.threads, "shared_bytes": grid.shared_bytes}
+    if usage is not None:
+        most = driver().properties(loaded.device).threads_per_multiprocessor
+        figures |= {"registers": usage.registers, "local_bytes": usage.local_bytes, "blocks": usage.blocks}
+        figures["occupancy"] = usage.blocks * grid.threads / most
+    return figures
 
 
 def _most(case: Case) -> int:

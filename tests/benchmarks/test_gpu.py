@@ -6,15 +6,17 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+import graphc
 from graphc.ir.settings import override
 from graphc.kernel import interpret
 from graphc.runtime.cuda import memory
-from tests.benchmarks import gpu, gpu_children, gpu_launch, gpu_vendor, gpu_worker
+from tests.benchmarks import gpu, gpu_children, gpu_launch, gpu_speed, gpu_vendor, gpu_worker
 from tests.benchmarks.gpu_cases import all_cases
 from tests.benchmarks.gpu_compare import compare
 from tests.benchmarks.gpu_speed import copy_tasks, time_case
@@ -141,6 +143,38 @@ def test_what_is_timed_runs(case: Any) -> None:
     assert figures["graphc"]["median"] > 0
     assert ("GB/s" in figures["graphc"]) == (case.traffic is not None)
     assert ("TFLOP/s" in figures["graphc"]) == (case.products is not None)
+    assert all(kernel["threads"] % 32 == 0 for kernel in figures["graphc"].get("kernels", ()))
+
+
+class Peer:
+    """Stands for torch: graphc by another name."""
+
+    __name__ = "torch"
+    backends = SimpleNamespace(cuda=graphc.backends.cuda, cudnn=SimpleNamespace(allow_tf32=True))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(graphc, name)
+
+
+@pytest.mark.usefixtures("emulated")
+def test_a_peer_is_measured_beside(monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = Peer()
+    monkeypatch.setattr(gpu_speed, "torch", lambda: peer)
+    chosen = {case.name: case for case in all_cases()}
+    names = ("tf32 512", "layer norm, 4096 wide", "softmax with gradient, 1024 wide")
+    figures = {name: time_case(chosen[name], is_tiny=True) for name in names}
+    assert list(figures["tf32 512"]) == ["graphc", "torch"]
+    assert list(figures["layer norm, 4096 wide"]) == ["graphc", "graphc eager", "torch", "torch.compile"]
+    assert not [each for libraries in figures.values() for each in libraries.values() if "error" in each]
+    ratio = figures["tf32 512"]["graphc"]["TFLOP/s"] / figures["tf32 512"]["torch"]["TFLOP/s"]
+    assert figures["tf32 512"]["graphc"]["of torch"] == pytest.approx(ratio)
+    assert peer.backends.cudnn.allow_tf32
+    steps = {task.name: task for task in gpu_speed.training_tasks(is_tiny=True)}
+    kernels = [each for libraries in figures.values() for each in libraries["graphc"].get("kernels", ())]
+    assert {"name", "threads", "shared_bytes"} <= set(kernels[0])
+    found = steps["MLP, SGD"].run()
+    assert list(found) == ["graphc", "graphc eager", "torch", "torch.compile"]
+    assert found["graphc"]["torch's best time / this"] > 0
 
 
 @pytest.mark.usefixtures("emulated")

@@ -57,6 +57,8 @@ cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned int numOptions,
 void** optionValues)
 cuModuleUnload(CUmodule hmod)
 cuModuleGetFunction(CUfunction* hfunc, CUmodule hmod, const char* name)
+cuFuncGetAttribute(int* pi, CUfunction_attribute attrib, CUfunction hfunc)
+cuOccupancyMaxActiveBlocksPerMultiprocessor(int* numBlocks, CUfunction func, int blockSize, size_t dynamicSMemSize)
 cuFuncSetAttribute(CUfunction hfunc, CUfunction_attribute attrib, int value)
 cuLaunchKernel(CUfunction f, unsigned int gridDimX, unsigned int gridDimY, unsigned int gridDimZ, \
 unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned int sharedMemBytes, \

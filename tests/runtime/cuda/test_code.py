@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from graphc.ir.settings import override
-from graphc.kernel.gpu import GpuTarget
+from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
 from graphc.runtime.cuda import code, library, select
@@ -47,6 +47,18 @@ def test_the_driver_compiles_once(fake: FakeDriver) -> None:
     assert made(fake, "cuModuleLoadDataEx")[0][1].startswith(CUBIN.partition(b"\0")[0])
     assert made(fake, "cuModuleGetFunction")[0][2] == b"k_add_one"
     assert made(fake, "cuFuncSetAttribute") == []
+
+
+def test_what_a_kernel_takes(fake: FakeDriver) -> None:
+    first = code.loaded(ADD_ONE, 0)
+    assert code.kept() == (first,)
+    assert first.usage() is not None
+    grid = grid_of(ADD_ONE)
+    assert grid is not None
+    ((_, _, threads, dynamic_bytes),) = made(fake, "cuOccupancyMaxActiveBlocksPerMultiprocessor")
+    assert (threads, dynamic_bytes) == (grid.threads, 0)
+    code.forget()
+    assert code.kept() == ()
 
 
 def test_another_process_finds_machine_code_on_disk(fake: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:

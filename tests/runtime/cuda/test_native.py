@@ -12,7 +12,7 @@ from graphc.ir.errors import DeviceUnavailable, GraphcError, MemoryExceeded
 from graphc.kernel.gpu import GpuTarget
 from graphc.runtime.cuda import bindings, library
 from graphc.runtime.cuda.calls import CALLS
-from graphc.runtime.cuda.driver import CudaError, Image
+from graphc.runtime.cuda.driver import CudaError, Image, KernelUsage
 from graphc.runtime.cuda.native import NativeDriver
 from tests.runtime.cuda import fake_driver
 from tests.runtime.cuda.fake_driver import CUBIN, FakeDriver, declarations, is_output
@@ -126,6 +126,14 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     (lambda d: d.load(Image("k", "p", "", b"cubin")), 0x1000, [("cuModuleLoadDataEx", b"cubin", LOG)]),
     (lambda d: d.unload(9), None, [("cuModuleUnload", 9)]),
     (lambda d: d.function(9, "k"), 0x1000, [("cuModuleGetFunction", 9, b"k")]),
+    (
+        lambda d: d.usage(9, 128, 64),
+        KernelUsage(0x1000, 0x1001, 0x1002, 0x1003),
+        [
+            *(("cuFuncGetAttribute", attribute, 9) for attribute in (4, 3, 1)),
+            ("cuOccupancyMaxActiveBlocksPerMultiprocessor", 9, 128, 64),
+        ],
+    ),
     (lambda d: d.allow_shared(9, 100_000), None, [("cuFuncSetAttribute", 9, 8, 100_000)]),
     (
         lambda d: d.launch(9, 5, 128, 64, 44, [1 << 47, -3, 7]),

@@ -119,8 +119,8 @@ def loaded(kernel: Kernel, device: int) -> Loaded:
     with _lock:
         known = _known.get(key)
         if known is None:
+            _unload()  # of any device
             found.activate(device)
-            _unload()
             known = Loaded(found, device, kernel, _image(found, device, kernel, text))
             _known[key] = known
         _recent[key] = known

@@ -102,14 +102,14 @@ def test_much_shared_memory_is_asked_for(fake: FakeDriver) -> None:
     assert made(fake, "cuLaunchKernel")[0][8] == 65536
 
 
+def kernel(name: str) -> Kernel:
+    return parse_kernel(
+        f"kernel {name} {{ write y: f32[32] block b < 1 {{ thread t < 32 {{ store y[t] = 1.0:f32 }} }} }}"
+    )
+
+
 def test_code_is_unloaded_when_nobody_has_it(fake: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(code, "MOST_RECENT", 1)
-
-    def kernel(name: str) -> Kernel:
-        return parse_kernel(
-            f"kernel {name} {{ write y: f32[32] block b < 1 {{ thread t < 32 {{ store y[t] = 1.0:f32 }} }} }}"
-        )
-
     first = code.loaded(kernel("first"), 0)
     code.loaded(kernel("second"), 0)
     code.loaded(kernel("third"), 0)
@@ -117,6 +117,21 @@ def test_code_is_unloaded_when_nobody_has_it(fake: FakeDriver, monkeypatch: pyte
     gone = [call[1] for call in made(fake, "cuModuleUnload")]
     assert len(gone) == 1, "the second went when the third came, and was unloaded at the next"
     assert first.module not in gone
+
+
+def test_code_of_another_device_is_unloaded_before_that_of_this_one_is_loaded(
+    fake: FakeDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code, "MOST_RECENT", 1)
+    for name, device in (("first", 0), ("second", 1), ("third", 1)):
+        code.loaded(kernel(name), device)
+    calls = [call for call in fake.calls if call[0] in ("cuCtxSetCurrent", "cuModuleLoadDataEx", "cuModuleUnload")]
+    contexts = {call[1] for call in made(fake, "cuCtxSetCurrent")}
+    assert len(contexts) == 2
+    assert [call[0] for call in calls[-4:]] == [
+        "cuCtxSetCurrent", "cuModuleUnload", "cuCtxSetCurrent", "cuModuleLoadDataEx"
+    ]  # fmt: skip
+    assert calls[-4][1] != calls[-2][1]
 
 
 def test_an_error_is_the_kernels_own_where_launches_wait(fake: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ import graphc
 from graphc.ir.graph import Graph
 from graphc.passes.instrument import random_arguments
 from tests.benchmarks.gpu_cases import Case, all_cases, using_unit
-from tests.benchmarks.gpu_compare import ATTENTION, compare, compare_graph, leaves, on_host
+from tests.benchmarks.gpu_compare import ATTENTION, TF32_TOLERANCE, compare, compare_graph, leaves, on_host
 from tests.benchmarks.gpu_task import LEFT_OUT, SAME, Figures, Task
 from tests.benchmarks.gpu_training import SMALL_STEPS, Pieces
 from tests.ops.cases import CASES
@@ -83,7 +83,8 @@ def _compare_case(case: Case, is_quick: bool) -> Figures:
                 raise AssertionError(f"other bits in another run: {compare(runs[0], again, None)}")
         return runs[0]
 
-    return compare(results("cpu"), results("cuda"), case.reason)
+    tolerance = TF32_TOLERANCE if case.unit == "tf32" else None
+    return compare(results("cpu"), results("cuda"), case.reason, tolerance)
 
 
 def _compare_steps(make: Callable[..., Pieces], is_compiled: bool) -> Figures:

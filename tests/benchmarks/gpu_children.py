@@ -6,6 +6,7 @@ In: a group's name. Out: what its tasks find, in order of their names' lines; ta
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -54,12 +55,16 @@ def run_group(name: str, is_quick: bool, seconds: float, jobs: int) -> Findings:
 def _run_share(name: str, is_quick: bool, seconds: float, share: str) -> Findings:
     found = Findings()
     end = time.monotonic() + seconds
+    shares = int(share.partition("/")[2])
+    # Processes that share the CPUs are given some threads each.
+    variables = {} if shares == 1 else {"GRAPHC_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // shares))}
     for _ in range(MOST_RESTARTS):
         arguments = [name, "--share", share, "--after", str(len(found.results)), *(["--quick"] if is_quick else [])]
         if seconds != float("inf"):
             arguments += ["--seconds", f"{max(0.0, end - time.monotonic()):.0f}"]
         with tempfile.TemporaryFile() as said:
-            begun, status = _watch([sys.executable, "-m", "tests.benchmarks.gpu_worker", *arguments], found, said)
+            command = [sys.executable, "-m", "tests.benchmarks.gpu_worker", *arguments]
+            begun, status = _watch(command, variables, found, said)
             if status == 0:
                 return found
             said.seek(0)
@@ -73,9 +78,12 @@ def _run_share(name: str, is_quick: bool, seconds: float, share: str) -> Finding
     return found
 
 
-def _watch(command: list[str], found: Findings, said: IO[bytes]) -> tuple[str | None, int]:
+def _watch(command: list[str], variables: dict[str, str], found: Findings, said: IO[bytes]) -> tuple[str | None, int]:
     """The task that the process ended in, if it did, and its status."""
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=said, text=True, encoding="utf-8")
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **variables}, stdout=subprocess.PIPE, stderr=said, text=True,
+        encoding="utf-8",
+    )  # fmt: skip
     begun: str | None = None
     assert process.stdout is not None
     timer = threading.Timer(SILENT_SECONDS, process.kill)

@@ -33,8 +33,14 @@ TOLERANCES: Final = {2: 2e-2, 4: 1e-4, 8: 1e-9}
 """By the bytes of a float, relative to the largest number of the result."""
 
 
-def compare(expected: Sequence[Array], found: Sequence[Array], reason: str | None) -> Figures:
-    """How far the results are from those expected."""
+TF32_TOLERANCE: Final = 2e-3
+"""Factors have 11 bits."""
+
+
+def compare(
+    expected: Sequence[Array], found: Sequence[Array], reason: str | None, tolerance: float | None = None
+) -> Figures:
+    """How far the results are from those expected; `tolerance` in place of that of the dtype."""
     if len(expected) != len(found):
         return {"state": DIFFERS, "what": f"{len(found)} results, expected {len(expected)}"}
     distances: list[float] = []
@@ -45,7 +51,8 @@ def compare(expected: Sequence[Array], found: Sequence[Array], reason: str | Non
         if _bits(wanted) == _bits(got):
             continue
         figures = _difference(wanted, got)
-        if reason is None or figures["relative"] is None or figures["relative"] > _tolerance(wanted):
+        most = _tolerance(wanted) if tolerance is None else tolerance
+        if reason is None or figures["relative"] is None or figures["relative"] > most:
             return {"state": DIFFERS, "what": f"result {number} of {len(expected)}", **figures}
         distances.append(figures["relative"])
     return {"state": CLOSE, "reason": reason, "relative": max(distances)} if distances else {"state": SAME}

@@ -32,6 +32,9 @@ def _lines(figures: Figures) -> Iterator[str]:
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
     yield f"{named}; commit {figures['machine']['commit']}."
     yield ""
+    if figures["quick"] and figures["speed"]:
+        yield "Quick run on tiny sizes: these times mean nothing."
+        yield ""
     if figures["correctness"]:
         yield from _correctness(figures["correctness"])
     for name, group in figures["speed"].items():

@@ -209,17 +209,23 @@ def machine() -> Figures:
     """Where the figures come from."""
     distributions = {"graphc", "numpy", "llvmlite", "torch", "jax"}
     versions = {each.name: each.version for each in metadata.distributions() if each.name in distributions}
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True)
     return {
         "cpu": _cpu(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": dict(sorted(versions.items())),
-        "commit": commit.stdout.strip() + ("+" if changed.stdout.strip() else ""),
+        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
         "load": os.getloadavg()[0],
     }
+
+
+def _git(*arguments: str) -> str:
+    """What git says of the tree; nothing where there is no git, or the tree is a copy without its history."""
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return ""
 
 
 def _cpu() -> str:

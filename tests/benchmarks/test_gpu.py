@@ -16,6 +16,7 @@ import graphc
 from graphc.ir.settings import override
 from graphc.kernel import interpret
 from graphc.runtime.cuda import memory
+from graphc.runtime.cuda.driver import CudaError
 from tests.benchmarks import gpu, gpu_children, gpu_launch, gpu_speed, gpu_vendor, gpu_worker
 from tests.benchmarks.gpu_cases import all_cases
 from tests.benchmarks.gpu_compare import compare
@@ -133,6 +134,8 @@ COMPARED: list[tuple[list[Any], list[Any], str | None, str]] = [
 @pytest.mark.parametrize("expected, found, reason, state", COMPARED)
 def test_results_are_compared_by_bits(expected: list[Any], found: list[Any], reason: str | None, state: str) -> None:
     assert compare(expected, found, reason)["state"] == state
+    if state == CLOSE:
+        assert compare(expected, found, reason, 1e-8)["state"] == DIFFERS
 
 
 @pytest.mark.usefixtures("emulated")
@@ -183,8 +186,9 @@ def test_copies_and_launches_are_timed() -> None:
     speed = {"parts": {task.name: gpu_worker.perform(task) for task in tasks}}
     for name, figures in speed["parts"].items():
         assert figures["graphc"]["median"] > 0, (name, figures)
-    with_device = {**gpu.where(), "correctness": {}, "speed": speed, "unreached": ["parts: another"]}
+    with_device = {**gpu.where(), "quick": True, "correctness": {}, "speed": speed, "unreached": ["parts: another"]}
     printed = tables(with_device)
+    assert "these times mean nothing" in printed
     assert all(f"| {name} |" in printed for name in speed["parts"])
     assert "Not reached in time: parts: another." in printed
     assert not gpu.is_wrong(with_device)
@@ -198,7 +202,7 @@ def test_a_crash_costs_one_task() -> None:
     lines = [{"begin": "a"}, {"name": "a", "figures": {"state": SAME}}, {"begin": "b"}]
     code = f"import os, signal; print({chr(10).join(map(json.dumps, lines))!r}, flush=True); os.abort()"
     with tempfile.TemporaryFile() as said:
-        begun, status = gpu_children._watch([sys.executable, "-c", code], found, said)
+        begun, status = gpu_children._watch([sys.executable, "-c", code], {}, found, said)
     assert (begun, status) == ("b", -6)
     assert found.results == [("a", {"state": SAME})]
 
@@ -226,6 +230,22 @@ def test_an_error_of_a_task_is_a_figure() -> None:
     figures = gpu_worker.perform(Task("a", fail))
     assert (figures["state"], figures["error"]) == (ERROR, "ValueError: not so")
     assert figures["where"][-1].startswith("tests/benchmarks/test_gpu.py:")
+
+
+@pytest.mark.usefixtures("emulated")
+def test_a_failed_check_that_nobody_waited_for_is_no_fault_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, places = graphc.ones(10, 4, device="cuda"), graphc.tensor([12], device="cuda")
+    graphc.nn.functional.embedding(places, table)
+    assert not gpu_worker.is_useless()
+
+    def fault() -> None:
+        raise CudaError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(graphc.cuda, "synchronize", fault)
+    lines: list[dict[str, Any]] = []
+    tasks = [Task(name, lambda: {"state": SAME}) for name in ("a", "b")]
+    assert gpu_worker.work(tasks, 9, lambda **fields: lines.append(fields)) == gpu_worker.FAULT
+    assert [line.get("name") for line in lines] == [None, "a"]
 
 
 def test_peaks_of_data_sheets() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import graphc
+from graphc.ir.errors import IndexOutOfRange
 from graphc.ir.settings import override
 from graphc.kernel import interpret
 from graphc.runtime.cuda import memory
@@ -232,16 +233,16 @@ def test_an_error_of_a_task_is_a_figure() -> None:
     assert figures["where"][-1].startswith("tests/benchmarks/test_gpu.py:")
 
 
-@pytest.mark.usefixtures("emulated")
-def test_a_failed_check_that_nobody_waited_for_is_no_fault_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, places = graphc.ones(10, 4, device="cuda"), graphc.tensor([12], device="cuda")
-    graphc.nn.functional.embedding(places, table)
+def test_a_fault_of_the_device_ends_the_process_and_a_failed_check_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(error: Exception) -> Any:
+        def synchronize() -> None:
+            raise error
+
+        return synchronize
+
+    monkeypatch.setattr(graphc.cuda, "synchronize", failing(IndexOutOfRange("index out of range in self")))
     assert not gpu_worker.is_useless()
-
-    def fault() -> None:
-        raise CudaError("CUDA error: an illegal memory access was encountered")
-
-    monkeypatch.setattr(graphc.cuda, "synchronize", fault)
+    monkeypatch.setattr(graphc.cuda, "synchronize", failing(CudaError("CUDA error: an illegal memory access")))
     lines: list[dict[str, Any]] = []
     tasks = [Task(name, lambda: {"state": SAME}) for name in ("a", "b")]
     assert gpu_worker.work(tasks, 9, lambda **fields: lines.append(fields)) == gpu_worker.FAULT

@@ -29,7 +29,7 @@ def behaviour_tasks(is_quick: bool) -> Iterator[Task]:
         index_out_of_range, compiled_index_out_of_range, out_of_memory, other_device, replay, copies, random_numbers,
         dropout,
     )  # fmt: skip
-    yield Task("several streams", lambda: several_streams(7 if is_quick else 257))
+    yield Task("several streams", lambda: several_streams(*((7, 1) if is_quick else (257, 3))))
     for function in functions:
         yield Task(function.__name__.replace("_", " "), function)
 
@@ -88,12 +88,12 @@ def other_device() -> Figures:
     return _raises(lambda: x + y, RuntimeError, "Expected all tensors to be on the same device")
 
 
-def several_streams(size: int) -> Figures:
+def several_streams(size: int, rounds: int) -> Figures:
     """Work of four streams at once, each with memory of its own, beside the default one."""
     arrays = [np.random.default_rng(seed).standard_normal((size, 12), np.float32) for seed in range(4)]
 
     def work(x: Any) -> Any:
-        for _ in range(5):
+        for _ in range(rounds):
             x = (x @ x.t()).softmax(dim=1) @ x + 1
         return x
 
@@ -102,7 +102,7 @@ def several_streams(size: int) -> Figures:
     tensors = [graphc.from_numpy(array).cuda() for array in arrays]
     graphc.cuda.synchronize()
     results = []
-    for _ in range(3):
+    for _ in range(rounds):
         results.clear()
         for stream, tensor in zip(streams, tensors):
             with graphc.cuda.stream(stream):

@@ -17,7 +17,7 @@ from graphc.ir.graph import Graph
 from graphc.passes.instrument import random_arguments
 from tests.benchmarks.gpu_cases import Case, all_cases, using_unit
 from tests.benchmarks.gpu_compare import ATTENTION, TF32_TOLERANCE, compare, compare_graph, leaves, on_host
-from tests.benchmarks.gpu_task import LEFT_OUT, SAME, Figures, Task
+from tests.benchmarks.gpu_task import DIFFERS, LEFT_OUT, SAME, Figures, Task
 from tests.benchmarks.gpu_training import SMALL_STEPS, Pieces
 from tests.ops.cases import CASES
 from tests.random_graphs import random_graph
@@ -26,12 +26,14 @@ from tests.structured_graphs import structured_arguments, structured_graph
 SEEDS = 200
 STEPS = 4
 """Training steps whose losses and parameters are compared."""
+ADAM_TOLERANCE = 3e-2
+"""Of parameters: Adam goes as far where a gradient is all rounding, as that of the keys' bias, as anywhere."""
 
 
 def op_tasks(is_quick: bool) -> Iterator[Task]:
     """Every case of the table of primitive ops, as a graph of its own."""
     for number, case in enumerate(CASES):
-        if case.label != "refused" and (not is_quick or number % 220 == 0):
+        if case.label != "refused" and (not is_quick or number % 400 == 0):
             yield Task(case.id, lambda case=case: compare_graph(case.graph(), case.arrays))  # type: ignore[misc]
 
 
@@ -93,15 +95,19 @@ def _compare_steps(make: Callable[..., Pieces], is_compiled: bool) -> Figures:
 
 
 def _compare_training(make: Callable[[str], Pieces], reason: str | None, is_compiled: bool) -> Figures:
-    def results(device: str) -> list[Any]:
-        graphc.manual_seed(0)
+    def results(device: str) -> tuple[list[Any], list[Any]]:
+        pieces = make(device)
+        graphc.manual_seed(1)  # the streams of both devices: what was made came from that of the CPU
         with graphc.device(device):
-            pieces = make(device)
             step = graphc.compile(pieces.step()) if is_compiled else pieces.step()
             losses = [on_host(step()) for _ in range(STEPS)]
-        return [*losses, *(on_host(each) for each in pieces.model.parameters())]
+        return losses, [on_host(each) for each in pieces.model.parameters()]
 
-    return compare(results("cpu"), results("cuda"), reason)
+    (losses, parameters), (found_losses, found_parameters) = results("cpu"), results("cuda")
+    figures = compare(losses, found_losses, reason)
+    if figures["state"] == DIFFERS:
+        return figures
+    return compare([*losses, *parameters], [*found_losses, *found_parameters], reason, ADAM_TOLERANCE)
 
 
 def _compare_example(is_compiled: bool) -> Figures:

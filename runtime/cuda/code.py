@@ -191,6 +191,7 @@ def _unload() -> None:
         found, device, module = _dead.popleft()
         if not sys.is_finalizing():
             found.activate(device)
+            found.synchronize()  # its kernels may still run
             found.unload(module)
 
 

@@ -96,6 +96,8 @@ class NativeDriver:
         self._pinned = Stretches()
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._launch = functions["cuLaunchKernel"]
+        self._capture = threading.RLock()
+        """Held while a stream notes what it gets: a wait for all streams meanwhile, of another thread, is an error."""
 
     def version(self) -> int:
         return int(self._one("cuDriverGetVersion"))
@@ -204,7 +206,8 @@ class NativeDriver:
         self._do(f"cuMemsetD{8 * width}Async", target, pattern, count, stream)
 
     def synchronize(self) -> None:
-        self._do("cuCtxSynchronize")
+        with self._capture:
+            self._do("cuCtxSynchronize")
 
     def create_stream(self, priority: int = 0) -> int:
         return int(self._one("cuStreamCreateWithPriority", _STREAM_NON_BLOCKING, priority))
@@ -300,10 +303,18 @@ class NativeDriver:
             raise self._failure("cuLaunchKernel", status, self._names.get(function))
 
     def begin_capture(self, stream: int) -> None:
-        self._do("cuStreamBeginCapture", stream, _CAPTURE_RELAXED)
+        self._capture.acquire()
+        try:
+            self._do("cuStreamBeginCapture", stream, _CAPTURE_RELAXED)
+        except BaseException:
+            self._capture.release()
+            raise
 
     def end_capture(self, stream: int) -> int:
-        graph = self._one("cuStreamEndCapture", stream)
+        try:
+            graph = self._one("cuStreamEndCapture", stream)
+        finally:
+            self._capture.release()
         try:
             return int(self._one("cuGraphInstantiate", graph, 0))
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -147,9 +148,14 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     ),
     (lambda d: d.begin_capture(5), None, [("cuStreamBeginCapture", 5, 2)]),
     (
-        lambda d: d.end_capture(5),
+        lambda d: (d.begin_capture(5), d.end_capture(5))[1],
         0x1001,
-        [("cuStreamEndCapture", 5), ("cuGraphInstantiate", 0x1000, 0), ("cuGraphDestroy", 0x1000)],
+        [
+            ("cuStreamBeginCapture", 5, 2),
+            ("cuStreamEndCapture", 5),
+            ("cuGraphInstantiate", 0x1000, 0),
+            ("cuGraphDestroy", 0x1000),
+        ],
     ),
     (lambda d: d.launch_graph(3, 5), None, [("cuGraphLaunch", 3, 5)]),
     (lambda d: d.destroy_graph(3), None, [("cuGraphExecDestroy", 3)]),
@@ -165,6 +171,28 @@ def test_each_method_makes_its_calls(way: str) -> None:
         wanted = {call[0] for call in calls}
         made = [call for call in fake.calls if call[0] in wanted or call[0] not in preparation]
         assert made == calls, f"method {number}"
+
+
+def test_a_wait_for_all_streams_waits_for_the_end_of_a_capture(pair: tuple[FakeDriver, NativeDriver]) -> None:
+    fake, driver = pair
+    driver.begin_capture(5)
+    waiting = threading.Thread(target=driver.synchronize)
+    waiting.start()
+    waiting.join(0.05)
+    assert waiting.is_alive()
+    driver.end_capture(5)
+    waiting.join()
+    fake.statuses = {"cuStreamBeginCapture": 1, "cuStreamEndCapture": 1}
+    with pytest.raises(CudaError, match="cuStreamBeginCapture"):
+        driver.begin_capture(5)
+    fake.statuses = {"cuStreamEndCapture": 1}
+    driver.begin_capture(5)
+    with pytest.raises(CudaError, match="cuStreamEndCapture"):
+        driver.end_capture(5)
+    free = threading.Thread(target=driver.synchronize)
+    free.start()
+    free.join(10)
+    assert not free.is_alive()
 
 
 def test_properties(pair: tuple[FakeDriver, NativeDriver]) -> None:

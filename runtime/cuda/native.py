@@ -281,10 +281,9 @@ class NativeDriver:
 
     def usage(self, function: int, threads: int, shared_bytes: int) -> KernelUsage:
         attributes = (_REGISTERS, _LOCAL_BYTES, _SHARED_BYTES)
-        return KernelUsage(
-            *(int(self._one("cuFuncGetAttribute", attribute, function)) for attribute in attributes),
-            int(self._one("cuOccupancyMaxActiveBlocksPerMultiprocessor", function, threads, shared_bytes)),
-        )
+        registers, local, shared = (int(self._one("cuFuncGetAttribute", each, function)) for each in attributes)
+        blocks = int(self._one("cuOccupancyMaxActiveBlocksPerMultiprocessor", function, threads, shared_bytes))
+        return KernelUsage(registers, local, shared, blocks)
 
     def allow_shared(self, function: int, nbytes: int) -> None:
         self._do("cuFuncSetAttribute", function, _DYNAMIC_SHARED_BYTES, nbytes)

@@ -34,12 +34,12 @@ PEAKS = (
 
 @functools.cache
 def torch() -> Any:
-    """The module, if it can be imported and finds the GPU; else None."""
+    """PyTorch, if it can be imported and finds the GPU; else None: no peer is graphc under its name."""
     try:
         module = importlib.import_module("torch")
     except (ImportError, OSError):
         return None
-    return module if module.cuda.is_available() else None
+    return module if module is not graphc and module.cuda.is_available() else None
 
 
 def peak(name: str, unit: str) -> float | None:

@@ -255,3 +255,11 @@ def test_peaks_of_data_sheets() -> None:
     assert gpu_vendor.peak("NVIDIA H100 80GB HBM3", "tf32") == 495e12
     assert gpu_vendor.peak("Tesla T4", "tf32") is None
     assert gpu_vendor.peak("a GPU of tomorrow", "float32") is None
+
+
+@pytest.mark.usefixtures("emulated")
+def test_graphc_under_the_name_of_torch_is_no_peer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", graphc)
+    gpu_vendor.torch.cache_clear()
+    assert gpu_vendor.torch() is None
+    gpu_vendor.torch.cache_clear()

@@ -119,7 +119,7 @@ def memory_reserved(device_index: object = None, /) -> int:
 
 
 def get_device_module(device: Device | str | None = None) -> ModuleType:
-    """The namespace of a device's type: `graphc.cpu`, `graphc.cuda`; without an argument that of the accelerator, if there is one."""
+    """The namespace of a device's type: `graphc.cpu`, `graphc.cuda`. Without an argument: that in use."""
     kind = ("cuda" if is_available() else "cpu") if device is None else Device(device).type
     if kind not in ("cpu", "cuda", "mps", "xpu"):
         raise ArgumentError(

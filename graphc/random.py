@@ -17,12 +17,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 
+from graphc.eager.device import device, gpu_index
 from graphc.eager.generator import (
     Generator,
+    all_states,
     default_generator,
     get_rng_state,
     initial_seed,
     manual_seed,
+    put_all_states,
     seed,
     set_rng_state,
 )
@@ -43,15 +46,17 @@ def fork_rng(
     _devices_kw: str = "devices",
     device_type: str = "cpu",
 ) -> Iterator[None]:
-    """Set the default generator back when the block is left. Only the CPU's is there, so `devices` has no effect."""
+    """Set the default generators back when the block is left: the CPU's, and those of the GPUs or of `devices`."""
     if not enabled:
         yield
         return
-    before = get_rng_state()
+    before = all_states()
+    chosen = None if devices is None else {gpu_index(device(each)) for each in devices}
     try:
         yield
     finally:
-        set_rng_state(before)
+        kept = {} if chosen is None else {gpu: now for gpu, now in all_states().items() if gpu not in chosen}
+        put_all_states({**before, **kept, None: before[None]})
 
 
 __all__ = [

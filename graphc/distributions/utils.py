@@ -16,6 +16,7 @@ import numpy as np
 
 from graphc.distributions.functions import Value, f
 from graphc.eager.mode import enable_grad
+from graphc.eager.placement import place_of
 from graphc.eager.tensor import Tensor
 from graphc.eager.type_info import finfo
 
@@ -49,7 +50,7 @@ def broadcast_all(*values: Any) -> tuple[Value, ...]:
         )
     first = next((value for value in values if isinstance(value, Tensor)), None)
     dtype = f.get_default_dtype() if first is None else first.dtype
-    place = None if first is None else first.device
+    place = None if first is None else place_of(first._array)
     tensors = [value if isinstance(value, Tensor) else f.tensor(value, dtype=dtype, device=place) for value in values]
     found: tuple[Value, ...] = tuple(f.broadcast_tensors(*tensors))
     return found

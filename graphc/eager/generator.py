@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -155,6 +155,21 @@ def generator_of(place: int | None) -> Generator:
         made._seed = default_generator.initial_seed()
         found = _of_gpus.setdefault(place, made)
     return found
+
+
+def all_states() -> dict[int | None, Tensor]:
+    """Where the default generators stand, by GPU; None: the CPU's."""
+    return {None: default_generator.get_state(), **{gpu: each.get_state() for gpu, each in _of_gpus.items()}}
+
+
+def put_all_states(states: Mapping[int | None, Tensor]) -> None:
+    """Let the default generators go on from there; a GPU's that has made no numbers by then starts anew."""
+    default_generator.set_state(states[None])
+    for gpu, each in list(_of_gpus.items()):
+        if gpu in states:
+            each.set_state(states[gpu])
+        else:
+            each._seed, each._count = default_generator.initial_seed(), 0
 
 
 def generators_of_gpus() -> dict[int, Generator]:

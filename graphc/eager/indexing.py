@@ -102,8 +102,9 @@ def is_by_tensors(self: Tensor, index: object) -> bool:
 
 
 def _is_mask(given: object) -> bool:
-    array = _plain(given)
-    return (array if isinstance(array, np.ndarray) else _from_sequence(array)).dtype in (np.bool_, np.uint8)  # type: ignore[arg-type]  # a list
+    array: Any = _plain(given)
+    kind: np.dtype[Any] = (array if isinstance(array, np.ndarray) else _from_sequence(array)).dtype
+    return kind == np.bool_ or kind == np.uint8
 
 
 def part_of(self: Tensor, found: Subscript, name: str = "", is_recorded: bool = True) -> Tensor:

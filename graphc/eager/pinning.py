@@ -49,7 +49,7 @@ def pinned(array: AnyArray) -> AnyArray:
     if not array.nbytes:
         return array.copy()
     extent = array.itemsize + sum((size - 1) * step for size, step in zip(array.shape, array.strides))
-    memory = np.asarray(_Pinned(extent))
+    memory: AnyArray = np.asarray(_Pinned(extent))
     result: AnyArray = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
     np.copyto(result, array)
     return result

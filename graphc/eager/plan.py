@@ -33,6 +33,7 @@ from graphc.ir.graph import INPUT, Graph, Node, make_input
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
+from graphc.ir.settings import settings
 from graphc.ir.type import TensorType
 from graphc.ops import build, elementwise
 
@@ -201,7 +202,7 @@ class Plan:
         self.layouts = of_graph(graph)
         """What tells the strides of the outputs, where some don't lie like those of other functions."""
         self._executable: Executable | None = None
-        self._on_gpus: dict[int, Executable] = {}
+        self._on_gpus: dict[tuple[int, str], Executable] = {}
         self._backwards: dict[Needs, Backward] = {}
         self.fast: Callable[..., object] = _not_yet
         self.fast_on_gpu: Callable[..., object] = _not_yet
@@ -251,12 +252,13 @@ class Plan:
 
     def on_gpu(self, gpu: int) -> Executable:
         """The code for a GPU; made when first asked for."""
-        found = self._on_gpus.get(gpu)
+        key = gpu, settings().cuda_driver
+        found = self._on_gpus.get(key)
         if found is None:
             with _lock:
-                found = self._on_gpus.get(gpu)
+                found = self._on_gpus.get(key)
                 if found is None:
-                    found = self._on_gpus[gpu] = executable_for(self.graph, self.recipe, place_for(gpu))
+                    found = self._on_gpus[key] = executable_for(self.graph, self.recipe, place_for(gpu))
                     if not self.layouts and self.fast_on_gpu is _not_yet:
                         self.fast_on_gpu = found.fast
         return found

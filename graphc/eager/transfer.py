@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.eager.geometry import row_major
 from graphc.eager.memory import new_array, preserved_strides
 from graphc.eager.mode import MODE
 from graphc.eager.node import Cotangents, Edge, GradNode, edge_of
@@ -54,6 +55,8 @@ def transfer(tensor: Tensor, place: int | None) -> Tensor:
             look(tensor, "cpu()")
         see((tensor,))
     strides = preserved_strides(source)
+    if strides is None and source.size and source.strides != row_major(source.shape, source.itemsize):
+        strides = source.strides  # of dimensions of size 1, where any will do
     if strides is None:
         array = on(source, place)
     else:

@@ -7,10 +7,11 @@ the device that it runs on, where there is one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from graphc.ir.errors import ArgumentError, DeviceUnavailable, describe
 from graphc.ir.precision import tf32_is_asked_for
+from graphc.ir.settings import settings
 from graphc.kernel.gpu import GpuTarget, parse_target
 
 
@@ -22,6 +23,8 @@ class Place:
     device: int | None
     waits: bool = False
     """Whether a run ends when the device is done, where that may find something wrong."""
+    driver: str = field(default_factory=lambda: settings().cuda_driver)
+    """The setting that the device's driver comes from: code that is loaded is one driver's."""
 
 
 def find_place(target: object) -> Place | None:

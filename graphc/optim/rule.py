@@ -38,6 +38,7 @@ from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.view import view_as_real
 from graphc.eager.watch import WATCHING, overwritten, watcher
 from graphc.frontend.executable import Executable
+from graphc.frontend.place import Place as DevicePlace
 from graphc.frontend.size import SymbolicSize
 from graphc.frontend.tensor import SymbolicTensor, call, constant, to_node
 from graphc.ir.dim import Size, symbol
@@ -46,6 +47,7 @@ from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ShapeError
 from graphc.ir.graph import Graph, make_input
 from graphc.ir.location import using
+from graphc.ir.settings import settings
 from graphc.ir.sizes import fix_sizes
 from graphc.ir.type import TensorType
 from graphc.ops.function import functions
@@ -142,17 +144,17 @@ class SharedProgram:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._executables: dict[int | None, Executable] = {}
+        self._executables: dict[DevicePlace | None, Executable] = {}
 
     def bound(self, gpu: int | None = None) -> Executable:
         """The code of a GPU or the CPU, made when it is first asked for, with a way in of its own for one length."""
+        place = None if gpu is None else place_for(gpu)
         with _lock:
-            found = self._executables.get(gpu)
+            found = self._executables.get(place)
             if found is None:
                 targets = range(len(self.graph.outputs))
-                place = None if gpu is None else place_for(gpu)
                 found = Executable.build(self.graph, donated=dict(zip(targets, targets)), place=place)
-                self._executables[gpu] = found
+                self._executables[place] = found
         return found.bound()
 
 
@@ -185,9 +187,10 @@ class RulePlan(Plan):
         """The code for a GPU; made when first asked for."""
         if self._shared is None:
             return super().on_gpu(gpu)
-        found = self._on_gpus.get(gpu)
+        key = gpu, settings().cuda_driver
+        found = self._on_gpus.get(key)
         if found is None:
-            found = self._on_gpus[gpu] = self._shared.bound(gpu)
+            found = self._on_gpus[key] = self._shared.bound(gpu)
         return found
 
     def run_into(self, arrays: Sequence[AnyArray]) -> None:

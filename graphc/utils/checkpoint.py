@@ -22,7 +22,7 @@ from graphc.eager.autocast import again_in
 from graphc.eager.backward import backward
 from graphc.eager.function import Function
 from graphc.eager.function_node import SavedTensor
-from graphc.eager.generator import get_rng_state, set_rng_state
+from graphc.eager.generator import all_states, put_all_states
 from graphc.eager.history import detach, get_grad, requires_grad_
 from graphc.eager.mode import MODE, enable_grad, saved_hooks
 from graphc.eager.node import AutogradError, GradNode, edge_of
@@ -115,7 +115,7 @@ class _Again:
         # Inside another checkpointed call its hooks pack the arguments too: they are computed again then.
         self._args = [SavedTensor(each, edge_of(each)) if isinstance(each, Tensor) else each for each in args]
         self._node = GradNode((), 0)
-        self._state = get_rng_state() if keeps_random else None
+        self._state = all_states() if keeps_random else None
         self._regions = current_regions()
         self._context = context
         self._found: dict[int, Tensor] = {}
@@ -186,17 +186,17 @@ def _kind(shape: object, dtype: object) -> str:
 
 
 @contextmanager
-def _random(state: Tensor | None) -> Iterator[None]:
+def _random(state: dict[int | None, Tensor] | None) -> Iterator[None]:
     """Inside, random numbers follow from this state."""
     if state is None:
         yield
         return
-    before = get_rng_state()
-    set_rng_state(state)
+    before = all_states()
+    put_all_states(state)
     try:
         yield
     finally:
-        set_rng_state(before)
+        put_all_states(before)
 
 
 class CheckpointFunction(Function):
@@ -208,7 +208,7 @@ class CheckpointFunction(Function):
         if not any(each.requires_grad for each in tensors):
             warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=5)
         ctx.function = function
-        ctx.state = get_rng_state() if keeps_random else None
+        ctx.state = all_states() if keeps_random else None
         ctx.regions = current_regions()
         ctx.args = [None if isinstance(each, Tensor) else each for each in args]
         ctx.places = [i for i, each in enumerate(args) if isinstance(each, Tensor)]

@@ -46,11 +46,13 @@ class _Pinned:
 
 def pinned(array: AnyArray) -> AnyArray:
     """A copy in pinned memory, with the strides of the array."""
+    result: AnyArray
     if not array.nbytes:
-        return array.copy()
+        result = array.copy()
+        return result
     extent = array.itemsize + sum((size - 1) * step for size, step in zip(array.shape, array.strides))
     memory: AnyArray = np.asarray(_Pinned(extent))
-    result: AnyArray = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
+    result = np.ndarray(array.shape, array.dtype, memory, 0, array.strides)
     np.copyto(result, array)
     return result
 

@@ -17,8 +17,8 @@ from tests.eager.table_cases import Call, calls, leaves
 
 UNDETERMINED = frozenset(("empty_like", "new_empty", "full"))
 """Functions whose results are what was in memory, or, of a number in a tensor, on the default device."""
-SAME = re.compile(r"__|unsafe_|native_|.*_copy$")
-"""Names of functions that do what others do under a plainer name."""
+SAME = re.compile(r"__|special\.|unsafe_|native_|.*_copy$")
+"""Names of functions that are others under another name, or formulas of the same kind as those."""
 REORDERED = frozenset(("cumsum",))
 """Functions that add in another order on a GPU."""
 

@@ -106,7 +106,10 @@ class CudaLauncher:
         self._constants: tuple[DeviceArray, ...] = ()
         self._loaded: dict[Kernel, Loaded] = {}
         self._status: checks.Status | None = None
+        self._driver: Driver | None = None
+        """That of the device: code that is loaded is one driver's."""
         if device is not None:
+            self._driver = driver()
             self._constants = tuple(device_array.from_host(each.value.value, device) for each in program.constants)
             kernels = [kernel for kernel in program.kernels if not _is_host(kernel)]
             self._loaded = {kernel: loaded(kernel, device) for kernel in kernels}
@@ -161,7 +164,7 @@ class CudaLauncher:
 
     def _fast(self, *arrays: object) -> Result | None:
         expected = self._expected
-        if expected is None or len(arrays) != len(self._dtypes) or not arrays:
+        if expected is None or len(arrays) != len(self._dtypes) or not arrays or driver() is not self._driver:
             return None
         for array, dtype, shape in zip(arrays, self._dtypes, expected.inputs):
             if type(array) is not DeviceArray or array.dtype is not dtype or array.shape != shape:

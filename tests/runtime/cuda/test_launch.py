@@ -13,6 +13,7 @@ from graphc.frontend.executable import Executable
 from graphc.frontend.place import place_of
 from graphc.ir.errors import IndexOutOfRange
 from graphc.ir.graph import Graph
+from graphc.ir.settings import override
 from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda.checks import Status, raise_failed
 from graphc.runtime.cuda.device import synchronize
@@ -161,3 +162,11 @@ def test_work_goes_to_the_current_stream(emulator: Emulator, monkeypatch: pytest
     monkeypatch.setattr(emulator, "launch", launch)
     executable.outputs(inputs)
     assert set(streams) == {current_stream(0).handle}
+
+
+def test_code_that_one_driver_has_loaded_is_not_run_by_another() -> None:
+    for memory in ("33MiB", "34MiB", "33MiB"):
+        with override(cuda_driver=f"emulator:1:sm_80:{memory}"):
+            for _ in range(3):  # from the second call on, the short way
+                x = graphc.tensor([1.0, 2.0], device="cuda")
+                assert (x * x + x).tolist() == [2.0, 6.0]

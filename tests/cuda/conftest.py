@@ -7,18 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 import graphc
-from graphc.eager.dispatch import _forget_all as forget_plans
 from graphc.ir.settings import override
 from graphc.runtime.cuda import device
 
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[None]:
-    """Two GPUs of the kind sm_80 with 256 MiB each. Code of another driver, which other tests loaded, is forgotten."""
+    """Two GPUs of the kind sm_80 with 256 MiB each."""
     with override(cuda_driver="emulator:2:sm_80:256MiB"):
-        forget_plans()
         yield
-        forget_plans()
 
 
 @pytest.fixture(autouse=True)

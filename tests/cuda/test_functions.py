@@ -19,8 +19,8 @@ UNDETERMINED = frozenset(("empty_like", "new_empty", "full"))
 """Functions whose results are what was in memory, or, of a number in a tensor, on the default device."""
 SAME = re.compile(r"__|special\.|unsafe_|native_|.*_copy$")
 """Names of functions that are others under another name, or formulas of the same kind as those."""
-REORDERED = frozenset(("cumsum",))
-"""Functions that add in another order on a GPU."""
+REORDERED = frozenset(("cumsum", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"))
+"""Functions that add in another order on a GPU, or where code is for all sizes, which it is after a few calls."""
 
 
 def cheapest(of_name: list[Call]) -> Call:

@@ -381,7 +381,7 @@ def test_recorded_calls_enter_regions_of_their_own() -> None:
 
 
 def test_what_sets_regions_for_good_is_no_part_of_a_program() -> None:
-    @graphc.compile
+    @graphc.compile(fullgraph=True)
     def step(x: Tensor) -> Tensor:
         graphc.set_autocast_enabled("cpu", False)
         return x + 1

@@ -9,13 +9,20 @@ import pytest
 import graphc
 from graphc import backends
 from graphc.frontend.place import find_place
-from graphc.ir.precision import precision_kept, tf32_is_asked_for
+from graphc.ir.precision import precision_kept, set_precision, tf32_is_asked_for
 
 
 @pytest.fixture(autouse=True)
 def kept() -> Iterator[None]:
+    """Nothing is set at first, and what a test sets is undone."""
     with precision_kept():
+        graphc.set_float32_matmul_precision("highest")
+        for group in GROUPS:
+            set_precision(group, "none")
         yield
+
+
+GROUPS = ("generic", *(f"{b}{k}" for b in ("cuda", "mkldnn") for k in ("", ".matmul", ".conv", ".rnn")))
 
 
 def set_(what: object, name: str, value: object) -> Callable[[], None]:

@@ -106,7 +106,7 @@ def run_width(nest: Nest) -> int:
     if not neighbours:
         return 1
     width = ACCESS_BYTES // max(s.buffer.dtype.itemsize for s in neighbours)
-    cost = sum(_instructions(s) for s in nest.body if isinstance(s, Apply))
+    cost = sum(count_instructions(s) for s in nest.body if isinstance(s, Apply))
     while width > 1 and width * cost > LONG_CODE:
         width //= 2
     if width == 1 or (len(nest.loops) > 1 and remainder(inner, width) != 0):
@@ -156,7 +156,7 @@ def _varies(index: Size, names: set[str]) -> bool:
     return any(linear(index, name) != (index, 0) for name in names)
 
 
-def _instructions(statement: Apply) -> int:
+def count_instructions(statement: Apply) -> int:
     """Base ops of the formula, in instructions that work on 32 bits."""
     steps = record(statement.op, tuple(x.dtype for x in statement.operands), statement.out.dtype).steps
     return len(steps) * (COST_OF_DOUBLE if statement.out.dtype is f64 else 1)

@@ -1,8 +1,9 @@
 """How a kernel's loops run on a GPU: a call to calls, the same values.
 
 In: the call of a kernel of `lower`, whose independent loops are all PARALLEL. Out: calls of kernels with a grid (see
-`graphc.kernel.gpu`), several where a part needs the results of all blocks of another one. Each policy takes the kernels
-that it knows how to run well; what none takes is cut into its stages, and what is a single stage runs as it is.
+`graphc.kernel.gpu`), several where a part needs the results of all blocks of another one. What has parts that are
+better done one after the other is cut into these first. Each policy takes the kernels that it knows how to run well,
+and the last one everything.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from graphc.passes.gpu.parts import schedule_parts
 from graphc.passes.gpu.rows import schedule_rows
 from graphc.passes.gpu.stages import in_stages
 from graphc.passes.gpu.transpose import schedule_transpose
+from graphc.passes.gpu.uniform import split_uniform
 from graphc.passes.lower import KernelCall
 
 Policy: TypeAlias = "Callable[[KernelCall, GpuTarget], tuple[KernelCall, ...] | None]"
@@ -44,7 +46,7 @@ def scheduled_by(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, Kernel
     """The calls, each with the policy that made it."""
     if grid_of(call.kernel) is not None or any(isinstance(s, HostCall) for s in call.kernel.body):
         return (("as it is", call),)
-    stages = in_stages(call)
+    stages = split_uniform(call) or in_stages(call)
     if stages is not None:
         return tuple(each for stage in stages for each in scheduled_by(stage, target))
     for name, policy in POLICIES:

@@ -17,19 +17,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from graphc.ir.dim import Size, bounds, symbols
+from graphc.ir.dim import Size, bounds
 from graphc.kernel.ir import (
     BLOCK,
-    Allocate,
-    Apply,
-    Bind,
     Buffer,
     Check,
-    If,
     Load,
     Loop,
     LoopKind,
-    Position,
     Reduce,
     Statement,
     Store,
@@ -38,6 +33,7 @@ from graphc.kernel.ir import (
 from graphc.passes.gpu.build import finish
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
 from graphc.passes.gpu.rows import computes_scratch_simply, depends_on_row, runs_down_columns
+from graphc.passes.gpu.slice import needed_by
 from graphc.passes.gpu.writer import statements_in
 from graphc.passes.lower import KernelCall, Scratch
 
@@ -148,11 +144,11 @@ class _Stages:
         self.stage.clear()
 
     def _reductions_needed_by(self, statements: Iterable[Statement]) -> list[Reduce]:
-        return [s for s in _slice(statements, self.history) if isinstance(s, Reduce)]
+        return [s for s in needed_by(statements, self.history) if isinstance(s, Reduce)]
 
     def _needed_by(self, statements: Iterable[Statement], before: list[Statement]) -> tuple[Statement, ...]:
         """The scalar code that the statements need of what was before, reading what was saved."""
-        needed = _slice(statements, before, frozenset(self.saved))
+        needed = needed_by(statements, before, frozenset(self.saved))
         return tuple(Load(s.out, self.saved[s.out], self._row) if isinstance(s, Reduce) else s for s in needed)
 
     @property
@@ -171,59 +167,3 @@ class _Stages:
 
     def _made(self, body: tuple[Statement, ...]) -> KernelCall:
         return finish(self.call, (*self.nest.prefix, *body), self.scratch)
-
-
-def _slice(
-    statements: Iterable[Statement], before: Iterable[Statement], known: frozenset[Value] = frozenset()
-) -> list[Statement]:
-    """What the statements need of those before, in order; nothing that `known` reductions are made of."""
-    values: set[Value] = set()
-    names: set[str] = set()
-    for statement in statements:
-        _use(statement, values, names)
-    found: list[Statement] = []
-    for statement in reversed(list(before)):
-        match statement:
-            case Apply(out=out) | Position(out=out) | Load(out=out) if out in values:
-                _use(statement, values, names)
-                found.append(statement)
-            case Bind(symbol=symbol) if symbol.name in names:
-                _use(statement, values, names)
-                found.append(statement)
-            case Reduce(out=out) if out in values:
-                if out not in known:
-                    _use(statement, values, names)
-                found.append(statement)
-            case _:
-                pass
-    return found[::-1]
-
-
-def _use(statement: Statement, values: set[Value], names: set[str]) -> None:
-    """Add the values and symbols that the statement and those in it refer to."""
-    for each in statements_in((statement,)):
-        operands: tuple[object, ...] = ()
-        sizes: tuple[Size, ...] = ()
-        match each:
-            case Apply():
-                operands = each.operands
-            case Position(index=index):
-                sizes = (index,)
-            case Bind(extent=extent, operand=operand):
-                operands, sizes = (operand,), (extent,)
-            case Load(index=index, predicate=predicate):
-                operands, sizes = (predicate,), (index,)
-            case Store(index=index, operand=operand, predicate=predicate):
-                operands, sizes = (operand, predicate), (index,)
-            case Check(predicate=predicate) | If(predicate=predicate):
-                operands = (predicate,)
-            case Loop(extent=extent):
-                sizes = (extent,)
-            case Reduce(extent=extent, element=element):
-                operands, sizes = (element,), (extent,)
-            case Allocate():
-                pass
-            case _:
-                raise AssertionError(f"{type(each).__name__} in a row")
-        values.update(x for x in operands if isinstance(x, Value))
-        names.update(s.name for size in sizes for s in symbols(size))

@@ -28,6 +28,7 @@ from graphc.kernel.ir import (
     Barrier,
     Bind,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -255,6 +256,8 @@ class _Expander:
                 changes = {"body": self.body(body)}
             case If(predicate=predicate, body=body):
                 changes = {"predicate": self._operand(predicate), "body": self.body(body)}
+            case Choose(operand=operand, body=body):
+                changes = {"operand": self._operand(operand), "body": self.body(body)}
             case Reduce(body=body, element=element):
                 changes = {"body": self.body(body), "element": self._operand(element)}
             case Contract(left=a, right=b, epilogue=epilogue):

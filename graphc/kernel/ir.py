@@ -14,6 +14,7 @@ The grammar, whole:
             | Contract   acc[m, n] = sum over k of a[m,k] b[k,n]  the micro-kernel's statement, with an epilogue
             | Allocate   buffer                                   scratch that lives as long as the enclosing body
             | If         predicate, stmt*
+            | Choose     buffers = row of parameters, stmt*       a block's parameters among many alike
             | Check      predicate, code                          reports the code from the run where it fails
             | HostCall   function, buffers in, buffers out        Python code over whole arrays; alone in its kernel
             | Barrier                                             the block's threads wait for each other
@@ -28,8 +29,8 @@ A symbol and a value are defined before use, in an enclosing or earlier statemen
 a buffer has no shape. Complex numbers are pairs of buffers' elements; the kernel level computes with real ones only.
 
 A kernel for a GPU (`graphc.kernel.gpu`) is one loop over blocks, in it the shared memory of a block and one loop over
-its threads, and in that what a thread does. The statements from Barrier on are for such kernels only; what may stand
-where says `graphc.kernel.verify_grid`.
+its threads, and in that what a thread does. Choose and the statements from Barrier on are for such kernels only; what
+may stand where says `graphc.kernel.verify_grid`.
 
 The fixed tree. `Reduce` over an extent N combines element k into accumulator k mod 64, in order of k, each accumulator
 starting at the combiner's identity; then accumulator l takes in accumulator l + 32 for l below 32, then l + 16 for l
@@ -239,6 +240,20 @@ class If:
 
 
 @dataclass(frozen=True, slots=True)
+class Choose:
+    """The body, in which `buffers` stand for parameters: those of row number `operand` of `choices`.
+
+    The rows are parameters of the kernel, side by side in this order. So one piece of code serves many tensors.
+    """
+
+    operand: Operand
+    buffers: tuple[Buffer, ...]
+    """Names that only the body knows; their sizes may be expressions of symbols in reach."""
+    choices: tuple[tuple[Buffer, ...], ...]
+    body: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """Where the predicate fails, the run reports `code` (on several threads any that failed)."""
 
@@ -351,8 +366,8 @@ class MultiplyMatrices:
 
 
 Statement: TypeAlias = (
-    "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Check | HostCall"
-    " | Barrier | Shuffle | CopyAsync | CommitCopies | WaitCopies | LoadMatrix | MultiplyMatrices"
+    "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Choose | Check"
+    " | HostCall | Barrier | Shuffle | CopyAsync | CommitCopies | WaitCopies | LoadMatrix | MultiplyMatrices"
 )
 
 
@@ -372,10 +387,22 @@ class Kernel:
     writes: frozenset[Buffer] = field(default=frozenset())
 
 
+def parameters_chosen(kernel: Kernel) -> frozenset[Buffer]:
+    """The kernel's parameters that are rows of a `Choose`."""
+    found: set[Buffer] = set()
+    pending: list[tuple[Statement, ...]] = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Choose):
+                found.update(*statement.choices)
+            pending.extend(nested_bodies(statement))
+    return frozenset(found)
+
+
 def nested_bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:
     """The statement's bodies, in order."""
     match statement:
-        case Loop(body=body) | Reduce(body=body) | If(body=body):
+        case Loop(body=body) | Reduce(body=body) | If(body=body) | Choose(body=body):
             return (body,)
         case Contract(left=left, right=right, epilogue=epilogue):
             return (left.body, right.body, epilogue)

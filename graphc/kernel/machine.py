@@ -27,7 +27,7 @@ from graphc.ir.dtype import DType
 from graphc.ir.host import parse_parameters, run_host
 from graphc.ir.type import TensorType
 from graphc.kernel.access import Dependence, Nest
-from graphc.kernel.fault import KernelFault, UnwrittenRead
+from graphc.kernel.fault import KernelFault, OutOfBounds, UnwrittenRead
 from graphc.kernel.fold import ArgFold, Fold
 from graphc.kernel.index import Index
 from graphc.kernel.ir import (
@@ -39,6 +39,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -124,6 +125,8 @@ class Machine(Threads):
                 active = nest.active(self.operand(predicate))
                 if active is None or active.any():
                     self.body(body, nest.within(self.operand(predicate)))
+            case Choose():
+                self.choose(statement, nest)
             case Check(predicate, code):
                 failed = nest.active(~self.operand(predicate))
                 if failed is None or failed.any():
@@ -144,6 +147,16 @@ class Machine(Threads):
                 self.load_matrix(statement, nest)
             case MultiplyMatrices():
                 self.multiply_matrices(statement, nest)
+
+    def choose(self, statement: Choose, nest: Nest) -> None:
+        """The body for each of the rows that are asked for."""
+        number = np.broadcast_to(self.operand(statement.operand), nest.shape)
+        wanted = number if nest.mask is None else number[np.broadcast_to(nest.mask, nest.shape)]
+        for row in np.unique(wanted):
+            if not 0 <= row < len(statement.choices):
+                raise OutOfBounds(f"{self.told(statement)} takes row {row} of {len(statement.choices)}")
+            self.views.update((b, self.views[each]) for b, each in zip(statement.buffers, statement.choices[row]))
+            self.body(statement.body, nest.within(number == row))
 
     def host_call(self, statement: HostCall) -> None:
         """Whole arrays through Python; what it raises is the run's own error."""
@@ -416,7 +429,7 @@ def _goes_in_turn(loop: Loop) -> bool:
                 scratch.add(buffer)
             case Store():
                 stores.append(statement)
-            case _ if isinstance(statement, _TOGETHER):
+            case _ if isinstance(statement, (*_TOGETHER, Choose)):
                 return True
             case _:
                 pass

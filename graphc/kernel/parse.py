@@ -30,6 +30,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -161,6 +162,8 @@ class _Parser:
             predicate = self.operand()
             scan.expect("{")
             return If(predicate, self.body(depth + 1))
+        if scan.accept("choose"):
+            return self.choose(depth)
         if scan.accept("bind"):
             symbol, extent = self.iteration()
             scan.expect("=")
@@ -184,6 +187,34 @@ class _Parser:
         if scan.at("("):
             return self.matrices()
         raise scan.unexpected(f"a statement or '{end}'")
+
+    def choose(self, depth: int) -> Choose:
+        """`OPERAND (BUFFER: DTYPE[SIZE], ...) of (BUFFER, ...), ... {`, statements and `}`."""
+        scan = self.scan
+        operand = self.operand()
+        mark = len(self.scoped)
+        scan.expect("(")
+        buffers = [self.buffer(Space.GLOBAL)]
+        while scan.accept(","):
+            buffers.append(self.buffer(Space.GLOBAL))
+        scan.expect(")")
+        scan.expect("of")
+        rows = [self.buffer_row()]
+        while scan.accept(","):
+            rows.append(self.buffer_row())
+        scan.expect("{")
+        body = self.body(depth + 1)
+        self.leave(mark)
+        return Choose(operand, tuple(buffers), tuple(rows), body)
+
+    def buffer_row(self) -> tuple[Buffer, ...]:
+        """`(BUFFER, ...)`"""
+        self.scan.expect("(")
+        row = [self.known_buffer()]
+        while self.scan.accept(","):
+            row.append(self.known_buffer())
+        self.scan.expect(")")
+        return tuple(row)
 
     def host_call(self) -> HostCall:
         """`"FUNCTION" "PARAMETERS" (BUFFER: TYPE, ...) to (BUFFER: TYPE, ...) else CODE`"""

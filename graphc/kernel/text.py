@@ -33,6 +33,9 @@ for a GPU have besides:
         (%0: u32, %1: u32) = load_matrix s[8*t] transposed
         (%2: f32, %3: f32, ...) = multiply_matrices f16 (%0, %1, ...), (%4, %5), (0.0:f32, ...)
         %6: f32 = shuffle xor %2, 16:i32
+        choose %7 (x: f32[n], y: f32[n]) of (x0, y0), (x1, y1) {
+          ...
+        }
       }
     }
 """
@@ -57,6 +60,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -205,7 +209,7 @@ class _Printer:
             self.heads[id(statement)] = head
             self.lines.append(indent + head)
             match statement:
-                case Loop(body=body) | If(body=body):
+                case Loop(body=body) | If(body=body) | Choose(body=body):
                     self.body(body, inner)
                 case Reduce(body=body, element=element):
                     self.body(body, inner)
@@ -255,6 +259,11 @@ class _Printer:
                 return f"allocate {self.buffer(buffer)}: {self.array(buffer)} {buffer.space.value}"
             case If(predicate):
                 return f"if {self.operand(predicate)} {{"
+            case Choose(operand, buffers, choices):
+                given = self.operand(operand)
+                names = ", ".join(f"{self.buffer(each)}: {self.array(each)}" for each in buffers)
+                rows = ", ".join(f"({', '.join(map(self.buffer, row))})" for row in choices)
+                return f"choose {given} ({names}) of {rows} {{"
             case Check(predicate, code):
                 return f"check {self.operand(predicate)} else {code}"
             case HostCall(function, parameters, operands, results, code):

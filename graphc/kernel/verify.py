@@ -32,6 +32,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -59,6 +60,7 @@ from graphc.kernel.ir import (
 from graphc.kernel.scalar import SCALARS, result_dtype
 from graphc.kernel.text import literal_text, statement_text
 from graphc.kernel.verify_grid import (
+    choose_fault,
     copy_fault,
     load_matrix_fault,
     multiply_matrices_fault,
@@ -105,6 +107,7 @@ class _Verifier:
         self.defined: set[Value] = set()
         self.buffers: set[Buffer] = set()
         self.allocated: set[Buffer] = set()
+        """Buffers that were allocated, and names for parameters that may be written to."""
         self.symbols: dict[str, Symbol] = {}
         self.scoped: list[Value | Buffer | str] = []
         """What came into reach, in order: it goes with the body or statement that brought it."""
@@ -207,6 +210,20 @@ class _Verifier:
                 certain, self.certain = self.certain, None
                 self.body(body, depth + 1)
                 self.certain = certain
+            case Choose(operand, buffers, choices, body):
+                self.operand(operand)
+                self.accept(choose_fault(statement, self.kernel))
+                mark = len(self.scoped)
+                for buffer, column in zip(buffers, zip(*choices)):
+                    if buffer in self.allocated or buffer in self.buffers:
+                        raise self.refuse(f"buffer {buffer.name} exists already")
+                    self.bring_buffer(buffer)
+                    if all(each in self.kernel.writes for each in column):
+                        self.allocated.add(buffer)
+                certain, self.certain = self.certain, None
+                self.body(body, depth + 1)
+                self.certain = certain
+                self.leave(mark)
             case Check(predicate, code):
                 self.predicate(predicate)
                 if code < 0:

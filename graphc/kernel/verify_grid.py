@@ -5,7 +5,7 @@ rules:
 
 - one loop over blocks, last at the top, over an extent in the kernel's sizes; one loop over threads, last in it, over a
   number of them; in front of either only what each block or thread may compute for itself, and shared memory;
-- what threads do together, and asynchronous copies, stand in a thread or in its conditions and serial loops;
+- what threads do together, and asynchronous copies, stand in a thread or in its conditions, choices and serial loops;
 - a scheduled kernel has no parallel loop and no contraction in its threads.
 """
 
@@ -22,6 +22,7 @@ from graphc.kernel.ir import (
     Barrier,
     Bind,
     Check,
+    Choose,
     CommitCopies,
     Contract,
     CopyAsync,
@@ -115,7 +116,7 @@ def _thread_fault(threads: Loop) -> Fault | None:
         for statement in body:
             if isinstance(statement, _OF_THREADS) and not is_ordered:
                 return "what threads do together stands in conditions and serial loops at most", statement
-            is_serial = isinstance(statement, If) or (
+            is_serial = isinstance(statement, If | Choose) or (
                 isinstance(statement, Loop) and statement.kind in (LoopKind.SERIAL, LoopKind.UNROLLED)
             )
             pending += ((nested, is_ordered and is_serial) for nested in nested_bodies(statement))
@@ -138,10 +139,30 @@ def _inner_fault(body: tuple[Statement, ...], *, is_scheduled: bool, in_thread: 
                     return "what runs in parallel on a GPU are blocks and threads alone", statement
                 case Allocate(buffer) if buffer.space is Space.SHARED:
                     return "shared memory is allocated in front of the loop over threads", statement
-                case _ if isinstance(statement, _OF_THREADS) and not in_thread:
+                case _ if isinstance(statement, (*_OF_THREADS, Choose)) and not in_thread:
                     return "this stands in a loop over threads alone", statement
                 case _:
                     pending += nested_bodies(statement)
+    return None
+
+
+def choose_fault(statement: Choose, kernel: Kernel) -> str | None:
+    """What is wrong with the operand of a choice and its rows of parameters."""
+    buffers, choices = statement.buffers, statement.choices
+    if not statement.operand.dtype.is_integer:
+        return f"a choice is by an integer, not {statement.operand.dtype.name}"
+    if not buffers or not choices or any(len(row) != len(buffers) for row in choices):
+        return f"each row of a choice has a parameter for each of {len(buffers)} buffers"
+    for buffer, column in zip(buffers, zip(*choices)):
+        if buffer.space is not Space.GLOBAL:
+            return f"buffer {buffer.name} stands for parameters, yet is {buffer.space.value}"
+        if any(each.dtype is not buffer.dtype for each in column):
+            return f"buffer {buffer.name} is {buffer.dtype.name}, and not all that it may stand for"
+    first = choices[0][0]
+    chosen = tuple(each for row in choices for each in row)
+    start = kernel.buffers.index(first) if first in kernel.buffers else 0
+    if kernel.buffers[start : start + len(chosen)] != chosen:
+        return "the rows of a choice are parameters of the kernel side by side"
     return None
 
 

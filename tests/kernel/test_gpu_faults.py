@@ -118,6 +118,9 @@ FAULTS = [
     (SH, f"{HALF} if %q {{ (%0: u32) = load_matrix s[0] }}", DivergenceFault, "takes all threads of a warp, and only"),
     # Threads that no warp has.
     (S, "%0: i32 = load g[t] %1: f32 = shuffle index 1.0:f32, %0", OutOfBounds, "names thread 32 of the 32 of a warp"),
+    # A row that a choice does not have.
+    (S, "choose 1:i32 (c: f32[8]) of (x) { %0: f32 = load c[0] }", OutOfBounds, "{` takes row 1 of 1"),
+    (S, "choose 0:i32 (c: f32[n]) of (x) { %0: f32 = load c[t + 1000] }", OutOfBounds, "names element 1000 of"),
     # Races, of threads and blocks, in all memories.
     (S, "store s[t] = 1.0:f32 %0: f32 = load s[t - (t % 2)]", RaceFault, "t = 1; the other"),
     (S, "store s[0] = 1.0:f32", RaceFault, "writes an element that another iteration of t reads or writes with no"),

@@ -12,6 +12,7 @@ from graphc.ir.errors import ParseError
 from graphc.kernel.expand import expand
 from graphc.kernel.ir import (
     Barrier,
+    Choose,
     CommitCopies,
     CopyAsync,
     Kernel,
@@ -31,6 +32,7 @@ kernel everything {
   size n in 1..64
   read x: f16[256*n]
   write y: f32[64*n]
+  read z: f32[7]
   %p: bool = lt 1:i64, 2:i64
   block b < n {
     allocate s: f16[512] shared
@@ -49,6 +51,10 @@ kernel everything {
       %9: f32 = shuffle index %8, 0:i32
       unrolled u < 2 {
         store own[u] = %9
+      }
+      choose 1:i32 (c: f32[7*n]) of (y), (z) {
+        %10: f32 = load c[n]
+        store own[0] = %10
       }
     }
   }
@@ -70,7 +76,7 @@ def test_every_statement_reads_back_as_itself() -> None:
     kernel = parse_kernel(EVERYTHING)
     assert print_kernel(kernel) == EVERYTHING
     kinds = {type(statement) for statement in thread_body(kernel)}
-    assert {Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices} <= kinds
+    assert {Barrier, Choose, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices} <= kinds
     barrier = next(s for s in thread_body(kernel) if isinstance(s, Barrier))
     assert statement_text(kernel, barrier) == "barrier"
 
@@ -96,6 +102,8 @@ def test_the_key_leaves_out_names() -> None:
         ("7:u32", "8:u32"),
         ("shuffle xor", "shuffle up"),
         ("unrolled", "serial"),
+        ("choose 1:i32", "choose 0:i32"),
+        ("(y), (z)", "(z), (y)"),
         ("shared", "local"),
         ("thread t < 32", "thread t < 64"),
     ],
@@ -125,6 +133,9 @@ REFUSED = [
     ("  copy_async s[0] = x[0]\n}", 5, 1, "expected '*', found '}'"),
     ("  copy_async s[0] = x[0] * n\n}", 4, 28, "expected a number, found 'n'"),
     ("  copy_async z[0] = x[0] * 1\n}", 4, 14, "no buffer 'z' is known here"),
+    ("  choose 0:i32 (c: f32[8]) of x {}\n}", 4, 31, "expected '(', found 'x'"),
+    ("  choose 0:i32 (x: f32[8]) of (x) {}\n}", 4, 17, "a buffer 'x' exists already"),
+    ("  choose 0:i32 (c: f32[8]) of (q) {}\n}", 4, 32, "no buffer 'q' is known here"),
     ("  wait_copies\n}", 5, 1, "expected a number, found '}'"),
     ("  wait_copies -1\n}", 4, 15, "expected a number, found '-'"),
     ("  %0: f32 = shuffle 1.0:f32, 1:i32\n}", 4, 21, "expected a mode: xor, up, down or index, found '1.0'"),

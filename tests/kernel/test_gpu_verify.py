@@ -51,6 +51,7 @@ PLACES = [
     ("block b < n { allocate s: f32[60000] shared thread t < 32 { } }", "240000 bytes of shared memory are more than"),
     ("block b < n { thread t < 32 { allocate s: f32[4] shared } }", "shared memory is allocated in front of the loop"),
     ("allocate s: f32[4] shared", "shared memory is allocated in front of the loop over threads"),
+    ("choose 0:i32 (c: f32[8]) of (x) { }", "this stands in a loop over threads alone"),
     ("serial i < 4 { barrier }", "this stands in a loop over threads alone"),
     ("block b < n { barrier thread t < 32 { } }", "in front of the loop over threads nothing is done but"),
     ("block b < n { thread t < 32 { vector v < 4 { barrier } } }", "what threads do together stands in conditions and"),
@@ -74,6 +75,13 @@ FOUR = "0.0:f32, 0.0:f32, 0.0:f32, 0.0:f32"
 BITS, SUMS = "0:u32, 0:u32, 0:u32, 0:u32", "%0: f32, %1: f32, %2: f32, %3: f32"
 
 STATEMENTS = [
+    (S, "choose 0.0:f32 (c: f32[8]) of (x) { }", "a choice is by an integer, not float32"),
+    (S, "choose 0:i32 (c: f32[8], d: f32[8]) of (x, y), (h) { }", "each row of a choice has a parameter for each of 2"),
+    (S, "choose 0:i32 (c: f32[8] shared) of (x) { }", "buffer c stands for parameters, yet is shared"),
+    (S, "choose 0:i32 (c: f16[8]) of (x) { }", "buffer c is float16, and not all that it may stand for"),
+    (S, "choose 0:i32 (c: f32[8]) of (y), (x) { }", "the rows of a choice are parameters of the kernel side by side"),
+    (S, "choose 0:i32 (c: f32[8]) of (s) { }", "the rows of a choice are parameters of the kernel side by side"),
+    (S, "choose 0:i32 (c: f32[8]) of (x) { store c[0] = 1.0:f32 }", "buffer c is not among those written to"),
     (S, "%0: f32 = shuffle left 1.0:f32, 1:i32", "there is no shuffle 'left'; there are xor, up, down, index"),
     (S, "%0: f32 = shuffle up 1.0:f32, 1.0:f32", "the number of a thread is an integer, not float32"),
     (S, "%0: f32 = shuffle up 1.0:f32, 32:i32", "thread 32 is none of a warp's 32"),

@@ -27,6 +27,8 @@ class GpuEmitter(Emitter):
     """What symbols stand for where the code is written, by name: a number, or another symbol."""
     constant_buffers: frozenset[Buffer] = frozenset()
     """Buffers whose elements nobody writes while the kernel runs."""
+    words: dict[Buffer, int] = field(default_factory=dict)
+    """Which word of the parameters has the address of a buffer that is chosen by number."""
     narrow: dict[str, str] = field(default_factory=dict)
     """Of i64 registers made from an i32: that one."""
 

@@ -2,8 +2,10 @@
 
 In: kernels that are scheduled for a GPU, by the names of their entry points. Out: the text of a module. An entry point
 takes the address of each buffer, a multiple of 16; each size as an i64; and the address of the status word, to which a
-check that fails writes its code. The launch is as `graphc.kernel.gpu.grid_of` says. A block of more than
-`STATIC_SHARED_BYTES` has all its shared memory as the launch's dynamic memory, of `Grid.shared_bytes`.
+check that fails writes its code. Where a `Choose` asks for addresses by number, all of these are one parameter, an
+array of such words: a launch by pointers to words that lie side by side fits both. The launch is as
+`graphc.kernel.gpu.grid_of` says. A block of more than `STATIC_SHARED_BYTES` has all its shared memory as the launch's
+dynamic memory, of `Grid.shared_bytes`.
 
     text = emit_module({"add": kernel}, parse_target("sm_90"))
 """
@@ -17,7 +19,15 @@ from graphc.codegen.body import emit_check, emit_if
 from graphc.codegen.emitter import Module, Register, memory_type
 from graphc.codegen.gpu.emitter import GpuEmitter
 from graphc.codegen.gpu.loops import emit_loop
-from graphc.codegen.gpu.memory import emit_allocate, emit_bind, emit_load, emit_position, emit_store
+from graphc.codegen.gpu.memory import (
+    emit_allocate,
+    emit_bind,
+    emit_choose,
+    emit_load,
+    emit_position,
+    emit_store,
+    read_pointer,
+)
 from graphc.codegen.gpu.reduce import emit_reduce
 from graphc.codegen.gpu.scalar import RULES
 from graphc.codegen.gpu.support import check_support
@@ -42,6 +52,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     CommitCopies,
     CopyAsync,
     If,
@@ -59,6 +70,7 @@ from graphc.kernel.ir import (
     Store,
     WaitCopies,
     nested_bodies,
+    parameters_chosen,
 )
 
 HANDLERS: dict[type, Callable[..., None]] = {
@@ -70,6 +82,7 @@ HANDLERS: dict[type, Callable[..., None]] = {
     Allocate: emit_allocate,
     If: emit_if,
     Check: emit_check,
+    Choose: emit_choose,
     Loop: emit_loop,
     Reduce: emit_reduce,
     Barrier: emit_barrier,
@@ -109,9 +122,11 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
     expanded = expand(kernel)
     check_support(expanded, machine.gpu)
     overwritten = possibly_overwritten(kernel)
-    constant = frozenset(b for b in kernel.buffers if b not in kernel.writes and b not in overwritten)
+    read, written = buffers_read(kernel), buffers_written(kernel)
+    constant = frozenset(b for b in read if b.space is Space.GLOBAL and b not in written and b not in overwritten)
     # What the threads of a block tell each other through such memory, LLVM must not move across a barrier.
-    told = kernel.writes & buffers_read(kernel)
+    told = written & read
+    chosen = parameters_chosen(kernel)
     parameters = []
     for place, buffer in enumerate(kernel.buffers):
         is_alone = buffer not in overwritten and buffer not in told
@@ -120,6 +135,8 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
         parameters.append(f"{' '.join(words)} align 16 %buffer{place}")
     parameters += [f"i64 %size{place}" for place in range(len(kernel.sizes))]
     parameters.append("ptr addrspace(1) align 4 %status")
+    if chosen:
+        parameters = [f"ptr byval([{len(parameters)} x i64]) align 8 %words"]
     e = GpuEmitter(
         module,
         name,
@@ -131,16 +148,34 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
         machine=machine,
         constant_buffers=constant,
     )
-    for place, buffer in enumerate(kernel.buffers):
-        pointer = e.emit(f"addrspacecast ptr addrspace(1) %buffer{place} to ptr")
-        e.buffers[buffer] = Register(pointer, "ptr", 1, 0)
-    for place, size in enumerate(kernel.sizes):
-        e.bind(size, f"%size{place}")
-    e.status = e.emit("addrspacecast ptr addrspace(1) %status to ptr")
+    if chosen:
+        _read_words(e, kernel, chosen)
+    else:
+        for place, buffer in enumerate(kernel.buffers):
+            pointer = e.emit(f"addrspacecast ptr addrspace(1) %buffer{place} to ptr")
+            e.buffers[buffer] = Register(pointer, "ptr", 1, 0)
+        for place, size in enumerate(kernel.sizes):
+            e.bind(size, f"%size{place}")
+        e.status = e.emit("addrspacecast ptr addrspace(1) %status to ptr")
     _share(e, expanded, grid.shared_bytes > STATIC_SHARED_BYTES)
     for statement in expanded.body:
         HANDLERS[type(statement)](e, statement)
     e.finish()
+
+
+def _read_words(e: GpuEmitter, kernel: Kernel, chosen: frozenset[Buffer]) -> None:
+    """Take the parameters out of the array of words; those that are chosen by number are taken where they are."""
+    used = buffers_read(kernel) | buffers_written(kernel)
+    for place, buffer in enumerate(kernel.buffers):
+        if buffer in chosen:
+            e.words[buffer] = place
+        if buffer in used:
+            e.buffers[buffer] = Register(read_pointer(e, str(place)), "ptr", 1, 0)
+    count = len(kernel.buffers)
+    for place, size in enumerate(kernel.sizes, count):
+        word = e.emit(f"getelementptr i64, ptr %words, i64 {place}")
+        e.bind(size, e.emit(f"load i64, ptr {word}, align 8"))
+    e.status = read_pointer(e, str(count + len(kernel.sizes)))
 
 
 def _resident_blocks(kernel: Kernel, threads: int) -> int:
@@ -191,6 +226,18 @@ def buffers_read(kernel: Kernel) -> frozenset[Buffer]:
                 found.add(statement.buffer)
             elif isinstance(statement, CopyAsync):
                 found.add(statement.source)
+            pending.extend(nested_bodies(statement))
+    return frozenset(found)
+
+
+def buffers_written(kernel: Kernel) -> frozenset[Buffer]:
+    """Buffers that a statement writes to."""
+    found: set[Buffer] = set()
+    pending: list[tuple[Statement, ...]] = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Store):
+                found.add(statement.buffer)
             pending.extend(nested_bodies(statement))
     return frozenset(found)
 

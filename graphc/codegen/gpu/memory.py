@@ -1,4 +1,4 @@
-"""Loads, stores and allocations of a thread.
+"""Loads, stores and allocations of a thread, and which of many buffers they go to.
 
 In: a buffer and index expressions. Out: instructions on generic pointers, whose memory LLVM finds out. An access to
 neighbours is one instruction of up to 16 bytes where their place is known to be a multiple of that: the first element
@@ -7,7 +7,7 @@ of a buffer is at such an address.
 
 from __future__ import annotations
 
-from graphc.codegen.body import number
+from graphc.codegen.body import emit_body, number
 from graphc.codegen.emitter import Register, constant, memory_type, register_type
 from graphc.codegen.gpu.emitter import (
     GpuEmitter,
@@ -22,7 +22,7 @@ from graphc.codegen.index import depth_of, fits_int32, index_in_32_bits
 from graphc.codegen.memory import pack, unpack
 from graphc.ir.dim import Size, bounds, is_at_least
 from graphc.ir.dtype import DType, i64, u64
-from graphc.kernel.ir import Allocate, Bind, Buffer, Load, Operand, Position, Space, Store
+from graphc.kernel.ir import Allocate, Bind, Buffer, Choose, Load, Operand, Position, Space, Store
 
 ACCESS_BYTES = 16
 """The widest access of a thread, and what the address of a buffer is a multiple of."""
@@ -60,6 +60,28 @@ def emit_bind(e: GpuEmitter, statement: Bind) -> None:
     name = e.intrinsic("smin" if dtype.signed else "umin", "i64", ("i64", name), ("i64", last))
     name = e.intrinsic("smax", "i64", ("i64", name), ("i64", "0"))
     e.bind(statement.symbol, name)
+
+
+def emit_choose(e: GpuEmitter, statement: Choose) -> None:
+    """A body whose buffers are a row of the parameters: their addresses lie side by side."""
+    register, dtype = e.operand(statement.operand), statement.operand.dtype
+    number = register.name
+    if dtype.bits < 64:
+        number = e.emit(f"{'sext' if dtype.signed else 'zext'} {register.type} {number} to i64")
+    start, width = e.words[statement.choices[0][0]], len(statement.buffers)
+    row = e.emit(f"mul nsw i64 {number}, {width}")
+    with e.scope():
+        for place, buffer in enumerate(statement.buffers, start):
+            word = e.emit(f"add nsw i64 {row}, {place}")
+            e.buffers[buffer] = Register(read_pointer(e, word), "ptr", 1, e.depth)
+        emit_body(e, statement.body)
+
+
+def read_pointer(e: GpuEmitter, word: str) -> str:
+    """The address in a word of the parameters."""
+    place = e.emit(f"getelementptr i64, ptr %words, i64 {word}")
+    pointer = e.emit(f"load ptr addrspace(1), ptr {place}, align 8")
+    return e.emit(f"addrspacecast ptr addrspace(1) {pointer} to ptr")
 
 
 def emit_load(e: GpuEmitter, statement: Load) -> None:

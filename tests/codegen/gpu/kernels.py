@@ -450,7 +450,40 @@ LARGE = Example(
     ({"n": 1},),
 )
 
-PLAIN = (ELEMENTWISE, HALVES, GATHER, PARTS, REDUCE, WARPS, TRANSPOSE, TILES, LARGE)
+CHOICE = Example(
+    "choice",
+    """
+  size n in 1..64
+  read x0: f32[n]
+  write y0: f32[n]
+  read x1: f32[4*n]
+  write y1: f32[4*n]
+  read x2: f32[64]
+  write y2: f32[64]
+  read scale: f32[1]
+  block b < 3 {
+    %row: i64 = position ((2*b + 1) % 3)
+    %scale: f32 = load scale[0]
+    allocate s: f32[64] shared
+    thread t < 64 {
+      %t: i64 = position t
+      %n: i64 = position n
+      choose %row (x: f32[4*n], y: f32[4*n]) of (x0, y0), (x1, y1), (x2, y2) {
+        %in: bool = lt %t, %n
+        %0: f32 = load x[t] where %in
+        store s[t] = %0
+        barrier
+        %1: f32 = load s[63 - t]
+        %2: f32 = mul %1, %scale
+        store y[t] = %2 where %in
+      }
+    }
+  }
+""",
+    ({"n": 16}, {"n": 40}),
+)
+
+PLAIN = (ELEMENTWISE, HALVES, GATHER, PARTS, REDUCE, WARPS, TRANSPOSE, TILES, LARGE, CHOICE)
 """For every target."""
 MATRICES = (tensor_cores("f16"), tensor_cores("bf16"), SINGLES)
 """For tensor cores; the first on every target."""

@@ -217,6 +217,8 @@ def run_threads(
     text = text.replace("external addrspace(3) global [0 x i8]", f"internal global [{grid.shared_bytes} x i8] undef")
     text = text.replace("addrspace(3) global", "global").replace("ptr addrspace(3)", "ptr")
     text = text.replace("ptr addrspace(1)", "ptr")
+    text = re.sub(r"ptr byval\(\[\d+ x i64\]\) align 8", "ptr", text)  # one parameter: an array of the words
+    is_array = "ptr %words" in text
     text = re.sub(r"(%r\d+) = addrspacecast ptr (\S+( \(.*\))?) to ptr", r"\1 = getelementptr i8, ptr \2, i64 0", text)
     text = re.sub(
         r"(%r\d+) = fptrunc float (\S+) to bfloat\n(%r\d+) = bitcast bfloat \1 to i16",
@@ -234,6 +236,9 @@ def run_threads(
     copies = {b.name: aligned(buffers[b.name]) for b in kernel.buffers}
     values = [(sizes or {})[size.name] for size in kernel.sizes]
     arguments = [*(copies[b.name].ctypes.data for b in kernel.buffers), *values, status.ctypes.data]
+    if is_array:
+        words = (ctypes.c_int64 * len(arguments))(*arguments)
+        arguments = [ctypes.addressof(words)]
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(code["kernel"])
     is_together = any(match["name"].startswith(_TOGETHER) for match in declared)
     assert grid.shared_bytes <= STATIC_SHARED_BYTES or "@dynamic" in text

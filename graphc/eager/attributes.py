@@ -12,6 +12,7 @@ from typing import Any
 
 from graphc.eager import pinning
 from graphc.eager.arguments import created, type_name
+from graphc.eager.gpu_interface import cuda_array_interface
 from graphc.eager.inplace import copy_
 from graphc.eager.layout import memory_order
 from graphc.eager.memory import UntypedStorage
@@ -20,7 +21,7 @@ from graphc.eager.placement import gpu_of, place_of
 from graphc.eager.tensor import Tensor
 from graphc.eager.view import imag, real, view_function
 from graphc.eager.watch import WATCHING, copied
-from graphc.ir.errors import ArgumentError, SignatureError, UnknownAttribute
+from graphc.ir.errors import ArgumentError, SignatureError
 
 _NEVER = (
     "is_hpu is_ipu is_maia is_meta is_mkldnn is_mps is_mtia is_nested is_quantized is_sparse is_sparse_csr "
@@ -185,24 +186,6 @@ def is_pinned(self: Tensor, device: object = None) -> bool:
 def listed(self: Tensor) -> list[str]:
     """The names of what tensors have."""
     return sorted({*dir(type(self)), *self.__dict__} - {"volatile", "__cuda_array_interface__"})
-
-
-def cuda_array_interface(self: Tensor) -> dict[str, object]:
-    """What other libraries ask for to use the memory of a GPU (version 2 of the interface); others have none."""
-    if is_cuda(self):
-        if self.requires_grad:
-            raise ArgumentError(
-                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't required, use "
-                "var.detach() to get Variable that doesn't require grad."
-            )
-        array = self._array
-        strides = None if array.flags.c_contiguous else array.strides
-        data = (self.data_ptr(), False)
-        return {"typestr": array.dtype.str, "shape": array.shape, "strides": strides, "data": data, "version": 2}
-    raise UnknownAttribute(
-        f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} "  # type: ignore[attr-defined]
-        "If CUDA data is required use tensor.cuda() to copy tensor to device memory."
-    )
 
 
 # Functions

@@ -1,6 +1,6 @@
-"""Tensors and the memory of others: numpy's arrays, buffers, DLPack.
+"""Tensors and the memory of others: numpy's arrays, buffers, files.
 
-In: arrays, buffers, capsules, or data to copy. Out: tensors over the same memory where there is one, and numpy's arrays
+In: arrays, buffers, or data to copy. Out: tensors over the same memory where there is one, and numpy's arrays
 over the memory of tensors.
 """
 
@@ -19,7 +19,8 @@ from graphc.eager.arguments import check_place, created, dtype_of, type_name
 from graphc.eager.data import _BadSequence, array_of, cast, check_array
 from graphc.eager.device import default_in_force
 from graphc.eager.dispatch import function_of
-from graphc.eager.geometry import row_major
+from graphc.eager.dlpack import from_dlpack
+from graphc.eager.gpu_interface import described
 from graphc.eager.history import set_requires_grad
 from graphc.eager.memory import clone
 from graphc.eager.mode import is_grad_enabled
@@ -29,8 +30,7 @@ from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.transfer import transfer
 from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import DType, bf16, get_default_dtype
-from graphc.ir.dtype import dtype as to_dtype
-from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
+from graphc.ir.errors import ArgumentError, SignatureError
 
 _COPY_ADVICE = (
     "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
@@ -54,8 +54,24 @@ def tensor(
     if isinstance(data, Tensor):
         warnings.warn(_COPY_ADVICE.format("torch.tensor"), stacklevel=3)
     target = None if dtype is None else dtype_of("tensor", dtype, bf16)
+    if hasattr(data, "__cuda_array_interface__") and not isinstance(data, Tensor):
+        return _copied(data, target, device, requires_grad, pin_memory)
     place = _place("tensor", device, data, pin_memory)
     return created(array_of(data, target), requires_grad, place, pin_memory=pin_memory)
+
+
+def _copied(data: Any, dtype: DType | None, device: object, requires_grad: bool, pin_memory: bool) -> Tensor:
+    """A copy of another library's memory of a GPU, there unless a device is given."""
+    if pin_memory:
+        raise ArgumentError("Can't pin tensor constructed from __cuda_array_interface__", hint="leave it out")
+    shared = created(described(data))
+    moved = shared if device is None else transfer(shared, check_place("tensor", None, device, False))
+    if dtype is not None and dtype is not moved.dtype:
+        moved = _converted(moved, dtype)
+    found = moved if moved is not shared else clone(moved)
+    if requires_grad:
+        set_requires_grad(found, True)
+    return found
 
 
 def _place(function: str, device: object, data: object, pin_memory: object = False) -> int | None:
@@ -115,27 +131,12 @@ def as_tensor(data: Any, dtype: DType | None = None, device: object = None) -> T
             return created(cast(shared._array, target), place=place)
         return transfer(shared, place)
     if hasattr(data, "__cuda_array_interface__"):
-        shared = _from_gpu(data)
+        shared = created(described(data))
         shared = shared if target is None or target is shared.dtype else _converted(shared, target)
         return shared if device is None else transfer(shared, place)
     if hasattr(data, "__array_interface__") and not isinstance(data, np.generic):
         return as_tensor(np.asarray(data), target, device)
     return created(array_of(data, target), place=place)
-
-
-def _from_gpu(data: Any) -> Tensor:
-    """A tensor over memory of the current GPU that another library tells of by `__cuda_array_interface__`."""
-    # Late: importing graphc must be quick, and most programs have no GPU.
-    from graphc.runtime.cuda.array import at, strided
-    from graphc.runtime.cuda.device import current_device
-
-    told: dict[str, Any] = data.__cuda_array_interface__
-    kind, shape = np.dtype(told["typestr"]), tuple(told["shape"])
-    steps = told.get("strides") or row_major(shape, kind.itemsize)
-    reach = 0 if 0 in shape else kind.itemsize + sum((size - 1) * step for size, step in zip(shape, steps))
-    to_dtype(kind)  # raises for dtypes that tensors don't have
-    memory = at(told["data"][0], (reach // kind.itemsize,), kind, current_device(), owner=data)
-    return created(strided(memory, shape, steps))
 
 
 def _converted(source: Tensor, dtype: DType) -> Tensor:
@@ -163,6 +164,9 @@ def asarray(
         found = obj
     elif isinstance(obj, np.ndarray):
         found = from_numpy(obj)
+    elif hasattr(obj, "__cuda_array_interface__"):
+        found = created(described(obj))
+        place = gpu_of(found._array) if device is None else place
     elif not isinstance(obj, np.generic | list | tuple | int | float | complex):
         if hasattr(obj, "__dlpack__"):
             found = from_dlpack(obj)
@@ -326,119 +330,17 @@ def __array_wrap__(self: Tensor, array: AnyArray, context: object = None, return
     return created(np.asarray(array))
 
 
-class _BufferRefused(GraphcError, BufferError):
-    """A tensor that can't be handed to others."""
-
-
-def __dlpack__(
-    self: Tensor,
-    *,
-    stream: int | None = None,
-    max_version: tuple[int, int] | None = None,
-    dl_device: tuple[int, int] | None = None,
-    copy: bool | None = None,
-) -> object:
-    """A capsule over the tensor's memory, which one consumer may take."""
-    if WATCHING:
-        look(self, "__dlpack__()")
-    if self.requires_grad:
-        raise _BufferRefused("Can't export tensors that require gradient, use tensor.detach()")
-    if gpu_of(self._array) is not None:
-        raise _BufferRefused(
-            f"graphc hands no memory of {place_of(self._array)} to others by DLPack",
-            hint="tensor.__cuda_array_interface__ tells where it is; tensor.cpu() can be handed over",
-        )
-    if stream is not None:
-        raise AssertionError("stream should be None on cpu.")
-    _refuse_foreign(self)
-    options: dict[str, Any] = {"max_version": max_version, "dl_device": dl_device, "copy": copy}
-    return self._array.__dlpack__(**{name: value for name, value in options.items() if value is not None})
-
-
-def __dlpack_device__(self: Tensor) -> tuple[int, int]:
-    """The device in DLPack's numbers: (1, 0) is the CPU, (2, n) a GPU."""
-    gpu = gpu_of(self._array)
-    return (1, 0) if gpu is None else (2, gpu)
-
-
-class _Capsule:
-    """A capsule as the object that it was made from, as numpy wants it."""
-
-    def __init__(self, capsule: object) -> None:
-        self._capsule = capsule
-
-    def __dlpack__(self, **options: object) -> object:
-        return self._capsule
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
-
-
-def from_dlpack(ext_tensor: Any, *, device: object = None, copy: bool | None = None) -> Tensor:
-    """A tensor over the memory of another library's tensor, or of a capsule."""
-    place = None if device is None else check_place("from_dlpack", None, device, False)
-    if not hasattr(ext_tensor, "__dlpack__"):
-        if type(ext_tensor).__name__ != "PyCapsule":
-            raise ArgumentError(
-                "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so "
-                "you might have already constructed a tensor from it once."
-            )
-        ext_tensor = _Capsule(ext_tensor)
-    try:
-        array = np.from_dlpack(ext_tensor)
-    except ValueError as error:
-        raise ArgumentError(
-            "from_dlpack received an invalid capsule. Note that DLTensor capsules can be consumed only once, so you "
-            "might have already constructed a tensor from it once.",
-            hint=str(error),
-        ) from None
-    return created(array.copy() if copy else _writable(array, ext_tensor), place=place)
-
-
-def _writable(array: AnyArray, owner: object) -> AnyArray:
-    """The array for writing: numpy takes what comes without a version for read-only, which a tensor never is."""
-    if array.flags.writeable or not array.size:
-        return array
-    if isinstance(owner, np.ndarray) and not owner.flags.writeable:
-        return array
-    return np.lib.stride_tricks.as_strided(np.asarray(_Memory(array)), array.shape, array.strides)
-
-
-class _Memory:
-    """The bytes of an array from its first element to its last, for writing."""
-
-    def __init__(self, array: AnyArray) -> None:
-        self.array = array
-        extent = 1 + sum((size - 1) * step // array.itemsize for size, step in zip(array.shape, array.strides))
-        address = array.__array_interface__["data"][0]
-        self.__array_interface__ = {
-            "version": 3,
-            "shape": (extent,),
-            "typestr": array.dtype.str,
-            "data": (address, False),
-        }
-
-
-def to_dlpack(tensor: Tensor) -> object:
-    """A capsule over the tensor's memory."""
-    return __dlpack__(tensor)
-
-
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "as_tensor": as_tensor,
     "asarray": asarray,
-    "from_dlpack": from_dlpack,
     "from_numpy": from_numpy,
     "from_file": from_file,
     "frombuffer": frombuffer,
     "tensor": tensor,
-    "to_dlpack": to_dlpack,
 }
 METHODS: dict[str, Callable[..., object]] = {
     "__array__": __array__,
     "__array_wrap__": __array_wrap__,
-    "__dlpack__": __dlpack__,
-    "__dlpack_device__": __dlpack_device__,
     "new_tensor": new_tensor,
     "numpy": numpy,
 }

@@ -8,11 +8,12 @@
 array([1., 0.])
 """
 
+from graphc.eager.dlpack import DLDeviceType
+from graphc.eager.dlpack import from_dlpack as _from_dlpack
+from graphc.eager.dlpack import to_dlpack as _to_dlpack
 from graphc.eager.guard import guarded
-from graphc.eager.interop import from_dlpack as _from_dlpack
-from graphc.eager.interop import to_dlpack as _to_dlpack
 
 from_dlpack = guarded(_from_dlpack)
 to_dlpack = guarded(_to_dlpack)
 
-__all__ = ["from_dlpack", "to_dlpack"]
+__all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]

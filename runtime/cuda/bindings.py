@@ -16,6 +16,7 @@ from graphc.runtime.cuda.native import NativeDriver
 _ENUMERATIONS: Final[Mapping[str, str]] = {
     "attribute": "CUdevice_attribute",
     "function_attribute": "CUfunction_attribute",
+    "pointer_attribute": "CUpointer_attribute",
     "capture_mode": "CUstreamCaptureMode",
     "input": "CUjitInputType",
     "result": "CUresult",

@@ -49,6 +49,7 @@ _TABLE: Final = (
     _call("cuCtxSetCurrent", "handle"),
     _call("cuCtxSynchronize", ""),
     _call("cuMemGetInfo_v2", "*size *size"),
+    _call("cuPointerGetAttribute", "*int pointer_attribute address"),
     _call("cuMemAlloc_v2", "*address size"),
     _call("cuMemFree_v2", "address"),
     _call("cuMemHostAlloc", "*pointer size uint"),

@@ -104,6 +104,9 @@ class Driver(Protocol):
     def memory_info(self) -> tuple[int, int]:
         """Bytes of the current device: free, in all."""
 
+    def device_of(self, address: int) -> int | None:
+        """The device that has the memory, whoever has allocated it; None: none has."""
+
     def allocate(self, nbytes: int) -> int:
         """Device memory, aligned to 256 bytes; raises MemoryExceeded where there is no more."""
 

@@ -208,6 +208,11 @@ class Emulator:
         with self._lock:
             return memory.nbytes - memory.used, memory.nbytes
 
+    def device_of(self, address: int) -> int | None:
+        self._memory("cuPointerGetAttribute")
+        found = (number for number, memory in enumerate(self._memories) if memory.piece(address, 1) is not None)
+        return next(found, None)
+
     def allocate(self, nbytes: int) -> int:
         memory = self._memory("cuMemAlloc")
         if nbytes == 0:

@@ -33,6 +33,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     "string": ctypes.c_char_p,
     "attribute": ctypes.c_int,
     "function_attribute": ctypes.c_int,
+    "pointer_attribute": ctypes.c_int,
     "capture_mode": ctypes.c_int,
     "input": ctypes.c_int,
     "result": ctypes.c_int,

@@ -53,6 +53,9 @@ _SHARED_BYTES: Final = 1
 _LOCAL_BYTES: Final = 3
 _REGISTERS: Final = 4
 _DYNAMIC_SHARED_BYTES: Final = 8
+_OF_POINTERS: Final = (2, 9)
+"""What can be asked of an address: the kind of memory, and the device."""
+_DEVICE_MEMORY: Final = 2
 _INPUT_PTX: Final = 1
 _ERROR_LOG: Final = 5
 _ERROR_LOG_BYTES: Final = 6
@@ -174,6 +177,11 @@ class NativeDriver:
     def memory_info(self) -> tuple[int, int]:
         free, total = self._many("cuMemGetInfo")
         return int(free), int(total)
+
+    def device_of(self, address: int) -> int | None:
+        # An address that the driver doesn't know is refused; the host's own that it knows have another kind.
+        kind, ordinal = (self._functions["cuPointerGetAttribute"](each, address) for each in _OF_POINTERS)
+        return int(ordinal[1]) if kind[0] == 0 and kind[1] == _DEVICE_MEMORY and ordinal[0] == 0 else None
 
     def allocate(self, nbytes: int) -> int:
         return int(self._one("cuMemAlloc", nbytes))

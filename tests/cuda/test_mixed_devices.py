@@ -94,7 +94,6 @@ OTHERS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: there(2).pin_memory(),
         "cannot pin 'torch.cuda.FloatTensor' only dense CPU tensors can be pinned",
     ),
-    "dlpack": (lambda: graphc.from_dlpack(there(2)), "graphc hands no memory of cuda:0 to others by DLPack"),
 }  # fmt: skip
 
 

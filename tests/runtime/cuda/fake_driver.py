@@ -1,7 +1,7 @@
 """A CUDA driver that only notes what it is asked: as a library of C functions, and as the module of cuda-bindings.
 
-The declarations are those of cuda.h (CUDA 12.0). What a call writes is what `ANSWERS` says, else a handle that no other
-call was given.
+The declarations are those of cuda.h (CUDA 12.0), but for the name of what `cuPointerGetAttribute` writes. What a call
+writes is what `ANSWERS` says, else a handle that no other call was given.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ cuDevicePrimaryCtxRetain(CUcontext* pctx, CUdevice dev)
 cuCtxSetCurrent(CUcontext ctx)
 cuCtxSynchronize(void)
 cuMemGetInfo_v2(size_t* free, size_t* total)
+cuPointerGetAttribute(void* attributeData, CUpointer_attribute attribute, CUdeviceptr ptr)
 cuMemAlloc_v2(CUdeviceptr* dptr, size_t bytesize)
 cuMemFree_v2(CUdeviceptr dptr)
 cuMemHostAlloc(void** pp, size_t bytesize, unsigned int Flags)
@@ -76,8 +77,9 @@ cuGetErrorString(CUresult error, const char** pStr)
 _DECLARATION = re.compile(r"(\w+)\((.*)\)")
 _HANDLES = "CUcontext CUstream CUevent CUlinkState CUmodule CUfunction CUgraph CUgraphExec".split()
 _ENUMERATIONS = (
-    "CUdevice_attribute CUfunction_attribute CUstreamCaptureMode CUjitInputType CUresult CUjit_option".split()
-)
+    "CUdevice_attribute CUfunction_attribute CUpointer_attribute CUstreamCaptureMode CUjitInputType "
+    "CUresult CUjit_option"
+).split()
 _NUMBERS: dict[str, Any] = {
     "unsigned int": ctypes.c_uint,
     "unsigned long long": ctypes.c_ulonglong,
@@ -125,6 +127,7 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "cuDeviceTotalMem": (80 << 30,),
     "cuDeviceCanAccessPeer": (1,),
     "cuMemGetInfo": (5, 9),
+    "cuPointerGetAttribute": (2,),
     "cuEventElapsedTime": (1.5,),
 }
 ATTRIBUTES = {75: 9, 76: 0, 16: 132, 97: 232448}
@@ -283,6 +286,7 @@ _TYPES: dict[str, Any] = {
     "CUresult": _CUresult,
     "CUdevice_attribute": enum.IntEnum("CUdevice_attribute", [(f"A{i}", i) for i in range(1, 150)]),
     "CUfunction_attribute": enum.IntEnum("CUfunction_attribute", [(f"A{i}", i) for i in range(10)]),
+    "CUpointer_attribute": enum.IntEnum("CUpointer_attribute", [(f"A{i}", i) for i in range(1, 20)]),
     "CUstreamCaptureMode": enum.IntEnum("CUstreamCaptureMode", [("GLOBAL", 0), ("THREAD_LOCAL", 1), ("RELAXED", 2)]),
     "CUjitInputType": enum.IntEnum("CUjitInputType", [("CUBIN", 0), ("PTX", 1)]),
     "CUjit_option": enum.IntEnum("CUjit_option", [(f"O{i}", i) for i in range(10)]),

@@ -19,7 +19,7 @@ from tests.runtime.cuda import fake_driver
 from tests.runtime.cuda.fake_driver import CUBIN, FakeDriver, declarations, is_output
 
 C_TYPES = {
-    "int": {"int"},
+    "int": {"int", "void"},
     "uint": {"unsigned int"},
     "ulong": {"unsigned long long"},
     "size": {"size_t"},
@@ -34,6 +34,7 @@ C_TYPES = {
     "float": {"float"},
     "attribute": {"CUdevice_attribute"},
     "function_attribute": {"CUfunction_attribute"},
+    "pointer_attribute": {"CUpointer_attribute"},
     "capture_mode": {"CUstreamCaptureMode"},
     "input": {"CUjitInputType"},
     "result": {"CUresult"},
@@ -79,6 +80,7 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     (lambda d: d.version(), 12040, [("cuDriverGetVersion",)]),
     (lambda d: (d.device_count(), d.device_count()), (2, 2), [("cuInit", 0), *[("cuDeviceGetCount",)] * 2]),
     (lambda d: d.can_access_peer(0, 1), True, [("cuDeviceCanAccessPeer", 7, 7)]),
+    (lambda d: d.device_of(99), 2, [("cuPointerGetAttribute", 2, 99), ("cuPointerGetAttribute", 9, 99)]),
     (
         lambda d: (d.activate(1), d.activate(1))[0],
         None,

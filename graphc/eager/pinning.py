@@ -5,7 +5,9 @@ In: arrays. Out: copies in pinned memory, which returns to the driver when the l
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_right, insort
+from contextlib import suppress
 
 import numpy as np
 
@@ -30,8 +32,8 @@ class _Pinned:
         from graphc.runtime.cuda.device import activate, current_device  # late, as in is_available
         from graphc.runtime.cuda.select import driver
 
-        self.driver = driver()
-        activate(current_device())
+        self.driver, self.device = driver(), current_device()
+        activate(self.device)
         self.stretch = (0, 0)
         start = self.driver.allocate_pinned(nbytes)
         self.stretch = (start, start + nbytes)
@@ -39,8 +41,17 @@ class _Pinned:
         self.__array_interface__ = {"shape": (nbytes,), "typestr": "|u1", "data": (start, False), "version": 3}
 
     def __del__(self) -> None:
-        if self.stretch[0] and self.stretch in _stretches:
-            _stretches.remove(self.stretch)
+        if not self.stretch[0] or self.stretch not in _stretches or sys.is_finalizing():
+            return
+        from graphc.runtime.cuda.device import activated  # late, as in is_available
+        from graphc.runtime.cuda.driver import CudaError
+        from graphc.runtime.cuda.select import is_lost
+
+        _stretches.remove(self.stretch)
+        if is_lost(self.driver):
+            return
+        # This may be any thread, one that has no context, too; and after a kernel's fault no call succeeds.
+        with suppress(CudaError), activated(self.driver, self.device):
             self.driver.free_pinned(self.stretch[0])
 
 

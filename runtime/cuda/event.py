@@ -6,12 +6,13 @@ In: streams. Out: `Event` objects; the driver's mark is made when it is first re
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 
 from graphc.ir.errors import ArgumentError
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.device import activated
-from graphc.runtime.cuda.driver import Driver
-from graphc.runtime.cuda.select import driver
+from graphc.runtime.cuda.driver import CudaError, Driver
+from graphc.runtime.cuda.select import driver, is_lost
 from graphc.runtime.cuda.stream import Stream
 
 
@@ -80,5 +81,8 @@ class Event:
     def __del__(self) -> None:
         if self.handle is None or self.device is None or self._driver is None or sys.is_finalizing():
             return
-        with activated(self._driver, self.device):
+        if is_lost(self._driver):
+            return
+        # A kernel's fault comes out of every call there is after it; it was raised where somebody waited.
+        with suppress(CudaError), activated(self._driver, self.device):
             self._driver.destroy_event(self.handle)

@@ -26,16 +26,15 @@ _lock = threading.Lock()
 _drivers: dict[str, Driver] = {}
 _missing: dict[str, str] = {}
 """For choices that gave no driver, why."""
-_is_child = False
+_lost: dict[str, Driver] = {}
+"""Drivers that a parent of this process had started: CUDA does not work on both sides of a fork."""
 
 
 def driver() -> Driver:
     """The driver in force; raises DeviceUnavailable where there is none, or no GPU."""
     choice = settings().cuda_driver
     found = _drivers.get(choice)
-    if found is None or _is_child:
-        found = _find(choice)
-    return found
+    return _find(choice) if found is None else found
 
 
 def what_is_missing() -> str | None:
@@ -52,9 +51,14 @@ def is_started() -> bool:
     return settings().cuda_driver in _drivers
 
 
+def is_lost(found: Driver) -> bool:
+    """Whether the driver was started by a parent of this process: nothing of it is here to be used, or given back."""
+    return found in _lost.values()
+
+
 def _find(choice: str) -> Driver:
     with _lock:
-        if _is_child and choice in _drivers and not choice.startswith("emulator"):
+        if choice in _lost:
             raise DeviceUnavailable(
                 "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you must use the "
                 "'spawn' start method",
@@ -97,16 +101,17 @@ def _start(choice: str) -> Driver:
 
 def _usable(found: Driver) -> Driver:
     """The driver, if it is new enough and has a GPU."""
-    version = found.version()
-    if version < OLDEST:
-        raise _nothing(
-            f"the NVIDIA driver has CUDA {version // 1000}.{version % 1000 // 10}, and graphc needs "
-            f"{OLDEST // 1000}.{OLDEST % 1000 // 10} or newer: update it (to 525 or newer, on Windows 528)"
-        )
     try:
+        version = found.version()
+        if version < OLDEST:
+            raise _nothing(
+                f"the NVIDIA driver has CUDA {version // 1000}.{version % 1000 // 10}, and graphc needs "
+                f"{OLDEST // 1000}.{OLDEST % 1000 // 10} or newer: update it (to 525 or newer, on Windows 528)"
+            )
         count = found.device_count()
     except CudaError as error:
-        raise _nothing(f"the NVIDIA driver does not start: {error.message}") from None
+        reason = f"{error.message}: {error.hint}" if error.hint else error.message
+        raise _nothing(f"the NVIDIA driver does not start: {reason}") from None
     if count == 0:
         raise _nothing("the NVIDIA driver finds no GPU (CUDA_VISIBLE_DEVICES may hide it)")
     return found
@@ -117,9 +122,10 @@ def _nothing(reason: str) -> DeviceUnavailable:
 
 
 def _note_fork() -> None:
-    global _is_child, _lock
-    _is_child = True
+    global _lock
     _lock = threading.Lock()
+    for choice in [choice for choice in _drivers if not choice.startswith("emulator")]:
+        _lost[choice] = _drivers.pop(choice)
 
 
 if hasattr(os, "register_at_fork"):

@@ -21,6 +21,7 @@ def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found before is forgotten, and found again afterwards."""
     monkeypatch.setattr(select, "_drivers", {})
     monkeypatch.setattr(select, "_missing", {})
+    monkeypatch.setattr(select, "_lost", {})
 
 
 @pytest.fixture
@@ -73,6 +74,11 @@ def test_no_device(fake: FakeDriver) -> None:
 def test_a_driver_that_does_not_start(fake: FakeDriver) -> None:
     fake.statuses = {"cuInit": 700}
     assert "does not start: CUDA error: illegal access (CUDA_ERROR_ILLEGAL_ADDRESS in cuInit)" in hint("ctypes")
+
+
+def test_the_library_that_programs_are_linked_with_is_no_driver(fake: FakeDriver) -> None:
+    fake.statuses = {"cuDriverGetVersion": 34, "cuInit": 34}
+    assert "the library is the stub that programs are linked with" in hint("ctypes")
 
 
 def test_an_old_driver(fake: FakeDriver, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,3 +154,49 @@ def test_a_forked_process_is_told_to_spawn(run_child: RunChild) -> None:
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
     """
     assert run_child(source, GRAPHC_CUDA_DRIVER="ctypes") == "0\n"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.pythonapi, "PyOS_AfterFork_Child"), reason="a system without fork")
+def test_a_forked_process_may_be_the_first_to_start_the_driver(run_child: RunChild) -> None:
+    source = """
+    import ctypes, os
+    from graphc.runtime.cuda import library, select
+    from tests.runtime.cuda.fake_driver import FakeDriver
+
+    library.ctypes.CDLL = lambda name: FakeDriver().library()
+    child = os.fork()
+    if child == 0:
+        found = [select.driver() for _ in range(2)]
+        os._exit(0 if found[0] is found[1] and select.is_started() and not select.is_lost(found[0]) else 2)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), select.is_started())
+    """
+    assert run_child(source, GRAPHC_CUDA_DRIVER="ctypes") == "0 False\n"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.pythonapi, "PyOS_AfterFork_Child"), reason="a system without fork")
+def test_a_forked_process_gives_nothing_back_that_its_parent_has(run_child: RunChild) -> None:
+    source = """
+    import os, sys
+    from graphc.eager.pinning import pinned
+    from graphc.runtime.cuda import library, select
+    from graphc.runtime.cuda.event import Event
+    from graphc.runtime.cuda.stream import Stream
+    from tests.runtime.cuda import fake_driver
+    import ctypes, numpy as np
+
+    fake, host = fake_driver.FakeDriver(), ctypes.create_string_buffer(64)
+    fake_driver.ANSWERS["cuMemHostAlloc"] = (ctypes.addressof(host),)
+    library.ctypes.CDLL = lambda name: fake.library()
+    event = Event()
+    event.record(Stream(0))
+    array = pinned(np.zeros(4))
+    del fake.calls[:]
+    sys.unraisablehook = lambda error: os._exit(3)
+    child = os.fork()
+    if child == 0:
+        del event, array
+        os._exit(len(fake.calls))
+    del event, array
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), [call[0] for call in fake.calls])
+    """
+    assert run_child(source, GRAPHC_CUDA_DRIVER="ctypes") == "0 ['cuEventDestroy', 'cuMemFreeHost']\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -43,6 +44,21 @@ def test_an_event_goes_with_its_object_and_leaves_the_context(emulator: Emulator
     del event
     assert handle not in emulator._events
     assert emulator.current() == 0
+
+
+def test_an_event_goes_quietly_after_a_fault(
+    emulator: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = Event()
+    event.record(Stream(0))
+
+    def fail(handle: int) -> None:
+        raise CudaError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(emulator, "destroy_event", fail)
+    monkeypatch.setattr(sys, "unraisablehook", lambda error: print(error.exc_value))
+    del event
+    assert capsys.readouterr().out == ""
 
 
 def test_an_event_stays_on_its_device(emulator: Emulator) -> None:

@@ -19,6 +19,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import Final
 
+from graphc.ir.errors import MissingFeature
 from graphc.kernel.gpu import STATIC_SHARED_BYTES, GpuTarget, grid_of
 from graphc.kernel.index import index_function
 from graphc.kernel.ir import Kernel
@@ -28,6 +29,8 @@ from graphc.runtime.cuda.driver import CudaError, Driver, Image, KernelUsage
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.llvm import versions
 
+MOST_BLOCKS: Final = 2**31 - 1
+"""Of a grid."""
 MOST_RECENT: Final = 1024
 """Kernels that stay loaded, whether or not somebody has them."""
 _PTX_FORMAT: Final = "graphc PTX 1"
@@ -75,6 +78,11 @@ class Loaded:
             blocks = last[1]
         else:
             blocks = self.blocks(sizes)
+            if blocks > MOST_BLOCKS:
+                raise MissingFeature(
+                    f"kernel {self.kernel.name} would run in {blocks} blocks, and a GPU has at most {MOST_BLOCKS}",
+                    hint="compute it in parts, over fewer elements at a time",
+                )
             if isinstance(sizes, tuple):  # which stays what it is
                 self._last = (sizes, blocks)
         if blocks == 0:

@@ -15,7 +15,12 @@ from graphc.ir.errors import DeviceUnavailable
 from graphc.runtime.cuda.calls import CALLS, TEXT_BYTES, UUID_BYTES, Call, Function
 from graphc.runtime.cuda.native import NativeDriver
 
-NAMES: Final = ("nvcuda.dll",) if sys.platform == "win32" else ("libcuda.so.1", "libcuda.so")
+NAMES: Final = (
+    ("nvcuda.dll",)
+    if sys.platform == "win32"
+    # The last two are where Windows' subsystem for Linux and NixOS have it, which not every loader there looks into.
+    else ("libcuda.so.1", "libcuda.so", "/usr/lib/wsl/lib/libcuda.so.1", "/run/opengl-driver/lib/libcuda.so.1")
+)
 
 _TYPES: Final[Mapping[str, Any]] = {
     "int": ctypes.c_int,

@@ -27,6 +27,18 @@ RECENT: Final = 4
 OUT_OF_MEMORY: Final = 2
 NO_DEVICE: Final = 100
 NOT_READY: Final = 600
+_TAKEN_FROM: Final = {88: 13000, 100: 12080, 103: 12090, 110: 13000, 120: 12080, 121: 12090}
+"""Of capabilities, the CUDA version whose drivers are the first to take their PTX; that of the others all take."""
+_WAYS_OUT: Final = {
+    34: "the library is the stub that programs are linked with, not the driver's: take its folder (.../stubs) out of "
+    "LD_LIBRARY_PATH",
+    46: "another process has the GPU for itself: nvidia-smi shows its compute mode",
+    221: "the driver's compiler, libnvidia-ptxjitcompiler, is not installed beside its library",
+    222: "the code needs a newer NVIDIA driver: update it",
+    803: "the driver's library and its kernel module are of different versions: restart the machine",
+    804: "the driver is older than its library, which forward compatibility covers on some GPUs only: update it",
+}
+"""By status, what the user can do about it."""
 # What the device itself reports, for work that was launched before.
 _DEVICE_FAULTS: Final = frozenset({214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719})
 _MULTIPROCESSORS: Final = 16
@@ -94,6 +106,7 @@ class NativeDriver:
         self._devices: dict[int, int] = {}
         self._contexts: dict[int, int] = {}
         self._properties: dict[int, DeviceProperties] = {}
+        self._targets: dict[int, GpuTarget] = {}
         self._names: dict[int, str] = {}
         """Of functions."""
         self._pinned = Stretches()
@@ -144,17 +157,10 @@ class NativeDriver:
         return found
 
     def target(self, device: int) -> GpuTarget:
-        properties = self.properties(device)
-        major, minor = properties.capability
-        # Code for an older GPU of the same or an earlier generation runs on a newer one, as PTX.
-        known = [each for each in CAPABILITIES if each <= 10 * major + minor]
-        if not known:
-            raise CudaError(
-                f"{properties.name} has compute capability {major}.{minor}, and graphc needs "
-                f"{CAPABILITIES[0] // 10}.{CAPABILITIES[0] % 10} or newer",
-                hint="CUDA_VISIBLE_DEVICES chooses another GPU",
-            )
-        return GpuTarget(known[-1])
+        found = self._targets.get(device)
+        if found is None:
+            found = self._targets[device] = self._find_target(self.properties(device))
+        return found
 
     def can_access_peer(self, device: int, peer: int) -> bool:
         return bool(self._one("cuDeviceCanAccessPeer", self._device(device), self._device(peer)))
@@ -361,7 +367,7 @@ class NativeDriver:
             failure = self._failure(call, status, image.name)
             said = bytes(log).partition(b"\0")[0].decode(errors="replace").strip()
             if said:
-                failure.hint = f"the driver's compiler says: {said}"
+                failure.hint = "; ".join(filter(None, (failure.hint, f"the driver's compiler says: {said}")))
             raise failure
         return tuple(found)
 
@@ -377,13 +383,25 @@ class NativeDriver:
         status, *found = self._functions["cuDeviceGetAttribute"](attribute, handle)
         return 0 if status else int(found[0])
 
+    def _find_target(self, properties: DeviceProperties) -> GpuTarget:
+        """The newest one whose code the GPU runs and the driver takes: PTX for an older GPU runs on a newer one."""
+        (major, minor), version = properties.capability, self.version()
+        known = [each for each in CAPABILITIES if each <= 10 * major + minor and version >= _TAKEN_FROM.get(each, 0)]
+        if not known:
+            raise CudaError(
+                f"{properties.name} has compute capability {major}.{minor}, and graphc needs "
+                f"{CAPABILITIES[0] // 10}.{CAPABILITIES[0] % 10} or newer",
+                hint="CUDA_VISIBLE_DEVICES chooses another GPU",
+            )
+        return GpuTarget(known[-1])
+
     def _failure(self, call: str, status: int, kernel: str | None = None) -> CudaError | MemoryExceeded:
         name, text = (self._said(function, status) for function in ("cuGetErrorName", "cuGetErrorString"))
         of = f" of kernel {kernel}" if kernel else ""
         message = f"CUDA error: {text or 'unknown error'} ({name or f'error {status}'} in {call}{of})"
         if status == OUT_OF_MEMORY:
             return MemoryExceeded(message, hint="free what is no longer needed")
-        hint = None
+        hint = _WAYS_OUT.get(status)
         if status in _DEVICE_FAULTS:
             recent = ", ".join(self._names.get(function, "?") for function in reversed(self._recent))
             hint = (

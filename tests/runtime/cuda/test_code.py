@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from graphc.ir.errors import MissingFeature
 from graphc.ir.settings import override
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.ir import Kernel
@@ -88,6 +89,14 @@ def test_a_launch(fake: FakeDriver) -> None:
     assert [call[2] for call in made(fake, "cuLaunchKernel")] == [2, 2, 16, 16, 2]
     loaded.launch([0, 0], [0], 0, 5)
     assert len(made(fake, "cuLaunchKernel")) == 5, "a grid without blocks is not launched"
+
+
+def test_a_grid_of_more_blocks_than_there_can_be_is_refused(fake: FakeDriver) -> None:
+    loaded = code.loaded(ADD_ONE, 0)
+    loaded.launch([0, 0], [64 * (2**31 - 1)], 0, 0)
+    assert made(fake, "cuLaunchKernel")[0][2] == 2**31 - 1
+    with pytest.raises(MissingFeature, match="would run in 2147483648 blocks, and a GPU has at most 2147483647"):
+        loaded.launch([0, 0], [64 * 2**31], 0, 0)
 
 
 def test_much_shared_memory_is_asked_for(fake: FakeDriver) -> None:

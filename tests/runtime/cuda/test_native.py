@@ -247,11 +247,18 @@ ERRORS: list[tuple[dict[str, int], Callable[[NativeDriver], Any], type[GraphcErr
         "CUDA error: unknown error (error 209 in cuModuleLoadDataEx of kernel k)\n"
         "  the driver's compiler says: line 3: bad",
     ),
+    (
+        {"cuModuleLoadDataEx": 222},
+        lambda d: d.load(IMAGE),
+        CudaError,
+        "CUDA error: unknown error (error 222 in cuModuleLoadDataEx of kernel k)\n"
+        "  the code needs a newer NVIDIA driver: update it; the driver's compiler says: line 3: bad",
+    ),
     ({"cuInit": 1}, lambda d: d.device_count(), CudaError, "CUDA error: unknown error (error 1 in cuInit)"),
 ]
 
 
-@pytest.mark.parametrize("statuses, method, error, text", ERRORS, ids=[next(iter(each[0])) for each in ERRORS])
+@pytest.mark.parametrize("statuses, method, error, text", ERRORS, ids=[str(each[0]) for each in ERRORS])
 def test_errors_name_the_call_and_the_cause(
     pair: tuple[FakeDriver, NativeDriver],
     statuses: dict[str, int],
@@ -288,6 +295,26 @@ def test_code_for_an_older_gpu_serves_a_newer_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fake_driver, "ATTRIBUTES", {75: 6, 76: 1})
     with pytest.raises(CudaError, match=r"Fake GPU has compute capability 6\.1, and graphc needs 7\.5 or newer"):
         make("ctypes")[1].target(0)
+
+
+@pytest.mark.parametrize(
+    "capability, version, target",
+    [
+        ((8, 8), 12080, 87),
+        ((8, 8), 13000, 88),
+        ((10, 0), 12080, 100),
+        ((10, 3), 12080, 100),
+        ((10, 3), 12090, 103),
+        ((12, 1), 12080, 120),
+        ((13, 0), 13020, 121),
+    ],
+)
+def test_code_is_such_as_the_driver_takes(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], version: int, target: int
+) -> None:
+    monkeypatch.setattr(fake_driver, "ATTRIBUTES", {75: capability[0], 76: capability[1]})
+    monkeypatch.setitem(fake_driver.ANSWERS, "cuDriverGetVersion", (version,))
+    assert make("ctypes")[1].target(0) == GpuTarget(target)
 
 
 def test_a_library_without_a_symbol_is_too_old() -> None:

@@ -398,7 +398,8 @@ def _copy_to_device(target: DeviceArray, source: AnyArray, non_blocking: bool) -
 def _write_few(address: int, content: bytes, stream: int) -> None:
     """Write a few bytes that go along with the call itself, so that nobody waits: numbers that programs are given."""
     found = driver()
-    width = 4 if len(content) % 4 == 0 else 2 if len(content) % 2 == 0 else 1
+    # The driver takes no address but a multiple of the width, and small elements may lie anywhere.
+    width = next(width for width in (4, 2, 1) if (address | len(content)) % width == 0)
     for start in range(0, len(content), width):
         found.fill(address + start, int.from_bytes(content[start : start + width], "little"), width, 1, stream)
 

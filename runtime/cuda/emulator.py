@@ -153,6 +153,8 @@ class Emulator:
         self._streams: dict[int, list[Command] | None] = {0: None}
         """The commands that a stream has noted, while it does that."""
         self._events: dict[int, float | None] = {}
+        self._homes: dict[int, int] = {}
+        """The devices that streams, events, modules, functions and graphs were made for."""
         self._modules: dict[int, Kernel] = {}
         self._functions: dict[int, _Function] = {}
         self._graphs: dict[int, tuple[Command, ...]] = {}
@@ -259,6 +261,10 @@ class Emulator:
         )
 
     def fill(self, target: int, pattern: int, width: int, count: int, stream: int) -> None:
+        self._check_home(f"cuMemsetD{8 * width}Async", stream)
+        if target % width:
+            raise _failure(f"cuMemsetD{8 * width}Async", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+
         def write() -> None:
             bits = np.frombuffer(pattern.to_bytes(width, "little"), np.uint8)
             self._write(f"cuMemsetD{8 * width}Async", target, np.tile(bits, count))
@@ -295,6 +301,9 @@ class Emulator:
 
     def record_event(self, event: int, stream: int) -> None:
         self._event("cuEventRecord", event)
+        self._stream("cuEventRecord", stream)
+        if self._homes[event] != self._home_of("cuEventRecord", stream):
+            raise _failure("cuEventRecord", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
         def mark() -> None:
             self._events[event] = time.perf_counter()
@@ -313,7 +322,7 @@ class Emulator:
 
     def elapsed(self, start: int, end: int) -> float:
         first, last = self._event("cuEventElapsedTime", start), self._event("cuEventElapsedTime", end)
-        if first is None or last is None:
+        if first is None or last is None or self._homes[start] != self._homes[end]:
             raise _failure("cuEventElapsedTime", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         return (last - first) * 1000
 
@@ -337,7 +346,9 @@ class Emulator:
         grid = None if kernel is None else grid_of(kernel)
         if kernel is None or grid is None:
             raise _failure("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND", f"named symbol not found: {name}")
-        return self._new(self._functions, _Function(kernel, grid, [STATIC_SHARED_BYTES]))
+        made = self._new(self._functions, _Function(kernel, grid, [STATIC_SHARED_BYTES]))
+        self._homes[made] = self._homes[module]
+        return made
 
     def usage(self, function: int, threads: int, shared_bytes: int) -> None:
         return None
@@ -352,8 +363,9 @@ class Emulator:
     ) -> None:
         device = self._device("cuLaunchKernel")
         found = self._functions.get(function)
-        if found is None:
+        if found is None or self._homes[function] != device:
             raise _failure("cuLaunchKernel", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+        self._check_home("cuLaunchKernel", stream)
         if not 1 <= blocks < 1 << 31 or threads != found.grid.threads or shared_bytes > found.allowed[0]:
             raise _failure("cuLaunchKernel", "CUDA_ERROR_INVALID_VALUE", f"invalid argument ({found.kernel.name})")
         words = tuple(words)
@@ -380,6 +392,7 @@ class Emulator:
     def launch_graph(self, graph: int, stream: int) -> None:
         if graph not in self._graphs:
             raise _failure("cuGraphLaunch", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+        self._check_home("cuGraphLaunch", stream)
         for command in self._graphs[graph]:
             self._do(stream, command)
 
@@ -472,7 +485,19 @@ class Emulator:
     def _new(self, table: dict[int, Any], value: object) -> int:
         handle = next(self._handles)
         table[handle] = value
+        if self._thread.device is not None:
+            self._homes[handle] = self._thread.device
         return handle
+
+    def _home_of(self, call: str, stream: int) -> int:
+        """The device of a stream; the default one is the current device's."""
+        return self._homes[stream] if stream else self._device(call)
+
+    def _check_home(self, call: str, stream: int) -> None:
+        """Work of a device goes to its own streams, while it is the current one."""
+        self._stream(call, stream)
+        if self._home_of(call, stream) != self._device(call):
+            raise _failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
     def _check_device(self, call: str, device: int) -> None:
         if not 0 <= device < self.options.devices:

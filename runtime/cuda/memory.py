@@ -427,6 +427,7 @@ class Pool:
         return sorted(found, key=lambda holder: (-holder.nbytes, holder.file, holder.line))
 
     def _exceeded(self, nbytes: int) -> MemoryExceeded:
+        self._driver.activate(self.device)
         free, total = self._driver.memory_info()
         tallies = self.tallies["all"]
         allocated = tallies.allocated.nbytes

@@ -6,6 +6,7 @@ done.
 
 from __future__ import annotations
 
+import os
 import threading
 from bisect import bisect_right, insort
 from collections import deque
@@ -48,12 +49,25 @@ def _start_of(stretch: tuple[int, int]) -> int:
 
 
 _in_flight: deque[tuple[Event, object]] = deque()
+_lock = threading.RLock()
 
 
 def keep_until_done(thing: object, stream: Stream) -> None:
     """Hold on to what the stream's work so far uses."""
-    while _in_flight and _in_flight[0][0].is_done():
-        _in_flight.popleft()
+    done = []  # these go where nobody waits for the lock: what goes may do anything
+    with _lock:  # else of two threads that see the first one done, one would drop the second
+        while _in_flight and _in_flight[0][0].is_done():
+            done.append(_in_flight.popleft())
     event = Event()
     event.record(stream)
     _in_flight.append((event, thing))
+
+
+def _reset_after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+    _in_flight.clear()  # the parent has them
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -6,7 +6,9 @@ import copy as copies
 import itertools
 import pickle
 import sys
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ml_dtypes
@@ -20,6 +22,8 @@ from graphc.runtime.cuda import memory
 from graphc.runtime.cuda import strided as strided_copies
 from graphc.runtime.cuda.array import DeviceArray, copy, empty, from_host, strided, to_host
 from graphc.runtime.cuda.emulator import Emulator
+from graphc.runtime.cuda.pinned import _in_flight, keep_until_done
+from graphc.runtime.cuda.stream import Stream
 from graphc.runtime.cuda.strided import Axis, Form, copy_kernel, plan
 from tests.codegen.gpu.assembler import compiled
 from tests.runtime.conftest import RunChild
@@ -182,6 +186,30 @@ def test_pinned_memory_is_held_while_a_copy_is_under_way(emulator: Emulator, mon
     assert sys.getrefcount(host) == before
 
 
+def test_of_two_threads_neither_lets_go_what_is_under_way(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    _in_flight.clear()
+    monkeypatch.setattr(emulator, "is_event_done", lambda event: False)
+    for thing in ("done", "under way"):
+        keep_until_done(thing, Stream(0))
+    first, both = _in_flight[0][0].handle, threading.Barrier(2, timeout=0.05)
+
+    def is_done(event: int) -> bool:
+        if event == first:
+            with suppress(threading.BrokenBarrierError):  # if both threads ask, both ask before either goes on
+                both.wait()
+        return event == first
+
+    monkeypatch.setattr(emulator, "is_event_done", is_done)
+    threads = [threading.Thread(target=keep_until_done, args=("new", Stream(0))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = [thing for _, thing in _in_flight]
+    _in_flight.clear()
+    assert kept == ["under way", "new", "new"]
+
+
 def test_memory_lives_as_long_as_a_view(emulator: Emulator) -> None:
     view = from_host(numbers(1000), 0)[10:].reshape(-1, 2)[::3]
     assert memory.pool(0).tallies["all"].allocated.nbytes == 4096
@@ -332,6 +360,15 @@ def test_dimensions_are_joined_and_elements_copied_together() -> None:
 def test_a_number_goes_to_the_device_exactly(emulator: Emulator, dtype: str) -> None:
     number = np.asarray(-3.25 if dtype[0] in "fc" else 1).astype(dtype)
     assert to_host(from_host(number, 1)).tobytes() == number.tobytes()
+
+
+def test_a_few_small_elements_go_to_any_address(emulator: Emulator) -> None:
+    target = from_host(np.zeros(16, np.int8), 0)
+    expected = np.zeros(16, np.int8)
+    for start, count in ((1, 4), (6, 2), (9, 2), (12, 4)):
+        expected[start : start + count] = np.arange(1, count + 1)
+        copy(target[start : start + count], expected[start : start + count])
+    np.testing.assert_array_equal(to_host(target), expected)
 
 
 def test_the_host_does_not_wait_for_the_device_to_take_a_number(

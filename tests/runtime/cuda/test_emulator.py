@@ -105,6 +105,10 @@ def failing_launches() -> dict[str, tuple[Callable[[Loaded, int, int], Any], str
             lambda code, x, y: code._driver.launch(code._function, 2, 32, 0, 0, [x, x, 100, 0]),
             r"invalid argument \(add_one\) \(CUDA_ERROR_INVALID_VALUE in cuLaunchKernel\)",
         ),
+        "a stream of another device": (
+            lambda code, x, y: code.launch([x, x], [100], 0, of_another(code._driver)),
+            "invalid resource handle",
+        ),
         "an unknown kernel": (
             lambda code, x, y: code._driver.launch(1 << 40, 1, 64, 0, 0, [x, x, 1, 0]),
             "invalid resource handle",
@@ -130,6 +134,14 @@ def test_a_fault_of_the_kernel_names_it(emulator: Emulator) -> None:
         loaded(kernel, 0).launch([address_of(y)], [], 0, 0)
 
 
+def of_another(emulator: Any) -> int:
+    """A stream of the second device; the first one is current."""
+    emulator.activate(1)
+    stream: int = emulator.create_stream()
+    emulator.activate(0)
+    return stream
+
+
 REFUSED: dict[str, tuple[Callable[[Emulator], Any], str]] = {
     "freed twice": (lambda d: d.free(1 << 20), "CUDA_ERROR_INVALID_VALUE in cuMemFree"),
     "pinned memory freed twice": (lambda d: d.free_pinned(1 << 20), "CUDA_ERROR_INVALID_VALUE in cuMemFreeHost"),
@@ -148,6 +160,12 @@ REFUSED: dict[str, tuple[Callable[[Emulator], Any], str]] = {
     "no such module": (lambda d: d.function(1 << 40, "k"), "CUDA_ERROR_NOT_FOUND in cuModuleGetFunction"),
     "too much shared memory": (lambda d: d.allow_shared(1, 1 << 20), "CUDA_ERROR_INVALID_VALUE in cuFuncSetAttribute"),
     "copies beyond": (lambda d: d.copy_to_host(0, 1 << 20, 4, 0), "no memory of 4 bytes at 0x100000"),
+    "words at any address": (lambda d: d.fill((1 << 20) + 2, 0, 4, 1, 0), "INVALID_VALUE in cuMemsetD32Async"),
+    "a stream of another device": (lambda d: d.fill(1 << 20, 0, 4, 1, of_another(d)), "INVALID_HANDLE in cuMems"),
+    "an event of another device": (
+        lambda d: d.record_event(d.create_event(False), of_another(d)),
+        "CUDA_ERROR_INVALID_HANDLE in cuEventRecord",
+    ),
     "machine code": (lambda d: d.compile(Image("k", "", "")), "CUDA_ERROR_NOT_SUPPORTED in cuLinkAddData"),
 }
 

@@ -164,6 +164,21 @@ def test_a_limit(emulator: Emulator) -> None:
     assert allocate(MIB, 0).nbytes == MIB
 
 
+def test_a_limit_is_told_in_a_thread_that_has_used_no_device(emulator: Emulator) -> None:
+    pool(0).limit = 4 * MIB
+    told: list[str] = []
+
+    def ask() -> None:
+        with pytest.raises(MemoryExceeded) as caught:
+            allocate(5 * MIB, 0)
+        told.append(str(caught.value))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    assert "of which 64.00 MiB is free. 4.00 MiB allowed;" in told[0]
+
+
 def test_a_negative_size(emulator: Emulator) -> None:
     with pytest.raises(ArgumentError, match="memory of -1 bytes is asked for"):
         allocate(-1, 0)

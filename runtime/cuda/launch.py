@@ -15,6 +15,7 @@ import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -34,8 +35,8 @@ from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.array import DeviceArray
 from graphc.runtime.cuda.code import IS_BLOCKING, Loaded, loaded
-from graphc.runtime.cuda.driver import Driver
-from graphc.runtime.cuda.memory import allocate
+from graphc.runtime.cuda.driver import CudaError, Driver
+from graphc.runtime.cuda.memory import Block, allocate
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
 
@@ -104,6 +105,8 @@ class CudaLauncher:
         self._waits = waits or IS_BLOCKING
         self._lock = threading.Lock()
         self._constants: tuple[DeviceArray, ...] = ()
+        self._home = 0
+        """The stream that the constants' memory belongs to."""
         self._loaded: dict[Kernel, Loaded] = {}
         self._status: checks.Status | None = None
         self._driver: Driver | None = None
@@ -111,6 +114,10 @@ class CudaLauncher:
         if device is not None:
             self._driver = driver()
             self._constants = tuple(device_array.from_host(each.value.value, device) for each in program.constants)
+            self._home = current_stream(device).handle
+            if self._constants:  # small ones may be on their way still, and runs may be in other streams
+                self._driver.activate(device)
+                self._driver.synchronize_stream(self._home)
             kernels = [kernel for kernel in program.kernels if not _is_host(kernel)]
             self._loaded = {kernel: loaded(kernel, device) for kernel in kernels}
             self._status = checks.Status(device) if program.checks else None
@@ -221,6 +228,10 @@ class CudaLauncher:
         addresses = [_address(each) for each in (*arrays, *results, *self._constants)]
         addresses += [start + offset for offset in schedule.temporaries]
         stream = current_stream(self.device).handle
+        if stream != self._home:
+            for constant in self._constants:
+                if isinstance(constant.memory, Block):
+                    constant.memory.record_stream(stream)
         if self._status is not None:
             self._status.expect(partial(checks.failure, self.program.checks), stream)
         if not (schedule.is_replayable and self._replay(schedule, addresses, stream)):
@@ -264,8 +275,11 @@ class CudaLauncher:
                     driver().begin_capture(notes)
                     try:
                         self._launch(schedule, addresses, notes)
-                    finally:
-                        graph = driver().end_capture(notes)
+                    except BaseException:
+                        with suppress(CudaError):  # the stream may be as broken as what it was to note
+                            driver().destroy_graph(driver().end_capture(notes))
+                        raise
+                    graph = driver().end_capture(notes)
                 finally:
                     driver().destroy_stream(notes)
                 replay = self._graphs[key] = _Replay(graph, self.device)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from graphc.passes.access import ANY_ROW
-from graphc.passes.pipeline import Pipeline, parse_pipeline
+from graphc.passes.pipeline import Pipeline, make_step, parse_pipeline
 
 STRICT = (
     "simplify",  # composites and gradient rules leave neutral elements and double views: less for all that follows
@@ -42,11 +42,19 @@ def with_fusion(pipeline: Pipeline) -> Pipeline:
 
 
 def for_gpu(pipeline: Pipeline) -> Pipeline:
-    """The pipeline for a GPU: `fuse`, its last step, keeps rows of any length in one kernel unless it says how long.
+    """The pipeline for a GPU: attention is one kernel, its gradients two, and `fuse` keeps rows of any length in one.
 
-    The kernels of a GPU hold what they keep of a row in registers or shared memory, or compute it again.
+    The kernels of a GPU hold what they keep of a row in registers or shared memory, or compute it again; a step `fuse`
+    that says how long rows may be stays as it is.
     """
     *others, last = pipeline.steps
-    if last.pass_.name != "fuse" or "row" in dict(last.options):
+    if last.pass_.name != "fuse":
         return pipeline
-    return Pipeline((*others, replace(last, options=(*last.options, ("row", ANY_ROW)))))
+    # Late: most programs are for the CPU, and importing graphc must be quick.
+    from graphc.passes.gpu import attention_groups  # noqa: F401  # makes the pass known
+
+    if "row" not in dict(last.options):
+        last = replace(last, options=(*last.options, ("row", ANY_ROW)))
+    if any(step.pass_.name == "fuse_attention" for step in others):
+        return Pipeline((*others, last))
+    return Pipeline((*others, make_step("fuse_attention"), last))

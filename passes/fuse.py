@@ -13,7 +13,8 @@ depends on. The axes of a group are the dimensions of its root (the domain) and 
 - A reduction joins where its value is needed once for each point of some leading loops (`outer`): softmax and layer
   norm thus become one kernel, outer loops over rows, and the row's reductions before the loop over its columns.
 - A contraction joins as the anchor of an elementwise group, its epilogue; what moves its operands joins its panels.
-- A call of the host is a group by itself, which no other node joins and which stays as it is in the result.
+- A call of the host is a group by itself, which no other node joins and which stays as it is in the result, and so is
+  a group that another pass has made.
 - A node with users in several groups is written by the group that must run first; movement is repeated instead.
 
 A group only takes a node whose other readers stand below it (`height`), so no cycle can arise.
@@ -127,7 +128,7 @@ def accesses_of(paths: Iterable[Path]) -> tuple[Access, ...]:
 @register("fuse")
 def fuse(graph: Graph, *, limit: int = 64, row: int = ROW_LIMIT) -> Graph:
     """Group nodes into kernels of at most `limit` nodes, which keep rows of up to `row` elements (0: any)."""
-    if any(node.op is FUSED for node in graph.nodes):
+    if all(is_leaf(node) or is_whole(node) for node in graph.nodes):
         return graph
     graph = _separate_outputs(drop_annotations(graph, barriers=True))
     groups = _assign(graph, limit, row)
@@ -138,7 +139,12 @@ def is_leaf(node: Node) -> bool:
     """Whether the node's value is in memory before any kernel runs; constants of one element are part of the code."""
     if node.op is creation.constant:
         return node.tensor.size != 1
-    return node.op in (INPUT, FUSED, GET)
+    return node.op in (INPUT, GET)
+
+
+def is_whole(node: Node) -> bool:
+    """Whether the node is a group by itself that nothing joins: a call of the host, or a group that is made already."""
+    return node.op is FUSED or node.op.has(Flags.HOST)
 
 
 def _separate_outputs(graph: Graph) -> Graph:
@@ -162,7 +168,7 @@ def _assign(graph: Graph, limit: int, row: int) -> list[Group]:
             continue
         if is_leaf(node):
             continue
-        if node.op.has(Flags.HOST):
+        if is_whole(node):
             readers = (group for user in graph.users[node] for group in members[user])
             group = Group([node], 1 + max((reader.height for reader in readers), default=0), anchor=node, row=row)
             groups.append(group)
@@ -201,7 +207,7 @@ def _requests(node: Node, graph: Graph, members: Mapping[Node, list[Group]]) -> 
         step = 0 if user.op.has(Flags.ELEMENTWISE) else 2 if user.op.has(Flags.REDUCTION) else 1
         for group in members[user]:
             request = requests.setdefault(group, Request())
-            if user.op.has(Flags.HOST):
+            if is_whole(user):
                 continue  # it reads memory: in no way that a kernel could take part in
             request.paths.update(group.reads(user)[node])
             request.depth = max(request.depth, group.depth[user] + step)
@@ -365,7 +371,7 @@ def _build(graph: Graph, groups: list[Group]) -> Graph:
     position = {node: i for i, node in enumerate(graph.nodes)}
     values: dict[Node, Node] = {node: node for node in graph.nodes if is_leaf(node)}
     for group in sorted(groups, key=lambda g: (-g.height, position[g.root])):
-        if group.root.op.has(Flags.HOST):
+        if is_whole(group.root):
             call = group.root
             made = values[call] = with_inputs(call, tuple(values[x] for x in call.inputs))
             values.update((user, with_inputs(user, (made,))) for user in graph.users[call] if user.op is GET)

@@ -86,10 +86,9 @@ def make_program(fused: Graph, donated: Mapping[int, int] = NO_DONATIONS, target
         calls = [replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls]
     else:
         # Late: most programs are for the CPU, and importing graphc must be quick.
-        from graphc.passes.gpu.attention import fuse_attention
         from graphc.passes.gpu.schedule import schedule_gpu
 
-        lowered = lower(fuse_attention(fused), target)
+        lowered = lower(fused, target)
         calls = [each for call in lowered.calls for each in schedule_gpu(call, target)]
     if settings().verify:
         for kernel in dict.fromkeys(call.kernel for call in calls):

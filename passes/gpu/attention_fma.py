@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from graphc.ir.dim import Size, quotient
 from graphc.ir.dtype import f32
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Space, Value
 from graphc.passes.gpu.attention import Attention
-from graphc.passes.gpu.attention_parts import Factor, Indices, Softmax, Tiles, less
+from graphc.passes.gpu.attention_parts import Factor, Indices, RunningSoftmax, Tiles, less
 from graphc.passes.gpu.statements import barrier
 
 if TYPE_CHECKING:
@@ -94,22 +94,17 @@ def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) ->
         with b.loop(THREADS, LoopKind.THREAD) as thread:
             batch, first = tiles.batch_of(block // blocks), block % blocks * queries
             lane, first_row = thread % ACROSS, thread // ACROSS * plan.rows
-            _fill(b, held, given_queries, batch, first, thread)
-            softmax = Softmax(b, plan.rows, ACROSS)
+            fill(b, held, given_queries, batch, first, thread)
+            softmax = RunningSoftmax(b, plan.rows, ACROSS)
             total, scores = b.allocate(f32, plan.rows * plan.columns), b.allocate(f32, plan.rows * plan.each)
-            _clear(b, total)
+            clear(b, total)
             with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:
                 start = step * keys
                 barrier(b)
-                _fill(b, tile, given_keys, batch, start, thread)
+                fill(b, tile, given_keys, batch, start, thread)
                 barrier(b)
-                _clear(b, scores)
-                with b.loop(depth // RUN, LoopKind.SERIAL) as run:
-                    at = run * RUN
-                    left = _runs(b, held, [(first_row + row) * (depth + RUN) + at for row in range(plan.rows)])
-                    right = _runs(b, tile, [(lane + ACROSS * j) * (depth + RUN) + at for j in range(plan.each)])
-                    with b.loop(RUN, LoopKind.UNROLLED) as k:
-                        _accumulate(b, scores, _each(b, left, k), _each(b, right, k))
+                clear(b, scores)
+                multiply_rows(b, scores, (held, first_row, plan.rows), (tile, lane, plan.each), depth, depth + RUN)
                 for row in range(plan.rows):
                     for j in range(plan.each):
                         raw = b.load_again(scores, row * plan.each + j)
@@ -120,19 +115,18 @@ def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) ->
                         b.store(total, place, b.apply("mul", b.load_again(total, place), factor))
                     for j in range(plan.each):
                         place_ = (first_row + row) * (keys + RUN) + lane + ACROSS * j
-                        b.store(weights, place_, b.load_again(scores, row * plan.each + j))
+                        weight = b.load_again(scores, row * plan.each + j)
+                        query, key = first + first_row + row, start + lane + ACROSS * j
+                        b.store(weights, place_, tiles.weight(batch, query, key, weight))
                 barrier(b)
-                _fill(b, tile, given_values, batch, start, thread)
+                fill(b, tile, given_values, batch, start, thread)
                 barrier(b)
-                with b.loop(keys // RUN, LoopKind.SERIAL) as run:
-                    at = run * RUN
-                    left = _runs(b, weights, [(first_row + row) * (keys + RUN) + at for row in range(plan.rows)])
-                    with b.loop(RUN, LoopKind.UNROLLED) as k:
-                        row_start = (at + k) * (features + RUN) + lane
-                        values = [b.load_again(tile, row_start + ACROSS * j) for j in range(plan.columns)]
-                        _accumulate(b, total, _each(b, left, k), values)
+                sum_rows(b, total, (weights, first_row, plan.rows), (tile, lane, plan.columns), keys, features + RUN)
             softmax.finish()
             for row in range(plan.rows):
+                if found.statistic is not None:
+                    statistic = softmax.statistic(row, found.is_masked)
+                    tiles.write_statistic(batch, first + first_row + row, lane, statistic)
                 for j in range(plan.columns):
                     x = softmax.result(row, b.load_again(total, row * plan.columns + j), found.is_masked)
                     tiles.write(batch, first + first_row + row, lane + ACROSS * j, features, x)
@@ -142,12 +136,40 @@ def _places(start: int) -> Callable[[Size], Size]:
     return lambda k: start + k
 
 
-def _clear(b: KernelBuilder, buffer: Buffer) -> None:
+Part: TypeAlias = "tuple[Buffer, Size, int]"
+"""What a thread takes of a tile: the tile, its first row or column, and how many."""
+
+
+def multiply_rows(b: KernelBuilder, scores: Buffer, left: Part, right: Part, depth: int, stride: int) -> None:
+    """Add products of rows of two tiles to a thread's scores: neighbours of one tile, every so many of the other."""
+    (own, first, rows), (other, lane, count) = left, right
+    with b.loop(depth // RUN, LoopKind.SERIAL) as run:
+        at = run * RUN
+        lefts = _runs(b, own, [(first + row) * stride + at for row in range(rows)])
+        rights = _runs(b, other, [(lane + ACROSS * j) * stride + at for j in range(count)])
+        with b.loop(RUN, LoopKind.UNROLLED) as k:
+            _accumulate(b, scores, _each(b, lefts, k), _each(b, rights, k))
+
+
+def sum_rows(b: KernelBuilder, total: Buffer, left: Part, right: Part, depth: int, stride: int) -> None:
+    """Add the rows of a tile, each times a weight of its own, to a thread's sums: every so many column."""
+    (weights, first, rows), (tile, lane, columns) = left, right
+    with b.loop(depth // RUN, LoopKind.SERIAL) as run:
+        at = run * RUN
+        lefts = _runs(b, weights, [(first + row) * (depth + RUN) + at for row in range(rows)])
+        with b.loop(RUN, LoopKind.UNROLLED) as k:
+            start = (at + k) * stride + lane
+            values = [b.load_again(tile, start + ACROSS * j) for j in range(columns)]
+            _accumulate(b, total, _each(b, lefts, k), values)
+
+
+def clear(b: KernelBuilder, buffer: Buffer) -> None:
+    """Set all elements to 0."""
     for i in range(cast("int", buffer.size)):
         b.store(buffer, i, b.constant(0.0, f32))
 
 
-def _fill(b: KernelBuilder, tile: Buffer, factor: Factor, batch: Indices, start: Size, thread: Size) -> None:
+def fill(b: KernelBuilder, tile: Buffer, factor: Factor, batch: Indices, start: Size, thread: Size) -> None:
     """Fill a tile from row `start` on; neighbouring threads take neighbouring elements."""
     rows, width = factor.tile
     with b.loop(-(-rows * width // THREADS), LoopKind.SERIAL) as step:

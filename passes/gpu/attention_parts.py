@@ -1,4 +1,4 @@
-"""What both kernels of an attention need: elements of a group by query, key and feature, and the running softmax.
+"""What kernels of attention need: elements of a group by query, key and feature, and the running softmax.
 
 In: a group that is an attention. Out: scalar code in its builder.
 """
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from graphc.ir.dim import Size, minimum, product, quotient, remainder, symbol
-from graphc.ir.dtype import f32, i64
-from graphc.ir.graph import Node
+from graphc.ir.dtype import bool_, f32, i64
+from graphc.ir.graph import Graph, Node
 from graphc.ir.lowering import Scalar
 from graphc.kernel.builder import KernelBuilder
 from graphc.kernel.ir import Buffer, LoopKind, Operand
 from graphc.ops import movement
 from graphc.ops.indices import linear_index, reshaped_indices, split_index
 from graphc.passes.access import Axis, accesses_below
-from graphc.passes.gpu.attention import Attention
+from graphc.passes.gpu.attention import Attention, axes_of_dot, free_axes
 from graphc.passes.gpu.statements import both, real, shuffle
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Indices: TypeAlias = "tuple[Size, ...]"
 class Factor:
     """One factor of a product, row by row of features: queries, keys or values, as `node` has them."""
 
-    group: GroupLowering
+    group: GroupLowering = field(compare=False)
     node: Node
     batch_axes: tuple[int, ...]
     row_axis: int
@@ -93,7 +93,7 @@ class Factor:
         is_whole = remainder(rows, self.tile[0]) == 0 and not self.is_read_ahead
         row_test = None if is_whole else less(b, row, rows)
         feature_test = None if self._features % self.tile[1] == 0 else less(b, feature, self._features)
-        return _all(b, row_test, feature_test)
+        return both_or_either(b, row_test, feature_test)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Tiles:
     def depth(self) -> int:
         """Features of a query."""
         dot = self.found.score_dot
-        return cast("int", dot.inputs[0].shape[_axes(dot, "contract", 0)[0]])
+        return cast("int", dot.inputs[0].shape[axes_of_dot(dot, "contract", 0)[0]])
 
     @property
     def width(self) -> int:
@@ -164,31 +164,42 @@ class Tiles:
         # Scores of other queries are not used, and of a triangle those of keys beyond the last one are -inf anyway.
         reads = self.found.reads_by_score
         needs_key = reads or not self.found.is_triangle or self.queries != self.keys
-        is_there = _all(b, self._is_query(query) if reads else None, self._is_key(key) if needs_key else None)
+        is_there = both_or_either(b, self._is_query(query) if reads else None, self._is_key(key) if needs_key else None)
         return real(inside() if is_there is None else b.guard(is_there, inside, b.constant(-math.inf, f32)))
+
+    def weight(self, batch: Indices, query: Size, key: Size, x: Operand) -> Operand:
+        """What a value is multiplied with, from a weight that is yet to be divided by the sum of all."""
+        b, group, found = self.group.builder, self.group, self.found
+        if not found.has_noise:
+            return x
+        indices = (*batch, query, key)
+
+        def inside() -> Scalar:
+            # Queries without keys get their result at the end.
+            for condition in found.conditions:
+                group.define(condition, indices, b.constant(False, bool_))
+            group.define(found.softmax.weights, indices, x)
+            return b.cast(group.read(found.value_dot.inputs[0], indices), f32)
+
+        is_there = both_or_either(b, self._is_query(query), self._is_key(key))
+        return real(inside() if is_there is None else b.guard(is_there, inside, b.constant(0.0, f32)))
 
     def write(self, batch: Indices, query: Size, feature: Size, features: int, x: Operand) -> None:
         """Store what the group makes of an element of the result, if there is such a one among `features`."""
-        b, group, dot = self.group.builder, self.group, self.found.value_dot
-        indices = (*batch, query, feature)
-        root = group.body.outputs[0]
-        (access,) = accesses_below(group.body, None)[dot]
-        domain: list[Size] = [0] * len(root.shape)
-        for index, axis, size in zip(indices, access, dot.shape, strict=True):
-            if isinstance(axis, Axis) and size != 1:
-                domain[axis.index] = index
-        at = tuple(domain)
+        b = self.group.builder
         is_feature = None if features == self.width else less(b, feature, self.width)
-        is_there = _all(b, self._is_query(query), is_feature)
-        for node, buffer in zip(group.body.outputs, group.results, strict=True):
+        is_there = both_or_either(b, self._is_query(query), is_feature)
+        for output in range(len(self.group.results)):
+            if self.group.body.outputs[output] is not self.found.statistic:
+                write_result(self.group, output, self.found.value_dot, (*batch, query, feature), x, is_there)
 
-            def inside(node: Node = node) -> Scalar:
-                group.define(dot, indices, b.cast(x, dot.tensor.dtype))
-                return group.read(node, at)
-
-            zero = b.constant(0, node.tensor.dtype)
-            result = inside() if is_there is None else b.guard(is_there, inside, zero)
-            b.store(buffer, linear_index(at, node.shape), result, is_there)
+    def write_statistic(self, batch: Indices, query: Size, lane: Size, x: Operand) -> None:
+        """Store the statistic of a query, which the first of several lanes does."""
+        found, b = self.found, self.group.builder
+        assert found.statistic is not None, "the group gives one"
+        is_there = both_or_either(b, less(b, lane, 1), self._is_query(query))
+        index = linear_index((*batch, query, 0), found.statistic.shape)
+        b.store(self.group.results[self.group.body.outputs.index(found.statistic)], index, x, is_there)
 
     def _is_query(self, query: Size) -> Operand | None:
         whole = remainder(self.queries, self.tile[0]) == 0
@@ -198,17 +209,47 @@ class Tiles:
         return None if remainder(self.keys, self.tile[1]) == 0 else less(self.group.builder, key, self.keys)
 
     def _factor(self, dot: Node, side: int, node: Node, tile: tuple[int, int], is_read_ahead: bool = False) -> Factor:
-        shared, contracted = _axes(dot, "batch", side), _axes(dot, "contract", side)[0]
-        (free,) = (axis for axis in range(len(node.shape)) if axis not in shared and axis != contracted)
-        row, feature = (free, contracted) if dot is self.found.score_dot else (contracted, free)
-        return Factor(self.group, node, shared, row, feature, tile, is_read_ahead)
+        return factor_of(self.group, dot, side, node, tile, is_read_ahead, is_summed=dot is self.found.value_dot)
 
 
-def _axes(dot: Node, name: str, side: int) -> tuple[int, ...]:
-    return cast("tuple[tuple[int, ...], tuple[int, ...]]", dot.attribute(name))[side]
+def factor_of(
+    group: GroupLowering,
+    dot: Node,
+    side: int,
+    node: Node,
+    tile: tuple[int, int],
+    is_read_ahead: bool = False,
+    *,
+    is_summed: bool,
+) -> Factor:
+    """An operand of a product, as `node` has it; `is_summed`: its rows are what the product sums over."""
+    (contracted,), (free,) = axes_of_dot(dot, "contract", side), free_axes(dot, side)
+    row, feature = (contracted, free) if is_summed else (free, contracted)
+    return Factor(group, node, axes_of_dot(dot, "batch", side), row, feature, tile, is_read_ahead)
 
 
-def _all(b: KernelBuilder, first: Operand | None, second: Operand | None) -> Operand | None:
+def write_result(
+    group: GroupLowering, output: int, dot: Node, indices: Indices, x: Operand, is_there: Operand | None
+) -> None:
+    """Store what an output of the group makes of an element of a product."""
+    b, node = group.builder, group.body.outputs[output]
+    (access,) = accesses_below(Graph("", group.body.inputs, (node,)), None)[dot]
+    domain: list[Size] = [0] * len(node.shape)
+    for index, axis, size in zip(indices, access, dot.shape, strict=True):
+        if isinstance(axis, Axis) and size != 1:
+            domain[axis.index] = index
+    at = tuple(domain)
+
+    def inside() -> Scalar:
+        group.define(dot, indices, b.cast(x, dot.tensor.dtype))
+        return group.read(node, at)
+
+    zero = b.constant(0, node.tensor.dtype)
+    result = inside() if is_there is None else b.guard(is_there, inside, zero)
+    b.store(group.results[output], linear_index(at, node.shape), result, is_there)
+
+
+def both_or_either(b: KernelBuilder, first: Operand | None, second: Operand | None) -> Operand | None:
     """Both conditions, where None always holds."""
     return second if first is None else first if second is None else both(b, first, second)
 
@@ -234,7 +275,7 @@ def _address(group: GroupLowering, node: Node, indices: Indices) -> tuple[Buffer
 
 
 @dataclass(slots=True)
-class Softmax:
+class RunningSoftmax:
     """The greatest score of each of a thread's queries so far, and the sum of its part of their weights."""
 
     b: KernelBuilder
@@ -283,6 +324,16 @@ class Softmax:
             return real(mean)
         is_nothing = b.apply("eq", b.load_again(self.most, row), b.constant(-math.inf, f32))
         return real(b.select(is_nothing, b.constant(0.0, f32), mean))
+
+    def statistic(self, row: int, is_masked: bool) -> Operand:
+        """log(sum(exp(scores))), or inf where no key counts if `is_masked`: weights are 0 by it."""
+        b = self.b
+        most = b.load_again(self.most, row)
+        total = real(b.apply("add", most, b.apply("log", b.load_again(self.total, row))))
+        if not is_masked:
+            return total
+        is_nothing = b.apply("eq", most, b.constant(-math.inf, f32))
+        return real(b.select(is_nothing, b.constant(math.inf, f32), total))
 
     def _over_lanes(self, op: str, x: Operand) -> Operand:
         distance = 1

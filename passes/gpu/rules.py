@@ -14,6 +14,9 @@ from graphc.kernel.gpu import GpuTarget
 from graphc.ops import along, contraction, indexing, ordering, reduction, scan
 from graphc.passes.gpu.attention import find_attention
 from graphc.passes.gpu.attention_fma import write_with_fma
+from graphc.passes.gpu.attention_gradient import find_gradient
+from graphc.passes.gpu.attention_gradient_fma import write_gradient_with_fma
+from graphc.passes.gpu.attention_gradient_matrices import find_gradient_factors, write_gradient_with_matrices
 from graphc.passes.gpu.attention_matrices import find_factors, write_with_matrices
 from graphc.passes.gpu.recurrence import lower_recurrence
 from graphc.passes.gpu.scan import lower_scan
@@ -27,14 +30,21 @@ Rule: TypeAlias = "Callable[[GroupLowering, Node, GpuTarget], list[KernelCall] |
 
 
 def _lower_attention(group: GroupLowering, anchor: Node, target: GpuTarget) -> list[KernelCall] | None:
-    found = find_attention(group.body)
-    if found is None:
-        return None
-    factors = find_factors(found, target)
-    if factors is None:
-        write_with_fma(group, found, target)
+    found, gradient = find_attention(group.body), find_gradient(group.body)
+    if found is not None:
+        factors = find_factors(found, target)
+        if factors is None:
+            write_with_fma(group, found, target)
+        else:
+            write_with_matrices(group, found, factors)
+    elif gradient is not None:
+        scaled = find_gradient_factors(group, gradient, target)
+        if scaled is None:
+            write_gradient_with_fma(group, gradient, target)
+        else:
+            write_gradient_with_matrices(group, gradient, scaled)
     else:
-        write_with_matrices(group, found, factors)
+        return None
     return [group.finish()]
 
 

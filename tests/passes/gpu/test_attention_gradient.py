@@ -1,0 +1,241 @@
+"""Attention with its gradients on a GPU: no kernel keeps what there is for each query and key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import graphc
+from graphc.frontend.stages import gpu_kernels, make_program, pipeline_of
+from graphc.ir.graph import Graph
+from graphc.ir.interpret import evaluate_graph
+from graphc.ir.verify import verify
+from graphc.kernel.gpu import GpuTarget, parse_target
+from graphc.kernel.interpret import KernelFault, run_program
+from graphc.kernel.ir import Kernel
+from graphc.kernel.program import Program
+from graphc.nn import functional as F
+from graphc.passes.autodiff import differentiate
+from tests.codegen.gpu.assembler import compiled
+from tests.gpu.harness import TARGET
+from tests.passes.gpu.faults import without_each_barrier
+from tests.passes.gpu.test_attention import Array, arrays, causal, grouped, has_matrices, shapes
+
+Function = Callable[..., object]
+
+BOUNDS = {"f32": 2e-6, "f16": 2e-3, "bf16": 1.2e-2}
+"""Of the greatest element of each result. Products of 16-bit factors are exact in float32, and sums are float32; what
+is rounded are weights and slopes, by 2**-11 or 2**-8 each, and the result: some three roundings add up."""
+FORWARD, ROWS, BY_QUERY, BY_KEY = "attention", "sum_reshape", "attention_by_query", "attention_by_key"
+
+
+def attend(*tensors: graphc.Tensor) -> object:
+    return F.scaled_dot_product_attention(*tensors)
+
+
+def dropped(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    return F.dropout(F.softmax(q @ k.mT * 0.25, -1), 0.25, key=7) @ v
+
+
+def behind(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    return causal(*(each.transpose(1, 2) for each in (q, k, v)))
+
+
+def written_out(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor, bias: graphc.Tensor) -> object:
+    return F.softmax(q @ k.mT * 0.3 + bias, -1) @ v
+
+
+def with_gradients(function: Function, specs: list[str]) -> Graph:
+    """Results, and gradients by queries, keys and values."""
+    return differentiate(graphc.symbolic_trace(function, *specs), [0, 1, 2])
+
+
+def program_of(graph: Graph, target: GpuTarget = TARGET) -> Program:
+    """The graph's program for a GPU; all groups on the way are valid."""
+    fused = pipeline_of("strict", None, target).run(graph)
+    verify(fused)
+    return make_program(fused, target=target)
+
+
+def names(program: Program) -> list[str]:
+    return [launch.kernel.name for launch in program.launches]
+
+
+def check_close(found: tuple[Array, ...], expected: tuple[Array, ...], bound: float) -> None:
+    for each, wanted in zip(found, expected, strict=True):
+        assert each.dtype == wanted.dtype
+        a, b = each.astype(np.float64), wanted.astype(np.float64)
+        assert np.array_equal(np.isnan(a), np.isnan(b))
+        greatest = max(1.0, float(np.nanmax(np.abs(b), initial=0.0)))
+        assert np.nanmax(np.abs(a - b), initial=0.0) <= bound * greatest, np.nanmax(np.abs(a - b)) / greatest
+
+
+def check(
+    function: Function, specs: list[str], given: list[Array] | None = None, target: GpuTarget = TARGET
+) -> Program:
+    """Forward, rows and two kernels of gradients, which give what the graph gives, but for rounding."""
+    graph = with_gradients(function, specs)
+    given = arrays([*specs, f"{specs[0].split('[')[0]}[{','.join(map(str, graph.outputs[0].shape))}]"])
+    return check_on(graph, given, BOUNDS[specs[0].split("[")[0]], target)
+
+
+def check_on(graph: Graph, given: list[Array], bound: float, target: GpuTarget = TARGET) -> Program:
+    program = program_of(graph, target)
+    assert names(program) == [FORWARD, ROWS, BY_QUERY, BY_KEY]
+    check_close(run_program(program, given), evaluate_graph(graph, given), bound)
+    return program
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+@pytest.mark.parametrize(
+    "function, lead, sizes",
+    [
+        (attend, "2,", (20, 70, 64, 64)),
+        (attend, "", (33, 70, 40, 24)),  # sizes that fill no tile, values narrower than keys
+        (attend, "1,1,", (10, 40, 128, 128)),
+        (causal, "1,2,", (70, 70, 32, 32)),
+        (causal, "", (20, 100, 16, 16)),  # more keys than queries: some blocks have nothing to go over
+        (causal, "", (100, 20, 16, 16)),
+        (attend, "2,", (64, 64, 32, 32)),  # sizes that fill all tiles
+    ],
+)
+def test_gradients_are_those_of_the_graph(
+    dtype: str, function: Function, lead: str, sizes: tuple[int, int, int, int]
+) -> None:
+    program = check(function, shapes(dtype, lead, *sizes))
+    assert all(has_matrices(kernel) is (dtype != "f32") for kernel in program.kernels if FORWARD in kernel.name)
+
+
+def test_half_precision() -> None:
+    check(causal, shapes("f16", "2,", 40, 40, 16, 16))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_masks_and_biases_are_part_of_it(dtype: str) -> None:
+    specs = shapes(dtype, "1,2,", 20, 40, 16, 16)
+    check(attend, [*specs, "bool[20,40]"])
+    check(attend, [*specs, f"{dtype}[1,1,1,40]"])
+    check(written_out, [*specs, f"{dtype}[2,20,1]"])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_random_bits_are_computed_again(dtype: str) -> None:
+    check(dropped, shapes(dtype, "2,", 40, 40, 16, 16))
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_heads_may_stand_behind_the_length_and_share_keys(dtype: str) -> None:
+    check(behind, [f"{dtype}[2,40,3,16]"] * 3)
+    graph = with_gradients(grouped, [f"{dtype}[1,4,20,16]", f"{dtype}[1,2,20,16]", f"{dtype}[1,2,20,16]"])
+    program, given = program_of(graph), arrays([f"{dtype}[1,{heads},20,16]" for heads in (4, 2, 2, 4)])
+    assert names(program)[:4] == [FORWARD, ROWS, BY_QUERY, BY_KEY]
+    check_close(run_program(program, given), evaluate_graph(graph, given), BOUNDS[dtype])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_queries_without_keys(dtype: str) -> None:
+    specs = [*shapes(dtype, "", 20, 70, 16, 16), "bool[20,70]"]
+    given = arrays([*specs, f"{dtype}[20,16]"])
+    given[3][3] = False
+    graph = with_gradients(attend, specs)
+    check_on(graph, given, BOUNDS[dtype])
+    assert not run_program(program_of(graph), given)[1].astype(np.float32)[3].any()
+    specs[3], given[3] = f"{dtype}[20,1]", np.zeros((20, 1), given[0].dtype)
+    given[3][5] = -np.inf
+    check_on(with_gradients(written_out, specs), given, BOUNDS[dtype])
+
+
+def test_older_gpus_multiply_without_tensor_cores() -> None:
+    check(causal, shapes("bf16", "", 20, 20, 16, 16), target=parse_target("sm_75"))
+
+
+def test_sizes_known_late() -> None:
+    graph = with_gradients(causal, ["bf16[b,2,n,16]"] * 3)
+    program = program_of(graph)
+    for number in (1, 64, 65):
+        given = arrays([f"bf16[2,2,{number},16]"] * 4)
+        check_close(run_program(program, given), evaluate_graph(graph, given), BOUNDS["bf16"])
+
+
+def test_gradients_alone_compute_the_forward_pass_again() -> None:
+    specs = shapes("f32", "2,", 20, 30, 16, 16)
+    graph = with_gradients(attend, specs)
+    alone = Graph("backward", graph.inputs, graph.outputs[1:])
+    check_on(alone, arrays([*specs, "f32[2,20,16]"]), BOUNDS["f32"])
+
+
+def layers(x: graphc.Tensor, w: graphc.Tensor) -> object:
+    for _ in range(2):
+        q, k, v = ((x @ w).reshape(2, 24, 3, 2, 8).permute(2, 0, 3, 1, 4)[i] for i in range(3))
+        x = x + causal(q, k, v).transpose(1, 2).reshape(2, 24, 16)
+    return x
+
+
+def test_layers_follow_each_other() -> None:
+    graph = differentiate(graphc.symbolic_trace(layers, "f32[2,24,16]", "f32[16,48]"))
+    program, given = program_of(graph), arrays(["f32[2,24,16]", "f32[16,48]", "f32[2,24,16]"])
+    given[1] *= np.float32(0.3)
+    assert [names(program).count(name) for name in (FORWARD, BY_QUERY, BY_KEY)] == [2, 2, 2]
+    check_close(run_program(program, given), evaluate_graph(graph, given), 4 * BOUNDS["f32"])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_nothing_is_kept_for_each_query_and_key(dtype: str) -> None:
+    graph = with_gradients(causal, [f"{dtype}[1,2,1024,64]"] * 3)
+    program = program_of(graph)
+    held = sum(node.tensor.size * node.tensor.dtype.itemsize for node in graph.inputs + graph.outputs)
+    assert program.peak_bytes <= held + 2 * 2 * 1024 * 4 + 1024, "a statistic and a mean for each query"
+
+
+def bias_too(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor, bias: graphc.Tensor) -> object:
+    return F.scaled_dot_product_attention(q, k, v, bias)
+
+
+def weights_too(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    weights = F.softmax(q @ k.mT, -1)
+    return weights @ v, weights
+
+
+@pytest.mark.parametrize(
+    "function, specs",
+    [
+        (bias_too, [*shapes("f32", "", 20, 30, 16, 16), "f32[20,30]"]),  # its gradient is one for each query and key
+        (weights_too, shapes("f32", "", 20, 30, 16, 16)),
+        (attend, shapes("f32", "", 4, 30, 16, 16)),
+    ],
+)
+def test_what_is_read_by_others_is_kept(function: Function, specs: list[str]) -> None:
+    graph = differentiate(graphc.symbolic_trace(function, *specs))
+    program = program_of(graph)
+    assert FORWARD not in names(program)
+    given = arrays([f"f32[{','.join(map(str, node.shape))}]" for node in graph.inputs])
+    check_close(run_program(program, given), evaluate_graph(graph, given), 1e-5)
+
+
+@pytest.mark.parametrize("dtype, barriers", [("f32", 4 + 6), ("bf16", 5 + 2)])
+def test_no_barrier_is_there_for_nothing(dtype: str, barriers: int) -> None:
+    specs = shapes(dtype, "", 70, 70, 16, 16)
+    graph = with_gradients(attend, specs)
+    given = arrays([*specs, f"{dtype}[70,16]"])
+    broken = list(without_each_barrier(program_of(graph)))
+    assert len(broken) == barriers
+    for each in broken:
+        with pytest.raises(KernelFault):
+            run_program(each, given)
+
+
+@pytest.mark.parametrize("name", ["sm_80", "sm_90", "sm_120"])
+def test_registers_hold_all_that_a_thread_has(name: str) -> None:
+    target = parse_target(name)
+    kernels: dict[str, Kernel] = {}
+    for dtype in ("f32", "bf16"):
+        for size in (64, 128):
+            program = program_of(with_gradients(causal, [f"{dtype}[4,8,1024,{size}]"] * 3), target)
+            found = gpu_kernels(program).items()
+            kernels |= {f"{key}_{dtype}_{size}": kernel for key, kernel in found if kernel.name in (BY_QUERY, BY_KEY)}
+    assert len(kernels) == 8
+    _, usages = compiled(kernels, target)
+    for kernel, usage in usages.items():
+        assert usage.spilled_bytes == usage.stack_bytes == 0, kernel

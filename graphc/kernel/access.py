@@ -190,7 +190,7 @@ class Access:
         copied = view.find_copied(positions, is_source=False)
         if copied is not None:
             place = self.place(lanes, copied, levels)
-            raise CopyFault(f"{self.told(statement)} reads an element that a copy under way will write{place}")
+            raise CopyFault(f"{self.told(statement)} reads an element that something under way will write{place}")
         unwritten = view.find_unwritten(positions)
         if unwritten is not None:
             raise self.unwritten(statement, lanes, unwritten, levels)
@@ -206,7 +206,7 @@ class Access:
             copied = view.find_copied(positions, is_source=is_source)
             if copied is not None:
                 place = self.place(lanes, copied, levels)
-                raise CopyFault(f"{self.told(statement)} writes an element that a copy under way {does}{place}")
+                raise CopyFault(f"{self.told(statement)} writes an element that something under way {does}{place}")
         self.judge(view.note_write(positions, levels, lanes), lanes, statement, levels, is_write=True)
 
     def judge(

@@ -32,6 +32,7 @@ from graphc.kernel.ir import (
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     HostCall,
     If,
     Kernel,
@@ -40,6 +41,7 @@ from graphc.kernel.ir import (
     LoadMatrix,
     Loop,
     MultiplyMatrices,
+    MultiplyShared,
     Operand,
     Panel,
     Position,
@@ -49,6 +51,7 @@ from graphc.kernel.ir import (
     Store,
     Value,
     WaitCopies,
+    WaitProducts,
 )
 from graphc.kernel.scalar import SCALARS, evaluate, result_dtype
 
@@ -236,6 +239,8 @@ class _Expander:
             case Position() | Allocate() | Apply() | HostCall():
                 return statement
             case Barrier() | CommitCopies() | WaitCopies() | LoadMatrix():
+                return statement
+            case MultiplyShared() | WaitProducts() | FenceShared():
                 return statement
             case Shuffle(operand=operand, lane=lane):
                 changes = {"operand": self._operand(operand), "lane": self._operand(lane)}

@@ -29,7 +29,11 @@ class DivergenceFault(KernelFault):
 
 
 class CopyFault(KernelFault):
-    """Memory is touched that a copy under way will write, or written that it reads."""
+    """Memory is touched that a copy or product under way will write, or written that it reads."""
+
+
+class ProductFault(KernelFault):
+    """A product reads shared memory that no fence has shown to the tensor cores, or adds to sums of another shape."""
 
 
 class AlignmentFault(KernelFault):

@@ -6,7 +6,7 @@ A kernel for a GPU is what its body says: an outermost loop over blocks, which h
 one loop over threads. Statements in front of the loops are the same for all blocks, or threads, and each does them.
 
 >>> parse_target("cuda:sm_90")
-GpuTarget(capability=90, allow_tf32=False)
+GpuTarget(capability=90, allow_tf32=False, allow_warpgroups=True)
 >>> str(parse_target("sm_80"))
 'cuda:sm_80'
 """
@@ -23,6 +23,8 @@ from graphc.kernel.ir import Allocate, Kernel, Loop, LoopKind, Space
 
 WARP: Final = 32
 """Threads that run in step and can shuffle values."""
+WARPGROUP: Final = 4 * WARP
+"""Threads that multiply matrices in shared memory together."""
 MOST_THREADS: Final = 1024
 """Threads that a block may have."""
 STATIC_SHARED_BYTES: Final = 48 * 1024
@@ -40,6 +42,8 @@ class GpuTarget:
     capability: int
     allow_tf32: bool = False
     """Whether float32 contractions may round their factors to tf32, 10 bits of fraction."""
+    allow_warpgroups: bool = True
+    """Whether contractions may use `MultiplyShared` where there is such an instruction."""
 
     def __str__(self) -> str:
         return f"cuda:{self.processor}"
@@ -58,6 +62,11 @@ class GpuTarget:
     def has_bf16_matrices(self) -> bool:
         """Whether the tensor cores multiply bf16 and tf32 (f16: all targets do)."""
         return self.capability >= 80
+
+    @property
+    def has_warpgroups(self) -> bool:
+        """Whether `MultiplyShared` is an instruction: of Hopper's GPUs alone, not of those after them."""
+        return self.capability == 90
 
     @property
     def most_shared_bytes(self) -> int:

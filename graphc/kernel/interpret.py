@@ -33,6 +33,7 @@ from graphc.kernel.fault import (
     DivergenceFault,
     KernelFault,
     OutOfBounds,
+    ProductFault,
     RaceFault,
     UnwrittenRead,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "DivergenceFault",
     "KernelFault",
     "OutOfBounds",
+    "ProductFault",
     "RaceFault",
     "UnwrittenRead",
     "run_kernel",

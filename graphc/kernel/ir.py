@@ -23,6 +23,8 @@ The grammar, whole:
             | CommitCopies, WaitCopies                            a thread's copies so far are a group; wait for groups
             | LoadMatrix values = 8 x 8 matrices of shared memory each thread of a warp gets its part
             | MultiplyMatrices  values = a b + c                  by the tensor cores, for a warp
+            | MultiplyShared  sums += a b                         in the background, from shared memory, for 4 warps
+            | WaitProducts, FenceShared                           wait for products; show them what threads wrote
     operand = value | literal
 
 A symbol and a value are defined before use, in an enclosing or earlier statement. Strides are in the index expressions:
@@ -365,9 +367,70 @@ class MultiplyMatrices:
     dtype: str
 
 
+@dataclass(frozen=True, slots=True)
+class SharedFactor:
+    """A factor of `MultiplyShared`, as the tensor cores address it: 16-bit elements in matrices of 8 x 8.
+
+    The elements of a matrix lie one after another, 128 bytes, row by row: a row holds neighbours along the depth; if
+    `is_transposed`, along the factor's rows (of a right factor, columns). The first matrix begins at `index`;
+    `along_depth` is from one matrix to the next one along the depth, `across` to the next one across it. All three
+    count elements, and are multiples of 8.
+    """
+
+    buffer: Buffer
+    index: Size
+    along_depth: int
+    across: int
+    is_transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyShared:
+    """sums += left @ right by the tensor cores, for 4 warps: 64 x depth times depth x columns, in float32.
+
+    Threads 128 w to 128 w + 127 come here together and give the same indices. `depth` is a multiple of 16; `sums` is
+    memory of the thread, 4 elements for each 8 columns, of which there are up to 256. With warp = t / 32 % 4,
+    row = 16 warp + t % 32 / 4 and column = 2 (t % 4), element 4 j is (row, 8 j + column), the next one is that right of
+    it, and the next two these 8 rows below. The order in which products are summed is the machine's.
+
+    The product is under way until `WaitProducts`: till then nobody may write the factors, and the thread not touch the
+    sums, but other products may be added to them. What threads wrote to shared memory it sees where each of them comes
+    to `FenceShared` afterwards, and then to a barrier.
+    """
+
+    sums: Buffer
+    left: SharedFactor
+    right: SharedFactor
+    depth: int
+    dtype: str
+
+    @property
+    def columns(self) -> int:
+        """Of the product."""
+        assert isinstance(self.sums.size, int), "sums of a fixed number"
+        return 2 * self.sums.size
+
+
+@dataclass(frozen=True, slots=True)
+class WaitProducts:
+    """Wait until at most `pending` of the last products of the thread's 4 warps are under way.
+
+    All of them add to the same sums.
+    """
+
+    sums: Buffer
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class FenceShared:
+    """What the thread has written to shared memory so far, tensor cores see that read it after the next barrier."""
+
+
 Statement: TypeAlias = (
     "Apply | Position | Bind | Load | Store | Loop | Reduce | Contract | Allocate | If | Choose | Check"
     " | HostCall | Barrier | Shuffle | CopyAsync | CommitCopies | WaitCopies | LoadMatrix | MultiplyMatrices"
+    " | MultiplyShared | WaitProducts | FenceShared"
 )
 
 

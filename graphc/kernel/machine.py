@@ -43,6 +43,7 @@ from graphc.kernel.ir import (
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     HostArray,
     HostCall,
     If,
@@ -52,6 +53,7 @@ from graphc.kernel.ir import (
     Loop,
     LoopKind,
     MultiplyMatrices,
+    MultiplyShared,
     Panel,
     Position,
     Reduce,
@@ -60,10 +62,11 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     WaitCopies,
+    WaitProducts,
     nested_bodies,
 )
+from graphc.kernel.products import Products
 from graphc.kernel.scalar import evaluate
-from graphc.kernel.threads import Threads
 from graphc.kernel.track import Flags, Level, View
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -76,7 +79,7 @@ MOST_TILE: Final = 512
 """Rows and columns of a contraction that run at once."""
 
 
-class Machine(Threads):
+class Machine(Products):
     """The state of a run."""
 
     def __init__(self, kernel: Kernel, views: Mapping[Buffer, View], sizes: Mapping[str, int]) -> None:
@@ -147,6 +150,12 @@ class Machine(Threads):
                 self.load_matrix(statement, nest)
             case MultiplyMatrices():
                 self.multiply_matrices(statement, nest)
+            case MultiplyShared():
+                self.multiply_shared(statement, nest)
+            case WaitProducts():
+                self.wait_products(statement, nest)
+            case FenceShared():
+                self.fence_shared(nest)
 
     def choose(self, statement: Choose, nest: Nest) -> None:
         """The body for each of the rows that are asked for."""
@@ -410,7 +419,10 @@ def _all_within(body: tuple[Statement, ...]) -> Iterator[Statement]:
             pending += nested_bodies(statement)
 
 
-_TOGETHER: Final = (Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices)
+_TOGETHER: Final = (
+    Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices, MultiplyShared, WaitProducts,
+    FenceShared,
+)  # fmt: skip
 
 
 def _goes_in_turn(loop: Loop) -> bool:

@@ -34,6 +34,7 @@ from graphc.kernel.ir import (
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     HostArray,
     HostCall,
     If,
@@ -44,16 +45,19 @@ from graphc.kernel.ir import (
     Loop,
     LoopKind,
     MultiplyMatrices,
+    MultiplyShared,
     Operand,
     Panel,
     Position,
     Reduce,
+    SharedFactor,
     Shuffle,
     Space,
     Statement,
     Store,
     Value,
     WaitCopies,
+    WaitProducts,
 )
 
 MAX_DEPTH: Final = 100
@@ -184,6 +188,14 @@ class _Parser:
             return CommitCopies()
         if scan.accept("wait_copies"):
             return WaitCopies(scan.integer())
+        if scan.accept("multiply_shared"):
+            return self.multiply_shared()
+        if scan.accept("wait_products"):
+            sums = self.known_buffer()
+            scan.expect(",")
+            return WaitProducts(sums, scan.integer())
+        if scan.accept("fence_shared"):
+            return FenceShared()
         if scan.at("("):
             return self.matrices()
         raise scan.unexpected(f"a statement or '{end}'")
@@ -273,6 +285,29 @@ class _Parser:
         for out in outs:
             self.define(out)
         return statement
+
+    def multiply_shared(self) -> MultiplyShared:
+        """`DTYPE depth DEPTH BUFFER = FACTOR, FACTOR`"""
+        scan = self.scan
+        dtype = scan.name("the dtype of the factors: bf16 or f16")
+        scan.expect("depth")
+        depth = scan.integer()
+        sums = self.known_buffer()
+        scan.expect("=")
+        left = self.shared_factor()
+        scan.expect(",")
+        return MultiplyShared(sums, left, self.shared_factor(), depth, dtype)
+
+    def shared_factor(self) -> SharedFactor:
+        """`BUFFER[INDEX] (ALONG_DEPTH, ACROSS)`, and maybe `transposed`"""
+        scan = self.scan
+        buffer, index = self.element()
+        scan.expect("(")
+        along_depth = scan.integer()
+        scan.expect(",")
+        across = scan.integer()
+        scan.expect(")")
+        return SharedFactor(buffer, index, along_depth, across, scan.accept("transposed"))
 
     def operand_list(self) -> tuple[Operand, ...]:
         """`(OPERAND, ...)`"""

@@ -33,6 +33,9 @@ for a GPU have besides:
         (%0: u32, %1: u32) = load_matrix s[8*t] transposed
         (%2: f32, %3: f32, ...) = multiply_matrices f16 (%0, %1, ...), (%4, %5), (0.0:f32, ...)
         %6: f32 = shuffle xor %2, 16:i32
+        fence_shared
+        multiply_shared f16 depth 32 own = s[0] (512, 64), s[2048] (512, 64) transposed
+        wait_products own, 0
         choose %7 (x: f32[n], y: f32[n]) of (x0, y0), (x1, y1) {
           ...
         }
@@ -64,6 +67,7 @@ from graphc.kernel.ir import (
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     HostArray,
     HostCall,
     If,
@@ -73,16 +77,19 @@ from graphc.kernel.ir import (
     LoadMatrix,
     Loop,
     MultiplyMatrices,
+    MultiplyShared,
     Operand,
     Panel,
     Position,
     Reduce,
+    SharedFactor,
     Shuffle,
     Space,
     Statement,
     Store,
     Value,
     WaitCopies,
+    WaitProducts,
 )
 from graphc.kernel.program import Launch, Memory, Program, Temporary
 
@@ -262,8 +269,8 @@ class _Printer:
             case Choose(operand, buffers, choices):
                 given = self.operand(operand)
                 names = ", ".join(f"{self.buffer(each)}: {self.array(each)}" for each in buffers)
-                rows = ", ".join(f"({', '.join(map(self.buffer, row))})" for row in choices)
-                return f"choose {given} ({names}) of {rows} {{"
+                lists = ", ".join(f"({', '.join(map(self.buffer, row))})" for row in choices)
+                return f"choose {given} ({names}) of {lists} {{"
             case Check(predicate, code):
                 return f"check {self.operand(predicate)} else {code}"
             case HostCall(function, parameters, operands, results, code):
@@ -288,6 +295,18 @@ class _Printer:
                 made = ", ".join(map(self.value, outs))
                 given = ", ".join(f"({', '.join(map(self.operand, part))})" for part in (left, right, addend))
                 return f"({made}) = multiply_matrices {word(dtype)} {given}"
+            case MultiplyShared(sums, left, right, depth, dtype):
+                factors = f"{self.factor(left)}, {self.factor(right)}"
+                return f"multiply_shared {word(dtype)} depth {depth} {self.buffer(sums)} = {factors}"
+            case WaitProducts(sums, pending):
+                return f"wait_products {self.buffer(sums)}, {pending}"
+            case FenceShared():
+                return "fence_shared"
+
+    def factor(self, factor: SharedFactor) -> str:
+        """A factor in shared memory: where it begins, and how far its matrices are apart."""
+        element = f"{self.buffer(factor.buffer)}[{self.size(factor.index)}]"
+        return f"{element} ({factor.along_depth}, {factor.across}){' transposed' * factor.is_transposed}"
 
     def host_array(self, array: HostArray) -> str:
         """A buffer and the type that the host sees."""

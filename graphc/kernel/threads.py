@@ -71,7 +71,7 @@ class Threads(Access):
             self.release(copy)
         self.begin_threads()
 
-    def together(self, statement: Statement, nest: Nest, size: int) -> None:
+    def together(self, statement: Statement, nest: Nest, size: int, what: str = "warp") -> None:
         """A fault unless all or none of each `size` threads side by side come to the statement."""
         mask = nest.mask
         if mask is None or mask.ndim < len(nest.shape) or len(mask) == 1:
@@ -85,7 +85,6 @@ class Threads(Access):
         here, missing = nest.lanes(group & whole), nest.lanes(group & ~whole)
         symbol = nest.levels[-1].name
         absent = missing.select(self.symbols[symbol])[0]
-        what = "warp" if size == WARP else "block"
         raise DivergenceFault(
             f"{self.told(statement)} takes all threads of a {what}, and only some come to it: one is"
             f"{self.place(here, 0, nest.levels)}, {symbol} = {absent} is missing"
@@ -93,7 +92,7 @@ class Threads(Access):
 
     def barrier(self, statement: Barrier, nest: Nest) -> None:
         """The threads of the blocks that come here get new stamps."""
-        self.together(statement, nest, nest.shape[0])
+        self.together(statement, nest, nest.shape[0], "block")
         where: Flags | None = None
         if nest.mask is not None:
             where = np.broadcast_to(nest.mask, nest.shape)[:1]

@@ -9,7 +9,7 @@ more means "several iterations". A cell remembers the stamps of its last writer 
 range are of loops that ended. At a barrier the threads of a block get new stamps, as if a new loop began. Cells are the
 units in which all buffers of a memory can be addressed, so that buffers may overlap in it.
 
-A copy that is under way marks its cells: those that it will write, and those that it reads.
+A copy that is under way marks its cells: those that it will write, and those that it reads. So does a product.
 """
 
 from __future__ import annotations
@@ -103,6 +103,8 @@ class Memory:
     """Of each cell, how many copies that are under way will write it; None where none ever did."""
     leaving: Integers | None = None
     """Of each cell, how many copies that are under way read it."""
+    unfenced: Integers | None = None
+    """Of each cell, one more than the number of the thread that wrote it and has not shown it to tensor cores; or 0."""
 
     def table(self, depth: int) -> _Cells:
         """What is remembered of the level at this depth, within those that have a copy of their own."""

@@ -36,6 +36,7 @@ from graphc.kernel.ir import (
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     HostCall,
     If,
     Kernel,
@@ -45,6 +46,7 @@ from graphc.kernel.ir import (
     Loop,
     LoopKind,
     MultiplyMatrices,
+    MultiplyShared,
     Operand,
     Panel,
     Position,
@@ -55,6 +57,7 @@ from graphc.kernel.ir import (
     Store,
     Value,
     WaitCopies,
+    WaitProducts,
     nested_bodies,
 )
 from graphc.kernel.scalar import SCALARS, result_dtype
@@ -64,8 +67,10 @@ from graphc.kernel.verify_grid import (
     copy_fault,
     load_matrix_fault,
     multiply_matrices_fault,
+    multiply_shared_fault,
     place_fault,
     shuffle_fault,
+    wait_products_fault,
 )
 
 MAX_DEPTH: Final = 100
@@ -257,7 +262,15 @@ class _Verifier:
                 self.accept(multiply_matrices_fault(statement))
                 for out in outs:
                     self.define(out)
-            case Barrier() | CommitCopies():
+            case MultiplyShared(sums, left, right):
+                self.accept(multiply_shared_fault(statement))
+                self.element(sums, 0, None, f32)
+                for factor in (left, right):
+                    self.element(factor.buffer, factor.index, None, factor.buffer.dtype)
+            case WaitProducts(sums, pending):
+                self.accept(wait_products_fault(statement))
+                self.element(sums, 0, None, f32)
+            case Barrier() | CommitCopies() | FenceShared():
                 pass
 
     def accept(self, message: str | None) -> None:

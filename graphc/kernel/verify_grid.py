@@ -14,18 +14,20 @@ from __future__ import annotations
 from typing import Final, TypeAlias
 
 from graphc.ir.dim import symbols
-from graphc.ir.dtype import f32, u32
-from graphc.kernel.gpu import CAPABILITIES, MOST_THREADS, WARP, GpuTarget, shared_bytes
+from graphc.ir.dtype import bf16, f16, f32, u32
+from graphc.kernel.gpu import CAPABILITIES, MOST_THREADS, WARP, WARPGROUP, GpuTarget, shared_bytes
 from graphc.kernel.ir import (
     Allocate,
     Apply,
     Barrier,
     Bind,
+    Buffer,
     Check,
     Choose,
     CommitCopies,
     Contract,
     CopyAsync,
+    FenceShared,
     If,
     Kernel,
     Literal,
@@ -34,6 +36,7 @@ from graphc.kernel.ir import (
     Loop,
     LoopKind,
     MultiplyMatrices,
+    MultiplyShared,
     Operand,
     Position,
     Reduce,
@@ -42,6 +45,7 @@ from graphc.kernel.ir import (
     Statement,
     Value,
     WaitCopies,
+    WaitProducts,
     nested_bodies,
 )
 
@@ -49,8 +53,16 @@ Fault: TypeAlias = "tuple[str, Statement]"
 
 SHUFFLES: Final = ("xor", "up", "down", "index")
 FACTORS: Final = ("bf16", "f16", "tf32")
+SHARED_FACTORS: Final = {"bf16": bf16, "f16": f16}
+MOST_COLUMNS: Final = 256
+"""Of a product of matrices in shared memory."""
+MOST_APART: Final = (1 << 18) // 2
+"""Elements, 16 bits each, below which the matrices of a factor in shared memory are apart: a field of 18 bits."""
 
-_OF_THREADS: Final = (Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices)
+_OF_THREADS: Final = (
+    Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices, MultiplyShared, WaitProducts,
+    FenceShared,
+)  # fmt: skip
 _IN_FRONT: Final = (Apply, Position, Bind, Load, Check, Reduce)
 _MOST_SHARED_BYTES: Final = max(GpuTarget(each).most_shared_bytes for each in CAPABILITIES)
 
@@ -83,6 +95,8 @@ def _block_fault(blocks: Loop, *, is_scheduled: bool) -> Fault | None:
         return f"{shared_bytes(blocks)} bytes of shared memory are more than any GPU has", blocks
     if found is None:
         found = _thread_fault(threads)
+    if found is None and extent % WARPGROUP and _multiplies_shared(threads):
+        return f"to multiply in shared memory takes groups of {WARPGROUP} threads, not {extent}", threads
     if found is None:
         found = _inner_fault(threads.body, is_scheduled=is_scheduled, in_thread=True)
     return found
@@ -121,6 +135,16 @@ def _thread_fault(threads: Loop) -> Fault | None:
             )
             pending += ((nested, is_ordered and is_serial) for nested in nested_bodies(statement))
     return None
+
+
+def _multiplies_shared(threads: Loop) -> bool:
+    pending = [threads.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, MultiplyShared | WaitProducts):
+                return True
+            pending += nested_bodies(statement)
+    return False
 
 
 def _inner_fault(body: tuple[Statement, ...], *, is_scheduled: bool, in_thread: bool = False) -> Fault | None:
@@ -218,6 +242,39 @@ def multiply_matrices_fault(statement: MultiplyMatrices) -> str | None:
         or _dtype_fault("an addend", statement.addend, f32.name)
         or _dtype_fault("a sum", statement.outs, f32.name)
     )
+
+
+def multiply_shared_fault(statement: MultiplyShared) -> str | None:
+    """What is wrong with the buffers and sizes of a product of matrices in shared memory."""
+    dtype = SHARED_FACTORS.get(statement.dtype)
+    if dtype is None:
+        known = ", ".join(SHARED_FACTORS)
+        return f"there are no products of {statement.dtype!r} matrices in shared memory; there are of {known}"
+    if statement.depth % 16 or statement.depth <= 0:
+        return f"the depth of such a product is a multiple of 16, not {statement.depth}"
+    for factor in (statement.left, statement.right):
+        if factor.buffer.space is not Space.SHARED or factor.buffer.dtype is not dtype:
+            found = f"{factor.buffer.dtype.name} in {factor.buffer.space.value} memory"
+            return f"the factors are {dtype.name} in shared memory, not {found}"
+        for apart in (factor.along_depth, factor.across):
+            if apart % 8 or not 0 < apart < MOST_APART:
+                return f"matrices are a multiple of 8 elements below {MOST_APART} apart, not {apart}"
+    return _sums_fault(statement.sums)
+
+
+def wait_products_fault(statement: WaitProducts) -> str | None:
+    """What is wrong with the sums and the count of a wait for products."""
+    if statement.pending < 0:
+        return f"{statement.pending} products can't be under way"
+    return _sums_fault(statement.sums)
+
+
+def _sums_fault(sums: Buffer) -> str | None:
+    if sums.space is not Space.LOCAL or sums.dtype is not f32 or not isinstance(sums.size, int):
+        return f"products add to float32 in a thread's own memory of fixed size, not to {sums.name}"
+    if sums.size % 4 or not 0 < sums.size <= MOST_COLUMNS // 2:
+        return f"such a product has a multiple of 4 sums in each thread up to {MOST_COLUMNS // 2}, not {sums.size}"
+    return None
 
 
 def _dtype_fault(what: str, operands: tuple[Operand, ...] | tuple[Value, ...], name: str) -> str | None:

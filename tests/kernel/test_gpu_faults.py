@@ -68,8 +68,8 @@ def test_every_missing_barrier_is_a_race(name: str, number: int, most: int, monk
 
 CHANGES = [
     ("pipeline", "        wait_copies 1\n", "", CopyFault, "`%0: f32 = load s[128*(k % 2) - 4*t - v + 127]` reads an"),
-    ("pipeline", "wait_copies 1", "wait_copies 2", CopyFault, "that a copy under way will write"),
-    ("pipeline", "        commit_copies\n", "", CopyFault, "reads an element that a copy under way will write"),
+    ("pipeline", "wait_copies 1", "wait_copies 2", CopyFault, "that something under way will write"),
+    ("pipeline", "        commit_copies\n", "", CopyFault, "reads an element that something under way will write"),
     ("pipeline", "128*((k + 1) % 2)", "0", CopyFault, "`copy_async s[4*t] = x[128*k + 4*t + 128] * 4 where %more`"),
     ("pipeline", "[4*t + 128*((k", "[4*t + 1 + 128*((k", OutOfBounds, "names element 256 of 256 at k = 0, t = 31"),
     ("pipeline", "[4*t + 128*((k", "[2*t + 128*((k", AlignmentFault, "are multiples of 16 bytes at b = 0, t = 1"),
@@ -141,15 +141,15 @@ FAULTS = [
     (SH, FILL + "(%0: u32) = load_matrix s[64*t + 64]", OutOfBounds, "names element 519 of 512 at t = 7, b = 0"),
     # Copies: who may touch what, and when.
     (S, "copy_async s[t] = x[t] * 1 commit_copies %0: f32 = load s[t]", CopyFault, "`%0: f32 = load s[t]` reads an"),
-    (S, "copy_async s[t] = x[t] * 1 wait_copies 0 %0: f32 = load s[t]", CopyFault, "that a copy under way will write"),
-    (S, "copy_async s[t] = x[t] * 1 commit_copies store s[63 - t] = 1.0:f32", CopyFault, "writes an element that a"),
-    (S, "copy_async s[t] = x[t] * 1 barrier copy_async s[63 - t] = x[t] * 1", CopyFault, "writes an element that a"),
+    (S, "copy_async s[t] = x[t] * 1 wait_copies 0 %0: f32 = load s[t]", CopyFault, "that something under way will"),
+    (S, "copy_async s[t] = x[t] * 1 commit_copies store s[63 - t] = 1.0:f32", CopyFault, "writes an element that some"),
+    (S, "copy_async s[t] = x[t] * 1 barrier copy_async s[63 - t] = x[t] * 1", CopyFault, "writes an element that some"),
     (S, "copy_async s[t] = x[t] * 1 commit_copies wait_copies 0 %0: f32 = load s[63 - t]", RaceFault, "with no"),
     (S, "copy_async s[t] = x[t] * 1 commit_copies barrier wait_copies 0 %0: f32 = load s[63 - t]", RaceFault, "with"),
     (S, "%0: f32 = load s[63 - t] where false:bool store s[t] = 1.0:f32 copy_async s[63 - t] = x[t] * 1", RaceFault,
      "`copy_async s[-t + 63] = x[t] * 1` writes an element that another iteration of t"),
-    (S, "copy_async s[t] = y[64*b + t] * 1 barrier store y[64*b + 63 - t] = 1.0:f32", CopyFault, "that a copy under"),
-    (S, "copy_async s[t] = y[64*b + t] * 1 store y[64*b + 63 - t] = 1.0:f32", CopyFault, "that a copy under way reads"),
+    (S, "copy_async s[t] = y[64*b + t] * 1 barrier store y[64*b + 63 - t] = 1.0:f32", CopyFault, "something under"),
+    (S, "copy_async s[t] = y[64*b + t] * 1 store y[64*b + 63 - t] = 1.0:f32", CopyFault, "something under way reads"),
     (S, "copy_async s[t] = y[64*b + t] * 1 commit_copies wait_copies 0 store y[64*b + 63 - t] = 1.0:f32", RaceFault,
      "`store y[64*b - t + 63] = 1.0:f32` writes"),
     (S, "copy_async s[t] = y[t] * 1 commit_copies wait_copies 0 barrier store y[t] = 1.0:f32", RaceFault, "of b"),
@@ -159,7 +159,7 @@ FAULTS = [
     (S, "copy_async s[2*(t // 2)] = x[2*(t // 2) + 1] * 2", AlignmentFault, "multiples of 8 bytes at b = 0, t = 0"),
     (S, "copy_async s[(t // 2)] = x[t] * 1", RaceFault, "`copy_async s[(t // 2)] = x[t] * 1` writes an element that"),
     (S, f"{HALF} copy_async s[t] = x[t] * 1 if %q {{ commit_copies }} wait_copies 0 %0: f32 = load s[t]", CopyFault,
-     "reads an element that a copy under way will write at b = 0, t = 16"),
+     "reads an element that something under way will write at b = 0, t = 16"),
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from graphc.codegen.gpu.warp import (
     emit_shuffle,
     emit_wait,
 )
+from graphc.codegen.gpu.warpgroup import emit_fence_shared, emit_multiply_shared, emit_wait_products
 from graphc.codegen.scalar import emit_apply
 from graphc.ir.dim import Size, bounds
 from graphc.kernel.expand import expand
@@ -55,6 +56,7 @@ from graphc.kernel.ir import (
     Choose,
     CommitCopies,
     CopyAsync,
+    FenceShared,
     If,
     Kernel,
     Load,
@@ -62,6 +64,7 @@ from graphc.kernel.ir import (
     Loop,
     LoopKind,
     MultiplyMatrices,
+    MultiplyShared,
     Position,
     Reduce,
     Shuffle,
@@ -69,6 +72,7 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     WaitCopies,
+    WaitProducts,
     nested_bodies,
     parameters_chosen,
 )
@@ -92,6 +96,9 @@ HANDLERS: dict[type, Callable[..., None]] = {
     WaitCopies: emit_wait,
     LoadMatrix: emit_load_matrix,
     MultiplyMatrices: emit_multiply_matrices,
+    MultiplyShared: emit_multiply_shared,
+    WaitProducts: emit_wait_products,
+    FenceShared: emit_fence_shared,
 }
 ENTRY_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What PTX takes for a name."""

@@ -6,12 +6,12 @@ first one that knows the target and what is asked of it, so that old drivers tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from graphc.codegen.gpu.kernel import emit_module
 from graphc.codegen.gpu.support import parameter_bytes
 from graphc.kernel.gpu import GpuTarget
-from graphc.kernel.ir import Kernel
+from graphc.kernel.ir import Kernel, MultiplyShared, Statement, nested_bodies
 from graphc.runtime.engine import assembly
 from graphc.runtime.target import Target
 
@@ -31,4 +31,21 @@ def emit_ptx(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
     features = "+ptx65" if target.capability == 75 else ""
     if target.capability in KNOWN_EARLY and any(parameter_bytes(k) > PLAIN_PARAMETER_BYTES for k in kernels.values()):
         features = "+ptx81"
-    return assembly(emit_module(kernels, target), Target(TRIPLE, target.processor, features))
+    return assembly(emit_module(kernels, target), Target(TRIPLE, processor_of(kernels, target), features))
+
+
+def processor_of(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
+    """The name of the processor that the module is for.
+
+    Instructions of one generation alone are in PTX for `sm_90a`, which nothing but capability 9.0 takes.
+    """
+    has_products = any(isinstance(s, MultiplyShared) for kernel in kernels.values() for s in _statements(kernel))
+    return f"{target.processor}a" if has_products else target.processor
+
+
+def _statements(kernel: Kernel) -> Iterator[Statement]:
+    pending = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            yield statement
+            pending.extend(nested_bodies(statement))

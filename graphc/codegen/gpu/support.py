@@ -17,6 +17,7 @@ from graphc.kernel.ir import (
     HostCall,
     Kernel,
     MultiplyMatrices,
+    MultiplyShared,
     Reduce,
     Shuffle,
     Statement,
@@ -64,6 +65,11 @@ def check_support(kernel: Kernel, target: GpuTarget) -> None:
                     raise MissingFeature(
                         f"the tensor cores of {target} do not multiply {name}",
                         hint="they multiply f16; those of sm_80 and later multiply bf16 and tf32, too",
+                    )
+                case MultiplyShared() if not target.has_warpgroups:
+                    raise MissingFeature(
+                        f"the tensor cores of {target} do not multiply matrices in shared memory",
+                        hint="those of sm_90 do",
                     )
                 case Contract() | HostCall():
                     raise MissingFeature(f"{type(statement).__name__} is no statement of a kernel for {target}")

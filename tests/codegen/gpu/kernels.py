@@ -425,6 +425,51 @@ SINGLES = Example(
 """,
 )
 
+WARPGROUPS = tuple(
+    Example(
+        f"warpgroups_{dtype}",
+        f"""
+  read a: {dtype}[4096]
+  read w: {dtype}[2048]
+  write c: f32[8192]
+  block b < 1 {{
+    allocate left: {dtype}[4128] shared
+    allocate right: {dtype}[2112] shared
+    thread t < 256 {{
+      allocate sums: f32[32] local
+      serial i < 16 {{
+        %a: {dtype} = load a[256*i + t]
+        store left[1032*(t % 32 // 8) + 64*i + 8*(t // 32) + (t % 8)] = %a
+      }}
+      serial j < 8 {{
+        %w: {dtype} = load w[256*j + t]
+        store right[264*(t % 64 // 8) + 32*j + 8*(t // 64) + (t % 8)] = %w
+      }}
+      unrolled k < 32 {{
+        store sums[k] = 1.0:f32
+      }}
+      fence_shared
+      barrier
+      multiply_shared {dtype} depth 16 sums = left[512*(t // 128)] (1032, 64), right[0] (64, 264) transposed
+      multiply_shared {dtype} depth 16 sums = left[512*(t // 128) + 2064] (1032, 64), right[128] (64, 264) transposed
+      wait_products sums, 1
+      wait_products sums, 0
+      unrolled r < 2 {{
+        unrolled n < 8 {{
+          vector v < 2 {{
+            %c: f32 = load sums[4*n + 2*r + v]
+            store c[1024*(t // 32) + 512*r + 64*(t % 32 // 4) + 8*n + 2*(t % 4) + v] = %c
+          }}
+        }}
+      }}
+    }}
+  }}
+""",
+    )
+    for dtype in ("bf16", "f16")
+)
+"""c = a w + 1 of [128, 32] and [32, 64]: two products, one behind the other."""
+
 LARGE = Example(
     "large",
     """

@@ -16,10 +16,11 @@ from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.interpret import run_kernel
 from graphc.kernel.ir import Apply, Kernel, Literal, Loop, Value
 from graphc.kernel.parse import parse_kernel
+from graphc.kernel.text import print_kernel
 from graphc.kernel.verify import verify_kernel
 from tests.codegen.corpus import Example, buffers
-from tests.codegen.gpu.assembler import TARGETS, compiled
-from tests.codegen.gpu.kernels import LARGE, MATRICES, PLAIN, TILES
+from tests.codegen.gpu.assembler import TARGETS, AssemblerError, compiled
+from tests.codegen.gpu.kernels import LARGE, MATRICES, PLAIN, TILES, WARPGROUPS
 from tests.codegen.gpu.threads import run_threads
 from tests.codegen.native import same_bits
 
@@ -28,7 +29,8 @@ OLDEST, NEWER = TARGETS[0], TARGETS[2]
 
 def examples(target: GpuTarget) -> tuple[Example, ...]:
     """Those that the target can run."""
-    return (*PLAIN, *(MATRICES if target.has_bf16_matrices else MATRICES[:1]))
+    products = WARPGROUPS if target.has_warpgroups else ()
+    return (*PLAIN, *(MATRICES if target.has_bf16_matrices else MATRICES[:1]), *products)
 
 
 def id_of(value: object) -> str:
@@ -49,7 +51,7 @@ def test_code_gives_the_bits_of_the_interpreter(example: Example, target: GpuTar
         codes = run_kernel(kernel, expected, sizes)
         assert run_threads(kernel, arrays, sizes, target=target) in (codes or [0])
         for name, array in arrays.items():
-            if example in MATRICES:  # the order of sums is the machine's
+            if example in (*MATRICES, *WARPGROUPS):  # the order of sums is the machine's
                 assert np.allclose(array, expected[name], rtol=1e-2, atol=1e-2, equal_nan=True), name
             else:
                 assert same_bits(array, expected[name]), name
@@ -193,6 +195,26 @@ def test_what_the_target_cannot_do_is_refused(size: int, statement: str, message
     kernel = parse_kernel(KERNEL.format(size=size, statement=statement))
     with pytest.raises(MissingFeature, match=re.escape(message)):
         emit_ptx({"k": kernel}, OLDEST)
+
+
+def test_products_in_shared_memory_are_for_one_generation() -> None:
+    product, other = WARPGROUPS[0].kernel, TILES.kernel
+    assert re.findall(r"\.target (\w+)", emit_ptx({"k": other}, NEWER)) == ["sm_90"]
+    assert re.findall(r"\.target (\w+)", emit_ptx({"k": other, "l": product}, NEWER)) == ["sm_90a"]
+    for target in TARGETS:
+        if target is not NEWER:
+            with pytest.raises(MissingFeature, match=f"{target} do not multiply matrices in shared memory"):
+                emit_ptx({"k": product}, target)
+
+
+def test_an_assembler_that_makes_products_wait_is_heard() -> None:
+    kernel = WARPGROUPS[0].kernel
+    wait = "      wait_products sums, 1\n"
+    early = "      %0: f32 = load sums[0]\n      %1: f32 = mul %0, 2.0:f32\n      store sums[0] = %1\n"
+    text = print_kernel(kernel)
+    assert wait in text
+    with pytest.raises(AssemblerError, match="wgmma"):
+        compiled({"k": parse_kernel(text.replace(wait, early + wait))}, NEWER)
 
 
 def test_an_op_without_code_is_refused() -> None:

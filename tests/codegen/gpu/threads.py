@@ -18,7 +18,7 @@ import numpy as np
 
 from graphc.codegen.gpu.kernel import emit_module
 from graphc.ir.dim import evaluate
-from graphc.kernel.gpu import STATIC_SHARED_BYTES, WARP, GpuTarget, grid_of
+from graphc.kernel.gpu import STATIC_SHARED_BYTES, WARP, WARPGROUP, GpuTarget, grid_of
 from graphc.kernel.ir import Kernel
 from graphc.runtime.engine import compile_object, load
 from graphc.runtime.target import native_target
@@ -43,7 +43,22 @@ ret i16 %result
 }
 """
 """A GPU's rounding to bfloat16: CPUs have none, or one that takes subnormal numbers for zero."""
-_TOGETHER = ("barrier", "shfl", "ldmatrix", "mma")
+_TOGETHER = ("barrier", "shfl", "ldmatrix", "mma", "wgmma")
+_ASSEMBLER = re.compile(
+    r'(?P<before>.*)call (?P<result>void|\{[^}]*\}) asm sideeffect "(?P<text>[^"]*)", "[^"]*"\((?P<operands>.*)\)'
+)
+_PRODUCT = re.compile(r"m64n(\d+)k16\.f32\.(\w+)\.\w+ \{.*?\}, \$(\d+), \$(\d+), 1, 1, 1, ([01]), ([01]);")
+_SHARED = re.compile(r"(@\w+) = internal addrspace\(3\) global \[(\d+) x i(\d+)\]")
+
+
+class Group:
+    """4 warps: the products that they have under way, as instructions with descriptors, and the sums of all threads."""
+
+    def __init__(self) -> None:
+        self.barrier = threading.Barrier(WARPGROUP)
+        self.shown: list[Any] = [None] * WARPGROUP
+        self.pending: list[list[tuple[Any, ...]]] = []
+        self.sums: Array = np.zeros(0, np.float32)
 
 
 class Block:
@@ -54,6 +69,7 @@ class Block:
         self.whole = threading.Barrier(threads)
         self.warps = [threading.Barrier(WARP) for _ in range(threads // WARP)]
         self.shown: list[list[Any]] = [[None] * WARP for _ in self.warps]
+        self.groups = [Group() for _ in range(threads // WARPGROUP)]
 
 
 class Machine:
@@ -63,6 +79,10 @@ class Machine:
         self.own = threading.local()
         self.kept: list[object] = []
         self.faults: list[BaseException] = []
+        self.assembler: dict[str, str] = {}
+        """The texts of inline assembler, by the names that stand for them."""
+        self.shared: list[tuple[int, int]] = []
+        """Where shared memory is, and its bytes."""
 
     def enter(self, block: Block, thread: int) -> None:
         """The calling thread becomes that one of the block."""
@@ -158,10 +178,80 @@ class Machine:
                 elements = elements.T if ".trans" in name else elements
                 parts.append(np.ascontiguousarray(elements[lane // 4, lane % 4 * 2 : lane % 4 * 2 + 2]).view(np.uint32))
             give(np.concatenate(parts))
+        elif name in self.assembler:
+            self._assembler(self.assembler[name], slots)
         elif kind == "mma":
             self._multiply(name, words, give, lane)
         else:
             raise AssertionError(f"{name} has no meaning here")
+
+    def _assembler(self, text: str, slots: int) -> None:
+        """Products are computed when they are waited for, and sums are nan until then: what comes too early is seen."""
+        number, thread = divmod(self.own.thread, WARPGROUP)
+        group = self.own.block.groups[number] if self.own.block.groups else None
+        wait = re.fullmatch(r"wgmma\.wait_group\.sync\.aligned (\d+);", text)
+        if text == "fence.proxy.async.shared::cta;":
+            return
+        assert group is not None
+        products = [match.groups() for match in _PRODUCT.finditer(text)]
+        count = int(products[0][0]) // 2 if products else group.sums.shape[1]
+        given = np.array(
+            [ctypes.c_float.from_address(slots + SLOT * place).value for place in range(count)], np.float32
+        )
+        started = []
+        for columns, dtype, left, right, *orders in products:
+            at = [ctypes.c_uint64.from_address(slots + SLOT * (int(place) - count)).value for place in (left, right)]
+            started.append((int(columns), dtype, *at, *map(int, orders)))
+        group.shown[thread] = (given, started)
+        group.barrier.wait()
+        if thread == 0:
+            assert all(shown[1] == started for shown in group.shown), "threads of 4 warps name other matrices"
+            if products:
+                assert text.startswith("wgmma.fence.sync.aligned;")
+                assert text.endswith("wgmma.commit_group.sync.aligned;")
+                if not group.pending:
+                    group.sums = np.array([shown[0] for shown in group.shown])
+                group.pending.append(started)
+            else:
+                assert wait is not None, text
+                while len(group.pending) > int(wait[1]):
+                    for product in group.pending.pop(0):
+                        group.sums += self._shared_product(*product)
+        group.barrier.wait()
+        result = np.full(count, np.nan, np.float32) if group.pending else group.sums[thread].copy()
+        ctypes.memmove(slots, result.ctypes.data, result.nbytes)
+        group.barrier.wait()
+
+    def _shared_product(
+        self, columns: int, dtype: str, left: int, right: int, is_left_transposed: int, is_right_transposed: int
+    ) -> Array:
+        """[thread, sum] of one instruction, from memory as the descriptors say."""
+        a = self._matrix(left, 64, dtype, is_left_transposed)
+        b = self._matrix(right, columns, dtype, is_right_transposed)
+        product = (a @ b.T).astype(np.float32)
+        thread, pair = np.arange(WARPGROUP)[:, None], np.arange(columns // 2)
+        row = thread // 32 * 16 + thread % 32 // 4 + pair % 4 // 2 * 8
+        return np.asarray(product[row, pair // 4 * 8 + thread % 4 * 2 + pair % 2])
+
+    def _matrix(self, descriptor: int, extent: int, dtype: str, is_transposed: int) -> Array:
+        """[extent, 16] elements of shared memory: matrices of 8 rows of 16 bytes."""
+        assert descriptor >> 46 == 0, "no swizzle"
+        start, leading, stride = ((descriptor >> shift & 0x3FFF) << 4 for shift in (0, 16, 32))
+        type_: Any = ml_dtypes.bfloat16 if dtype == "bf16" else np.float16
+        elements = np.empty((extent, 16), np.float64)
+        for across in range(extent // 8):
+            for along in range(2):
+                low = start + across * stride + along * leading
+                # The address has 18 bits, enough for the shared memory of a block.
+                (address,) = [
+                    base + (low - base) % (1 << 18)
+                    for base, size in self.shared
+                    if (low - base) % (1 << 18) + 128 <= size
+                ]
+                matrix = np.array((ctypes.c_uint16 * 64).from_address(address)).view(type_).reshape(8, 8)
+                matrix = matrix.T if is_transposed else matrix
+                elements[8 * across : 8 * across + 8, 8 * along : 8 * along + 8] = matrix
+        return elements
 
     def _multiply(
         self, name: str, words: Callable[[int, int], list[int]], give: Callable[[Array], None], lane: int
@@ -197,6 +287,22 @@ class Machine:
         give(np.array([total[r, c], total[r, c + 1], total[r + 8, c], total[r + 8, c + 1]], np.float32))
 
 
+def _without_assembler(text: str, machine: Machine) -> str:
+    """The module with a call of a function in place of each piece of inline assembler."""
+    lines, wrappers = [], []
+    for line in text.splitlines():
+        match = _ASSEMBLER.fullmatch(line)
+        if match is None:
+            lines.append(line)
+            continue
+        name = f"assembler{len(machine.assembler)}"
+        machine.assembler[name] = match["text"].replace("\\0A", "")
+        operands = [part.split()[0] for part in match["operands"].split(", ") if part]
+        wrappers.append(machine.wrapper(name, match["result"], operands))
+        lines.append(f"{match['before']}call {match['result']} @cpu.{name}({match['operands']})")
+    return "\n".join([*lines, *wrappers]) + "\n"
+
+
 def aligned(array: Array) -> Array:
     """A copy at an address that is a multiple of 16, as the memory of a device is."""
     space = np.empty(array.nbytes + 32, np.uint8)
@@ -214,6 +320,9 @@ def run_threads(
     assert grid is not None
     machine = Machine()
     text = emit_module({"kernel": kernel}, target).replace("define ptx_kernel", "define")
+    shared = [(match[1], int(match[2]) * int(match[3]) // 8) for match in _SHARED.finditer(text)]
+    shared += [("@dynamic", grid.shared_bytes)] * ("@dynamic = " in text)
+    text = _without_assembler(text, machine)
     text = text.replace("external addrspace(3) global [0 x i8]", f"internal global [{grid.shared_bytes} x i8] undef")
     text = text.replace("addrspace(3) global", "global").replace("ptr addrspace(3)", "ptr")
     text = text.replace("ptr addrspace(1)", "ptr")
@@ -231,7 +340,12 @@ def run_threads(
         text = text.replace(match[0], "")
         text = text.replace(f"@llvm.nvvm.{match['name']}(", f"@cpu.{match['name']}(")
         text += machine.wrapper(match["name"], match["result"], [part.strip() for part in operands]) + "\n"
-    code = load(compile_object(text, native_target()), ("kernel",))
+    for number, (name, _) in enumerate(shared):
+        text += f"define ptr @shared{number}() {{ ret ptr {name} }}\n"
+    names = ("kernel", *(f"shared{number}" for number in range(len(shared))))
+    code = load(compile_object(text, native_target()), names)
+    for name, (_, size) in zip(names[1:], shared):
+        machine.shared.append((ctypes.CFUNCTYPE(ctypes.c_size_t)(code[name])(), size))
     status = np.zeros(1, np.int32)
     copies = {b.name: aligned(buffers[b.name]) for b in kernel.buffers}
     values = [(sizes or {})[size.name] for size in kernel.sizes]
@@ -240,7 +354,7 @@ def run_threads(
         words = (ctypes.c_int64 * len(arguments))(*arguments)
         arguments = [ctypes.addressof(words)]
     function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * len(arguments))(code["kernel"])
-    is_together = any(match["name"].startswith(_TOGETHER) for match in declared)
+    is_together = bool(machine.assembler) or any(match["name"].startswith(_TOGETHER) for match in declared)
     assert grid.shared_bytes <= STATIC_SHARED_BYTES or "@dynamic" in text
 
     def run(block: Block, thread: int) -> None:

@@ -21,7 +21,8 @@ from graphc.passes.gpu.contraction_block import (
     finish_kernel,
     partial_index,
 )
-from graphc.passes.gpu.contraction_matrices import Arithmetic, arithmetic_of, choose_matrix_tile, write_matrices
+from graphc.passes.gpu.contraction_fragment import Arithmetic
+from graphc.passes.gpu.contraction_matrices import arithmetic_of, choose_matrix_tile, write_matrices
 from graphc.passes.gpu.contraction_plan import (
     Problem,
     choose_tile,
@@ -41,6 +42,8 @@ THREADS: Final = 256
 """Of the blocks that add the sums of chunks."""
 MATRIX_CHUNK: Final = 1024
 """Products that a block of tensor cores sums where others sum the rest: enough to keep the tiles' loads under way."""
+STEP_BYTES: Final = 64
+"""Bytes along the depth of a tile of what goes through registers to tensor cores."""
 
 
 def schedule_contraction(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | None:
@@ -66,7 +69,7 @@ def _on_common_cores(call: KernelCall, problem: Problem) -> tuple[KernelCall, ..
 def _on_tensor_cores(
     call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget
 ) -> tuple[KernelCall, ...]:
-    reordered = reorder_taps(problem, arithmetic.steps)
+    reordered = reorder_taps(problem, STEP_BYTES // arithmetic.dtype.itemsize)
     if reordered is None:
         return _products(call, problem, arithmetic, target, {})
     memory = {reordered.filter: Scratch(reordered.filter.size, reordered.filter.dtype)}
@@ -77,12 +80,15 @@ def _on_tensor_cores(
 def _products(
     call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget, memory: Memory
 ) -> tuple[KernelCall, ...]:
-    tile = choose_matrix_tile(problem, arithmetic, 1)
-    if not should_split(problem, tile, MATRIX_CHUNK):
+    tile, part = (
+        choose_matrix_tile(problem, arithmetic, chunks, target)
+        for chunks in (1, likely(chunks_of(problem, MATRIX_CHUNK)))
+    )
+    # Sums in chunks pay, too, where they alone are enough for groups of warps.
+    if not should_split(problem, part if part.by_groups and not tile.by_groups else tile, MATRIX_CHUNK):
         return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None, target), memory),)
     chunk = _chunk(problem, MATRIX_CHUNK)
-    tile = choose_matrix_tile(problem, arithmetic, likely(chunks_of(problem, MATRIX_CHUNK)))
-    return _in_two(call, problem, write_matrices(problem, arithmetic, tile, chunk, target), chunk, memory)
+    return _in_two(call, problem, write_matrices(problem, arithmetic, part, chunk, target), chunk, memory)
 
 
 def _chunk(problem: Problem, steps: int) -> Chunk:

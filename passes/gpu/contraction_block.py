@@ -212,3 +212,11 @@ def is_below(w: Writer, index: Size, extent: Size) -> Operand | bool:
     if bounds(index - extent)[0] >= 0:
         return False
     return w.is_below(index, extent)
+
+
+def where(w: Writer, condition: Operand | bool, write: Callable[[], None]) -> None:
+    """What `write` writes, where the condition holds; nothing where it never does."""
+    if condition is False:
+        return
+    with w.when(None if condition is True else condition):
+        write()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from graphc.ir.dim import Size, quotient, remainder
 from graphc.ir.dtype import DType
@@ -16,6 +17,9 @@ from graphc.kernel.gpu import WARP
 from graphc.kernel.ir import Buffer, CopyAsync, Load, LoopKind, Operand, Panel, Value
 from graphc.passes.gpu.contraction_plan import ACCESS_BYTES, Axis
 from graphc.passes.gpu.writer import Copier, Writer
+
+MATRIX: Final = 8
+"""Rows of the matrices that tensor cores take from shared memory, and elements of a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +39,43 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
+class MatrixLayout:
+    """The same where elements lie in matrices of 8 x 8, one after another, as `MultiplyShared` takes them.
+
+    A matrix's rows are of neighbours along the depth, or, if `is_depth_major`, across it. Along the other axis one
+    matrix follows the other; `length` elements that axis has in all.
+    """
+
+    is_depth_major: bool
+    length: int
+
+    @property
+    def along_depth(self) -> int:
+        """Elements from a matrix to the next one along the depth."""
+        return MATRIX * (MATRIX if self.is_depth_major else self.length)
+
+    @property
+    def across(self) -> int:
+        """Elements from a matrix to the next one across the depth."""
+        return MATRIX * (self.length if self.is_depth_major else MATRIX)
+
+    def index(self, cross: Size, depth: Size) -> Size:
+        """The element's index."""
+        inside, other = (cross, depth) if self.is_depth_major else (depth, cross)
+        return MATRIX * self.length * quotient(inside, MATRIX) + MATRIX * other + remainder(inside, MATRIX)
+
+    def size(self, cross: int, steps: int) -> int:
+        """Elements of a tile."""
+        return cross * steps
+
+
+@dataclass(frozen=True, slots=True)
 class Staging:
     """Which elements of a tile, `cross` x `steps`, a thread takes care of.
 
     A thread has groups of `group` elements, along the depth or across it; neighbouring threads have groups that are
-    neighbours along the depth or across it.
+    neighbours along the depth or across it; or, if `aside` is more than 1, so many threads have neighbours along the
+    other of these axes, and groups of so many threads are neighbours as told.
     """
 
     threads: int
@@ -52,6 +88,7 @@ class Staging:
     """Whether a group is loaded at once."""
     is_copied: bool
     """Whether it goes to shared memory in the background, without registers."""
+    aside: int = 1
 
     @property
     def groups(self) -> int:
@@ -69,9 +106,11 @@ class Staging:
         along = self.group if self.groups_along_depth else 1
         inner = self.steps // along if self.neighbours_along_depth else self.cross // across
         # Warps side by side are further along the other axis: a thread's groups have that place in common.
-        lanes = min(inner, max(WARP, self.threads * inner // self.groups))
+        lanes = min(inner, max(WARP // self.aside, self.threads * inner // self.groups))
+        row, thread = remainder(thread, self.aside), quotient(thread, self.aside)
         first = remainder(thread, lanes) + lanes * remainder(number, inner // lanes)
-        second = quotient(thread, lanes) + self.threads // lanes * quotient(number, inner // lanes)
+        second = quotient(thread, lanes) + self.threads // self.aside // lanes * quotient(number, inner // lanes)
+        second = self.aside * second + row
         cross, depth = (second, first) if self.neighbours_along_depth else (first, second)
         return cross * across, depth * along
 
@@ -85,7 +124,7 @@ class Factor:
     """The rows' or columns' symbol and extent."""
     depth: Axis
     staging: Staging
-    layout: Layout
+    layout: Layout | MatrixLayout
     dtype: DType
     """Of the elements in shared memory."""
     fills_zeros: bool

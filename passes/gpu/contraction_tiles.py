@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from graphc.ir.dim import Size, bounds, is_at_most, quotient, remainder
 from graphc.kernel.builder import literal
 from graphc.kernel.ir import CONTRACT_BLOCK, Buffer, Kernel, Literal, LoopKind, Operand, Panel, Space
-from graphc.passes.gpu.contraction_block import Chunk, Spot, is_below, write_blocks
+from graphc.passes.gpu.contraction_block import Chunk, Spot, is_below, where, write_blocks
 from graphc.passes.gpu.contraction_plan import ACCESS_BYTES, Axis, Problem, Tile, find_access
 from graphc.passes.gpu.contraction_stage import Factor, Layout, Stager, Staging
 from graphc.passes.gpu.writer import Writer
@@ -99,9 +99,9 @@ class _Thread:
             self._fill(self.total, self._nothing())
         with w.loop("s", whole + 1, LoopKind.SERIAL) as s:
             has_more = is_below(w, s, count)
-            self._where(has_more, lambda: self._load(s))
-            self._where(is_below(w, 0, s), lambda: self._multiply_whole(s - 1))
-            self._where(has_more, lambda: self._store(s))
+            where(w, has_more, lambda: self._load(s))
+            where(w, is_below(w, 0, s), lambda: self._multiply_whole(s - 1))
+            where(w, has_more, lambda: self._store(s))
             w.barrier()
         # Chunks are whole tiles, but for what is left of the last one.
         rest = 0 if remainder(self.spot.problem.contract.depth, steps) == 0 else remainder(depth, steps)
@@ -111,12 +111,6 @@ class _Thread:
         if self.has_blocks:
             self._add_block()
         self._finish()
-
-    def _where(self, condition: Operand | bool, write: Callable[[], None]) -> None:
-        if condition is False:
-            return
-        with self.writer.when(None if condition is True else condition):
-            write()
 
     def _load(self, number: Size) -> None:
         for stager in self.stagers:

@@ -13,10 +13,10 @@ from graphc.kernel.interpret import KernelFault
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
 from graphc.kernel.text import print_kernel
+from graphc.passes.gpu.contraction_fragment import MatrixTile
 from graphc.passes.gpu.contraction_matrices import (
     COMPUTED_TILES,
     COPIED_TILES,
-    MatrixTile,
     arithmetic_of,
     write_matrices,
 )

@@ -15,10 +15,10 @@ from graphc.ir.dtype import DType, bf16, f16, f32
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.interpret import run_program
 from graphc.kernel.ir import CopyAsync, Kernel, MultiplyMatrices
+from graphc.passes.gpu.contraction_fragment import MatrixTile
 from graphc.passes.gpu.contraction_matrices import (
     COMPUTED_TILES,
     COPIED_TILES,
-    MatrixTile,
     arithmetic_of,
     write_matrices,
 )

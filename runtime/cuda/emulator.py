@@ -40,7 +40,7 @@ Command: TypeAlias = Callable[[], None]
 ALIGNMENT: Final = 256
 ADDRESS_ALIGNMENT: Final = 16
 """Of buffers that kernels are given: they read and write so many bytes at once."""
-_OPTION: Final = re.compile(r"(?P<count>[1-9]\d?)|(?P<target>sm_\d+)|(?P<size>\d+)MiB")
+_OPTION: Final = re.compile(r"(?P<count>[1-9]\d?)|(?P<target>sm_\d+)|(?P<size>\d+)MiB|(?P<late>late)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class Options:
     devices: int = 1
     target: GpuTarget = field(default_factory=lambda: GpuTarget(80))
     memory_bytes: int = 1 << 30
+    is_late: bool = False
+    """Whether work is done when somebody waits for it; see `graphc.runtime.cuda.late`."""
 
 
 def parse_options(text: str) -> Options:
@@ -60,12 +62,12 @@ def parse_options(text: str) -> Options:
         if match is None:
             raise ArgumentError(
                 f"the CUDA emulator has no option {part!r}",
-                hint='as in "emulator:2:sm_90:512MiB": devices, their kind, memory of each',
+                hint='as in "emulator:2:sm_90:512MiB:late": devices, their kind, memory of each, when work is done',
             )
         devices = int(match["count"] or options.devices)
         target = parse_target(match["target"]) if match["target"] else options.target
         size = int(match["size"]) << 20 if match["size"] else options.memory_bytes
-        options = Options(devices, target, size)
+        options = Options(devices, target, size, options.is_late or match["late"] is not None)
     return options
 
 
@@ -218,7 +220,7 @@ class Emulator:
     def allocate(self, nbytes: int) -> int:
         memory = self._memory("cuMemAlloc")
         if nbytes == 0:
-            raise _failure("cuMemAlloc", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+            raise failure("cuMemAlloc", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
         with self._lock:
             address = memory.allocate(nbytes)
         if address is None:
@@ -228,7 +230,7 @@ class Emulator:
     def free(self, address: int) -> None:
         with self._lock:
             if not any(memory.free(address) for memory in self._memories):
-                raise _failure("cuMemFree", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+                raise failure("cuMemFree", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
 
     def allocate_pinned(self, nbytes: int) -> int:
         self._memory("cuMemHostAlloc")
@@ -240,7 +242,7 @@ class Emulator:
 
     def free_pinned(self, address: int) -> None:
         if self._pinned.pop(address, None) is None:
-            raise _failure("cuMemFreeHost", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+            raise failure("cuMemFreeHost", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
         self._stretches.remove(address)
 
     def is_pinned(self, address: int) -> bool:
@@ -263,7 +265,7 @@ class Emulator:
     def fill(self, target: int, pattern: int, width: int, count: int, stream: int) -> None:
         self._check_home(f"cuMemsetD{8 * width}Async", stream)
         if target % width:
-            raise _failure(f"cuMemsetD{8 * width}Async", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+            raise failure(f"cuMemsetD{8 * width}Async", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
 
         def write() -> None:
             bits = np.frombuffer(pattern.to_bytes(width, "little"), np.uint8)
@@ -281,7 +283,7 @@ class Emulator:
 
     def destroy_stream(self, stream: int) -> None:
         if stream == 0 or stream not in self._streams:
-            raise _failure("cuStreamDestroy", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuStreamDestroy", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         del self._streams[stream]
 
     def synchronize_stream(self, stream: int) -> None:
@@ -303,10 +305,11 @@ class Emulator:
         self._event("cuEventRecord", event)
         self._stream("cuEventRecord", stream)
         if self._homes[event] != self._home_of("cuEventRecord", stream):
-            raise _failure("cuEventRecord", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuEventRecord", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
         def mark() -> None:
-            self._events[event] = time.perf_counter()
+            if event in self._events:  # else nobody has it any more
+                self._events[event] = time.perf_counter()
 
         self._do(stream, mark)
 
@@ -323,29 +326,29 @@ class Emulator:
     def elapsed(self, start: int, end: int) -> float:
         first, last = self._event("cuEventElapsedTime", start), self._event("cuEventElapsedTime", end)
         if first is None or last is None or self._homes[start] != self._homes[end]:
-            raise _failure("cuEventElapsedTime", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuEventElapsedTime", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         return (last - first) * 1000
 
     def compile(self, image: Image) -> bytes:
-        raise _failure("cuLinkAddData", "CUDA_ERROR_NOT_SUPPORTED", "operation not supported")
+        raise failure("cuLinkAddData", "CUDA_ERROR_NOT_SUPPORTED", "operation not supported")
 
     def load(self, image: Image) -> int:
         self._memory("cuModuleLoadDataEx")
         try:
             kernel = parse_kernel(image.kernel)
         except GraphcError as error:
-            raise _failure("cuModuleLoadDataEx", "CUDA_ERROR_INVALID_IMAGE", str(error)) from None
+            raise failure("cuModuleLoadDataEx", "CUDA_ERROR_INVALID_IMAGE", str(error)) from None
         return self._new(self._modules, kernel)
 
     def unload(self, module: int) -> None:
         if self._modules.pop(module, None) is None:
-            raise _failure("cuModuleUnload", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuModuleUnload", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
     def function(self, module: int, name: str) -> int:
         kernel = self._modules.get(module)
         grid = None if kernel is None else grid_of(kernel)
         if kernel is None or grid is None:
-            raise _failure("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND", f"named symbol not found: {name}")
+            raise failure("cuModuleGetFunction", "CUDA_ERROR_NOT_FOUND", f"named symbol not found: {name}")
         made = self._new(self._functions, _Function(kernel, grid, [STATIC_SHARED_BYTES]))
         self._homes[made] = self._homes[module]
         return made
@@ -355,7 +358,7 @@ class Emulator:
 
     def allow_shared(self, function: int, nbytes: int) -> None:
         if nbytes > self.options.target.most_shared_bytes:
-            raise _failure("cuFuncSetAttribute", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
+            raise failure("cuFuncSetAttribute", "CUDA_ERROR_INVALID_VALUE", "invalid argument")
         self._functions[function].allowed[0] = max(STATIC_SHARED_BYTES, nbytes)
 
     def launch(
@@ -364,41 +367,41 @@ class Emulator:
         device = self._device("cuLaunchKernel")
         found = self._functions.get(function)
         if found is None or self._homes[function] != device:
-            raise _failure("cuLaunchKernel", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuLaunchKernel", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         self._check_home("cuLaunchKernel", stream)
         if not 1 <= blocks < 1 << 31 or threads != found.grid.threads or shared_bytes > found.allowed[0]:
-            raise _failure("cuLaunchKernel", "CUDA_ERROR_INVALID_VALUE", f"invalid argument ({found.kernel.name})")
+            raise failure("cuLaunchKernel", "CUDA_ERROR_INVALID_VALUE", f"invalid argument ({found.kernel.name})")
         words = tuple(words)
         self._do(stream, lambda: self._run(found, device, blocks, shared_bytes, words))
 
     def begin_capture(self, stream: int) -> None:
         if stream == 0:
-            raise _failure(
+            raise failure(
                 "cuStreamBeginCapture",
                 "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
                 "operation not permitted when stream is capturing",
             )
         if self._stream("cuStreamBeginCapture", stream) is not None:
-            raise _failure("cuStreamBeginCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is capturing")
+            raise failure("cuStreamBeginCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is capturing")
         self._streams[stream] = []
 
     def end_capture(self, stream: int) -> int:
         noted = self._stream("cuStreamEndCapture", stream)
         if noted is None:
-            raise _failure("cuStreamEndCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is not capturing")
+            raise failure("cuStreamEndCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is not capturing")
         self._streams[stream] = None
         return self._new(self._graphs, tuple(noted))
 
     def launch_graph(self, graph: int, stream: int) -> None:
         if graph not in self._graphs:
-            raise _failure("cuGraphLaunch", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuGraphLaunch", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         self._check_home("cuGraphLaunch", stream)
         for command in self._graphs[graph]:
             self._do(stream, command)
 
     def destroy_graph(self, graph: int) -> None:
         if self._graphs.pop(graph, None) is None:
-            raise _failure("cuGraphExecDestroy", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure("cuGraphExecDestroy", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
     def host_view(self, address: int, nbytes: int) -> Bytes:
         """The bytes that lie at an address of a device, as the host can read them; for tests."""
@@ -463,7 +466,7 @@ class Emulator:
 
     def _stream(self, call: str, stream: int) -> list[Command] | None:
         if stream not in self._streams:
-            raise _failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         return self._streams[stream]
 
     def _check_quiet(self, call: str, stream: int | None) -> None:
@@ -473,13 +476,13 @@ class Emulator:
         else:
             is_noting = self._stream(call, stream) is not None
         if is_noting:
-            raise _failure(
+            raise failure(
                 call, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"
             )
 
     def _event(self, call: str, event: int) -> float | None:
         if event not in self._events:
-            raise _failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         return self._events[event]
 
     def _new(self, table: dict[int, Any], value: object) -> int:
@@ -497,16 +500,16 @@ class Emulator:
         """Work of a device goes to its own streams, while it is the current one."""
         self._stream(call, stream)
         if self._home_of(call, stream) != self._device(call):
-            raise _failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+            raise failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
     def _check_device(self, call: str, device: int) -> None:
         if not 0 <= device < self.options.devices:
-            raise _failure(call, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal")
+            raise failure(call, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal")
 
     def _device(self, call: str) -> int:
         device = self._thread.device
         if device is None:
-            raise _failure(call, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context")
+            raise failure(call, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context")
         return device
 
     def _memory(self, call: str) -> _DeviceMemory:
@@ -519,13 +522,14 @@ class Emulator:
             piece = memory.piece(address, nbytes)
             if piece is not None:
                 return piece
-        raise _failure(call, "CUDA_ERROR_INVALID_VALUE", f"no memory of {nbytes} bytes at {address:#x}")
+        raise failure(call, "CUDA_ERROR_INVALID_VALUE", f"no memory of {nbytes} bytes at {address:#x}")
 
     def _write(self, call: str, target: int, data: Bytes) -> None:
         self._piece(call, target, len(data))[:] = data
 
 
-def _failure(call: str, name: str, text: str) -> CudaError:
+def failure(call: str, name: str, text: str) -> CudaError:
+    """The error of a call that the driver refuses."""
     return CudaError(f"CUDA error: {text} ({name} in {call})")
 
 

@@ -80,7 +80,12 @@ def _start(choice: str) -> Driver:
     if kind == "emulator":
         from graphc.runtime.cuda.emulator import Emulator, parse_options  # late: few processes need it
 
-        return Emulator(parse_options(options))
+        wanted = parse_options(options)
+        if wanted.is_late:
+            from graphc.runtime.cuda.late import LateEmulator  # late, likewise
+
+            return LateEmulator(wanted)
+        return Emulator(wanted)
     if options or kind not in ("auto", "ctypes", "bindings", "none"):
         raise ArgumentError(f"there is no CUDA driver {choice!r}", hint=CHOICES)
     if kind == "none":

@@ -130,6 +130,7 @@ def test_a_setting_that_names_no_driver(choice: str, text: str) -> None:
 def test_options_of_the_emulator() -> None:
     found = parse_options("3:sm_90:16MiB")
     assert (found.devices, found.target.capability, found.memory_bytes) == (3, 90, 16 << 20)
+    assert (found.is_late, parse_options("late").is_late) == (False, True)
 
 
 @pytest.mark.skipif(not hasattr(ctypes.pythonapi, "PyOS_AfterFork_Child"), reason="a system without fork")

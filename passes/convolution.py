@@ -16,10 +16,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.ir.graph import Node
+from graphc.ir.dim import Size, is_at_least, is_at_most
+from graphc.ir.graph import Graph, Node
 from graphc.ir.type import Shape
 from graphc.ops import build, contraction, movement
-from graphc.passes.match import axes_of, sizes_of, static_shape
+from graphc.passes.match import axes_of, sizes_of
 from graphc.passes.rewrite import RuleSet
 
 CONVOLUTION = RuleSet()
@@ -87,25 +88,25 @@ def interleave_phases(node: Node) -> Node | None:
     axis, by = axes_of(node)[which], strides[which]
     count = node.inputs[0].shape[axis]
     size, extent = sizes_of(node, "size")[which], sizes_of(node, "extent")[which]
-    if not (isinstance(count, int) and isinstance(size, int) and isinstance(extent, int)) or not count:
+    if not _has_known_phases(size, by) or count == 0:
         return None
-    whole = -(-extent // by)
+    whole = (extent + by - 1) // by
     phases: list[Node] = []
     for first in range(by):
-        part = len(range(first, size, by))
-        if not part:
+        if is_at_most(size, first):
             phases.append(build.constant(0, node.tensor.dtype, _put(node.shape, axis, whole)))
             continue
+        part = (size - first + by - 1) // by
         taken = _every(fold.filter, fold.offsets[which], first, by)
         attributes = node.keywords
         attributes["stride"] = _put(strides, which, 1)
         attributes["size"] = _put(sizes_of(node, "size"), which, part)
         attributes["extent"] = _put(sizes_of(node, "extent"), which, count + part - 1)
         folded = movement.fold(fold.with_filter(taken), **attributes)
-        phases.append(_extend(folded, axis, whole))
+        phases.append(_resize(folded, axis, whole))
     stacked = movement.concat(*(build.insert_axes(phase, (axis + 1,)) for phase in phases), axis=axis + 1)
     joined = build.reshape_to(stacked, _put(node.shape, axis, whole * by))
-    return _first(joined, axis, extent)
+    return _resize(joined, axis, extent)
 
 
 @CONVOLUTION.rule("fold")
@@ -114,13 +115,12 @@ def contract_windows(node: Node) -> Node | None:
     fold = _match(node)
     if fold is None or any(by != 1 for by in axes_of(node, "stride")):
         return None
-    size, dilation, extents = axes_of(node, "size"), axes_of(node, "dilation"), axes_of(node, "extent")
-    low = [0] * len(fold.cotangent.shape)
+    size, dilation, extents = sizes_of(node, "size"), axes_of(node, "dilation"), sizes_of(node, "extent")
+    low: list[Size] = [0] * len(fold.cotangent.shape)
     high = list(low)
     for axis, k, gap, extent in zip(fold.places, size, dilation, extents):
-        count = _known(fold.cotangent.shape, axis)
-        low[axis] = gap * (k - 1)
-        high[axis] = extent - count
+        low[axis] = (k - 1) * gap
+        high[axis] = extent - fold.cotangent.shape[axis]
     zero = build.zero(node.tensor.dtype)
     padded = movement.pad(fold.cotangent, zero, low=tuple(low), high=tuple(high), interior=(0,) * len(low))
     ones = (1,) * len(size)
@@ -136,17 +136,18 @@ def contract_windows(node: Node) -> Node | None:
 
 
 def _match(node: Node) -> _Fold | None:
-    """The parts of a fold that is the gradient of a convolution, with sizes that are known; None if it isn't one."""
+    """The parts of a fold that is the gradient of a convolution; None if it isn't one."""
     operand = node.inputs[0]
     order = tuple(range(len(operand.shape)))
     if operand.op is movement.permute:
         order, operand = axes_of(operand), operand.inputs[0]
     folded = axes_of(node)
-    size, extent = static_shape(sizes_of(node, "size")), static_shape(sizes_of(node, "extent"))
-    strides = axes_of(node, "stride")
-    if operand.op is not contraction.dot or size is None or extent is None or len(strides) < len(folded):
+    size, strides = sizes_of(node, "size"), axes_of(node, "stride")
+    if operand.op is not contraction.dot or all(k == 1 for k in size) or len(strides) < len(folded):
         return None
-    if all(k == 1 for k in size) or len(axes_of(node, "dilation")) < len(folded) or _product(strides) > MOST_PHASES:
+    if len(axes_of(node, "dilation")) < len(folded) or _product(strides) > MOST_PHASES:
+        return None
+    if not all(is_at_least(extent, 0) for extent in sizes_of(node, "extent")):
         return None
     origins = _origins(operand)
     rank = len(node.shape)
@@ -154,8 +155,6 @@ def _match(node: Node) -> _Fold | None:
     offsets = [origins[order[rank + i]] for i in range(len(folded))]
     side = places[0][0]
     if side not in (0, 1) or any(each != side for each, _ in places) or any(each != 1 - side for each, _ in offsets):
-        return None
-    if static_shape(tuple(operand.inputs[side].shape[axis] for _, axis in places)) is None:
         return None
     return _Fold(node, operand, order, side, tuple(a for _, a in places), tuple(a for _, a in offsets))
 
@@ -191,34 +190,39 @@ def _pairs(dot: Node, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return left, right
 
 
+def has_undecided_phases(graph: Graph) -> bool:
+    """Whether the sizes of a filter leave open how the gradient of a convolution is written.
+
+    Then it stays a fold, whose sums come in another order than those of the contraction that known sizes give.
+    """
+    for node in graph.nodes:
+        if node.op is movement.fold and _match(node) is not None:
+            sizes = zip(sizes_of(node, "size"), axes_of(node, "stride"), axes_of(node, "dilation"))
+            if any(not _has_known_phases(k, by) for k, by, gap in sizes if by > 1 and gap == 1):
+                return True
+    return False
+
+
+def _has_known_phases(size: Size, by: int) -> bool:
+    """Whether it is known which of the phases have elements of a filter of this size."""
+    return all(is_at_most(size, first) or is_at_least(size, first + 1) for first in range(by))
+
+
 def _every(x: Node, axis: int, first: int, by: int) -> Node:
     zeros, ones = (0,) * len(x.shape), (1,) * len(x.shape)
     return movement.slice_(x, start=_put(zeros, axis, first), stop=x.shape, step=_put(ones, axis, by))
 
 
-def _first(x: Node, axis: int, size: int) -> Node:
+def _resize(x: Node, axis: int, size: Size) -> Node:
+    """The axis cut off behind, or made longer with zeros."""
     if x.shape[axis] == size:
         return x
-    zeros, ones = (0,) * len(x.shape), (1,) * len(x.shape)
-    return movement.slice_(x, start=zeros, stop=_put(x.shape, axis, size), step=ones)
-
-
-def _extend(x: Node, axis: int, size: int) -> Node:
-    """The axis made longer with zeros."""
     zeros = (0,) * len(x.shape)
-    more = size - _known(x.shape, axis)
-    if not more:
-        return x
+    more = size - x.shape[axis]
     return movement.pad(x, build.zero(x.tensor.dtype), low=zeros, high=_put(zeros, axis, more), interior=zeros)
 
 
-def _known(shape: Shape, axis: int) -> int:
-    size = shape[axis]
-    assert isinstance(size, int)
-    return size
-
-
-def _put(sizes: Shape, index: int, size: int) -> Shape:
+def _put(sizes: Shape, index: int, size: Size) -> Shape:
     return sizes[:index] + (size,) + sizes[index + 1 :]
 
 

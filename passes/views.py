@@ -364,10 +364,7 @@ def fold_apart(node: Node) -> Node | None:
     (x,) = node.inputs
     axes, size = axes_of(node), sizes_of(node, "size")
     rank = len(x.shape) - len(axes)
-    counts = static_shape(tuple(x.shape[axis] for axis in axes))
-    extents = static_shape(tuple(node.shape[axis] for axis in axes))
-    is_apart = size == sizes_of(node, "stride") and all(is_one(gap) for gap in sizes_of(node, "dilation"))
-    if not is_apart or counts is None or extents is None:
+    if size != sizes_of(node, "stride") or not all(is_one(gap) for gap in sizes_of(node, "dilation")):
         return None
     order: list[int] = []
     shape: list[Size] = []
@@ -378,12 +375,14 @@ def fold_apart(node: Node) -> Node | None:
         if axis in axes:
             place = axes.index(axis)
             order.append(rank + place)
-            shape[-1] = size[place] * counts[place]
-            missing[axis] = extents[place] - size[place] * counts[place]
+            shape[-1] = x.shape[axis] * size[place]
+            missing[axis] = node.shape[axis] - shape[-1]
     result = build.reshape_to(build.permute_to(x, tuple(order)), tuple(shape))
-    if any(missing):
+    if any(more != 0 for more in missing):
         zeros = (0,) * rank
         result = movement.pad(result, build.zero(node.tensor.dtype), low=zeros, high=tuple(missing), interior=zeros)
-    # A sum starts at 0.0, so that a lone -0.0 becomes 0.0.
-    is_float = node.tensor.dtype.kind >= Kind.FLOAT
-    return elementwise.add(result, build.zeros_like(result)) if is_float else result
+    # A sum starts at 0.0, so that a lone -0.0 becomes 0.0. That of products has begun there already, and what a
+    # convolution's gradient becomes where it isn't known whether windows lie apart adds nothing to it.
+    source = x.inputs[0] if x.op is movement.permute else x
+    is_begun = node.tensor.dtype.kind < Kind.FLOAT or source.op is contraction.dot
+    return result if is_begun else elementwise.add(result, build.zeros_like(result))

@@ -7,15 +7,17 @@ import itertools
 import numpy as np
 import pytest
 
-from graphc.ir.dim import symbol
+from graphc.ir.dim import Dim, Size, symbol
 from graphc.ir.dtype import c128, f64
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.interpret import evaluate_graph
+from graphc.ir.sizes import fix_sizes
 from graphc.ir.type import Shape, TensorType
 from graphc.ir.verify import verify
 from graphc.ops import contraction as ct
 from graphc.ops import movement as mv
 from graphc.passes.autodiff import differentiate, vjp
+from graphc.passes.convolution import has_undecided_phases
 from graphc.passes.decompose import decompose
 from graphc.passes.instrument import random_arguments
 from graphc.passes.simplify import simplify
@@ -135,6 +137,38 @@ def test_the_gradient_of_a_convolution_is_convolutions(
     arrays = random_arguments(graph, 4)
     expected, found = evaluate_graph(graph, arrays)[0], evaluate_graph(result, arrays)[0]
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def contracted_sizes(graph: Graph) -> list[list[Size]]:
+    """For each contraction what its sums go over, in order."""
+    axes = [(node.inputs[0].shape, node.keywords["contract"][0]) for node in graph.nodes if node.op is ct.dot]  # type: ignore[index]
+    return [[shape[axis] for axis in each if shape[axis] != 1] for shape, each in axes]
+
+
+@pytest.mark.parametrize("filter", [2, 3, symbol("k", 2, 5)])
+@pytest.mark.parametrize("stride, dilation", [(1, 1), (1, 2), (2, 1), (2, 2)])
+def test_the_same_is_contracted_where_sizes_are_symbols(filter: Size, stride: int, dilation: int) -> None:
+    known = 3 if isinstance(filter, Dim) else filter
+    sizes = {"n": 2, "m": 11, "k": known}
+    images = symbol("n", 1, 64), 3, symbol("m", 10, 64)
+    general = gradient_by_input(images, (4, 3, filter), (stride,), (dilation,))
+    special = gradient_by_input((2, 3, 11), (4, 3, known), (stride,), (dilation,))
+    result = decompose(simplify(general))
+    verify(result)
+    assert not has_undecided_phases(general)
+    assert contracted_sizes(fix_sizes(result, sizes)) == contracted_sizes(decompose(simplify(special)))
+    arrays = random_arguments(special, 4)
+    np.testing.assert_allclose(
+        evaluate_graph(fix_sizes(result, sizes), arrays)[0], evaluate_graph(special, arrays)[0], rtol=1e-12, atol=1e-12
+    )
+
+
+def test_where_the_filter_decides_how_a_gradient_is_written_that_can_be_asked() -> None:
+    graph = gradient_by_input((2, 3, 16), (4, 3, symbol("k", 2, 5)), (3,), (1,))
+    assert has_undecided_phases(graph)
+    assert any(node.op is mv.fold for node in decompose(graph).nodes)
+    assert not has_undecided_phases(gradient_by_input((2, 3, 16), (4, 3, symbol("k", 3, 5)), (3,), (1,)))
+    assert not has_undecided_phases(gradient_by_input((2, 3, 16), (4, 3, 2), (3,), (1,)))
 
 
 def test_a_batch_of_any_size_and_groups_take_the_same_way() -> None:

@@ -32,6 +32,17 @@ RULES: dict[str, tuple[str, str, str]] = {
         "%0 = reshape(%x) {shape=(2,6)} : f32[2,6]\n %1 = constant() {value=dense<f32[1,1]: 0.0>} : f32[1,1]\n"
         " %2 = broadcast(%1) {shape=(2,6)} : f32[2,6]\n %3 = add(%0, %2) : f32[2,6]\n return %3",
     ),
+    "a fold of windows side by side, any number of them": (
+        "%x: i32[n,m,2]",
+        "%0 = fold(%x) {axes=(1), dilation=(1), extent=(2*m), size=(2), stride=(2)} : i32[n,2*m]\n return %0",
+        "%0 = reshape(%x) {shape=(n,2*m)} : i32[n,2*m]\n return %0",
+    ),
+    "a fold of products side by side": (
+        "%x: f32[6,4], %w: f32[4,2]",
+        "%0 = dot(%x, %w) {contract=((1),(0))} : f32[6,2]\n"
+        " %1 = fold(%0) {axes=(0), dilation=(1), extent=(12), size=(2), stride=(2)} : f32[12]\n return %1",
+        "%0 = dot(%x, %w) {contract=((1),(0))} : f32[6,2]\n %1 = reshape(%0) {shape=(12)} : f32[12]\n return %1",
+    ),
     "a fold of windows side by side along two axes, and a rest": (
         "%x: i32[2,3,2,2]",
         "%0 = fold(%x) {axes=(0,1), dilation=(1,1), extent=(5,6), size=(2,2), stride=(2,2)} : i32[5,6]\n return %0",

@@ -38,7 +38,6 @@ def rows_of(weight: Node, place: Node, scale_grad_by_freq: bool) -> Node:
     if not scale_grad_by_freq:
         return rows
     size = weight.shape[0]
-    assert isinstance(size, int), "the rows of a table are counted"
 
     def gradient(cts: tuple[Node, ...], results: tuple[Node, ...], operands: tuple[Node, ...]) -> tuple[Node]:
         flat = build.reshape_to(place, (place.tensor.size,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from graphc.ir.dim import Size
 from graphc.ir.dtype import Kind, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError
 from graphc.ir.graph import Node
@@ -13,7 +14,7 @@ from graphc.ops.composite.operand import refuse_kinds, widened
 from graphc.ops.function import function
 
 
-def counts(index: Node, length: int, weights: Node | None = None) -> Node:
+def counts(index: Node, length: Size, weights: Node | None = None) -> Node:
     """How often each number below `length` is in a vector of indices, or the sum of their weights."""
     ones = build.full_like(index, 1) if weights is None else weights
     zeros = build.constant(0, ones.tensor.dtype, (length,))
@@ -34,12 +35,12 @@ def _ends(name: str, x: Node, low: float, high: float, margin: float) -> tuple[N
     return ew.select(is_point, ew.sub(first, more), first), ew.select(is_point, ew.add(last, more), last)
 
 
-def _filled(x: Node, place: Node, edges: tuple[Node, Node], bins: int, weight: Node | None) -> Node:
+def _filled(x: Node, place: Node, edges: tuple[Node, Node], bins: Size, weight: Node | None) -> Node:
     """Weights (or ones) added up by bin; what is outside of the range, or nan, counts for nothing."""
     inside = ew.bitwise_and(ew.ge(x, edges[0]), ew.le(x, edges[1]))
     amount = widened(build.ones_like(x) if weight is None else weight)
     counted = ew.select(inside, amount, build.zeros_like(amount))
-    limit = build.full_like(place, bins - 1)
+    limit = build.broadcast_to(build.size_of(bins - 1, place.tensor.dtype), place.shape)
     safe = ew.select(inside, ew.maximum(ew.minimum(place, limit), build.zeros_like(place)), build.zeros_like(place))
     return counts(safe, bins, counted)
 
@@ -109,7 +110,6 @@ def histogram(
     else:
         edges = bins
     count = edges.shape[0] - 1
-    assert isinstance(count, int), "the number of bins is known"
     place = ew.sub(ordering.search(edges, x, right=True), build.constant(1, i64, x.shape))
     last_edge = indexing.gather(edges, build.constant(-1, i64), axis=0)
     first_edge = indexing.gather(edges, build.constant(0, i64), axis=0)

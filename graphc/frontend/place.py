@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from graphc.ir.errors import ArgumentError, DeviceUnavailable, describe
 from graphc.ir.precision import tf32_is_asked_for
 from graphc.ir.settings import settings
-from graphc.kernel.gpu import GpuTarget, parse_target
+
+if TYPE_CHECKING:
+    from graphc.kernel.gpu import GpuTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,16 @@ def find_place(target: object) -> Place | None:
     if target == "cpu":
         return None
     if re.fullmatch(r"(cuda:)?sm_\w+", target):
+        # Late: importing graphc must be quick, and most programs are for the CPU.
+        from graphc.kernel.gpu import parse_target
+
         wanted = parse_target(target)
-        return Place(_with_settings(wanted), _device_for(wanted), waits=True)
+        device = _device_for(wanted)
+        return Place(_with_settings(_for_device(wanted, device)), device, waits=True)
     match = re.fullmatch(r"cuda(?::(\d+))?", target)
     if match is None:
         raise ArgumentError(f"compile: there is no target {target!r}", hint=_TARGETS)
-    # Late: importing graphc must be quick, and most programs are for the CPU.
-    from graphc.runtime.cuda.device import current_device
+    from graphc.runtime.cuda.device import current_device  # late, as above
 
     return replace(place_of(current_device() if match[1] is None else int(match[1])), waits=True)
 
@@ -67,6 +73,15 @@ _TARGETS = 'the targets are "cpu", "cuda", "cuda:N" for device N, and "cuda:sm_8
 def _with_settings(target: GpuTarget) -> GpuTarget:
     """The target, with what programs have set about precision."""
     return replace(target, allow_tf32=tf32_is_asked_for("cuda.matmul"))
+
+
+def _for_device(target: GpuTarget, device: int | None) -> GpuTarget:
+    """The target without what its own generation alone can do, if a device of a later one is to run the code."""
+    from graphc.runtime.cuda.select import driver  # late, as in find_place
+
+    if device is None or driver().target(device).capability == target.capability:
+        return target
+    return replace(target, allow_warpgroups=False)
 
 
 def _device_for(target: GpuTarget) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -86,6 +87,28 @@ def test_code_for_an_older_gpu_runs_and_for_a_newer_one_does_not(name: str, runs
     else:
         with pytest.raises(DeviceUnavailable, match="sm_90"):
             executable(X)
+
+
+@pytest.mark.parametrize(
+    ("device", "name", "has_own"),
+    [
+        ("sm_90", "cuda", True),
+        ("sm_90", "cuda:sm_90", True),
+        ("sm_90", "cuda:sm_80", False),
+        ("sm_100", "cuda:sm_90", False),
+        ("sm_120", "cuda", False),
+    ],
+)
+def test_what_one_generation_alone_has_is_used_where_that_runs_the_code(device: str, name: str, has_own: bool) -> None:
+    generator = np.random.default_rng(0)
+    a, b = (generator.integers(-3, 4, shape).astype(ml_dtypes.bfloat16) for shape in ((140, 64, 16), (140, 16, 64)))
+    with override(cuda_driver=f"emulator:1:{device}"):
+        executable = graphc.symbolic_trace(lambda x, y: x @ y, "bf16[140,64,16]", "bf16[140,16,64]").compile(
+            target=name
+        )
+        assert ("wgmma" in executable.ptx) is has_own
+        assert (".target sm_90a" in executable.ptx) is has_own
+        np.testing.assert_array_equal(executable(a, b), np.matmul(a.astype(np.float32), b.astype(np.float32)))
 
 
 def test_a_program_of_the_cpu_has_no_ptx() -> None:

@@ -26,7 +26,7 @@ STEP = 16
 
 def emit_fence_shared(e: GpuEmitter, statement: FenceShared) -> None:
     """Show what was written to shared memory to the tensor cores."""
-    e.line('call void asm sideeffect "fence.proxy.async.shared::cta;", "~{memory}"()')
+    e.line('call void asm sideeffect "fence.proxy.async.shared::cta;", "~{memory}"() nounwind')
 
 
 def emit_multiply_shared(e: GpuEmitter, statement: MultiplyShared) -> None:
@@ -76,6 +76,8 @@ def _with_sums(e: GpuEmitter, sums: Buffer, lines: list[str], operands: Sequence
     constraints = ["=f"] * count + [str(place) for place in range(count)] + ["l"] * len(operands) + ["~{memory}"]
     arguments = [f"float {name}" for name in given] + [f"i64 {name}" for name in operands]
     text = "\\0A".join(lines)
-    made = e.emit(f'call {type_} asm sideeffect "{text}", "{",".join(constraints)}"({", ".join(arguments)})')
+    # All threads come to it together: LLVM must not give each side of a branch its own.
+    call = f'call {type_} asm sideeffect "{text}", "{",".join(constraints)}"({", ".join(arguments)})'
+    made = e.emit(f"{call} convergent nounwind")
     for place in range(count):
         store(e, sums, place, [e.emit(f"extractvalue {type_} {made}, {place}")], "true")

@@ -128,9 +128,9 @@ def accesses_of(paths: Iterable[Path]) -> tuple[Access, ...]:
 @register("fuse")
 def fuse(graph: Graph, *, limit: int = 64, row: int = ROW_LIMIT) -> Graph:
     """Group nodes into kernels of at most `limit` nodes, which keep rows of up to `row` elements (0: any)."""
+    graph = _separate_outputs(drop_annotations(graph, barriers=True))
     if all(is_leaf(node) or is_whole(node) for node in graph.nodes):
         return graph
-    graph = _separate_outputs(drop_annotations(graph, barriers=True))
     groups = _assign(graph, limit, row)
     return _build(graph, groups)
 

@@ -64,7 +64,7 @@ def place_of(device: int) -> Place:
     if device >= count:
         are = "there is 1" if count == 1 else f"there are {count}"
         raise DeviceUnavailable(f"there is no device cuda:{device}", hint=are)
-    return Place(_with_settings(driver().target(device)), device)
+    return Place(_with_settings(_target_of(device)), device)
 
 
 _TARGETS = 'the targets are "cpu", "cuda", "cuda:N" for device N, and "cuda:sm_80" and the like'
@@ -73,6 +73,25 @@ _TARGETS = 'the targets are "cpu", "cuda", "cuda:N" for device N, and "cuda:sm_8
 def _with_settings(target: GpuTarget) -> GpuTarget:
     """The target, with what programs have set about precision."""
     return replace(target, allow_tf32=tf32_is_asked_for("cuda.matmul"))
+
+
+def _target_of(device: int) -> GpuTarget:
+    """What code for a device is made for: the GPU that it is, or the older one that the setting names.
+
+    Raises ArgumentError for a setting that is no GPU, or a later one.
+    """
+    from graphc.kernel.gpu import parse_target  # late, as in find_place
+    from graphc.runtime.cuda.select import driver
+
+    target, name = driver().target(device), settings().gpu
+    if name == "native":
+        return target
+    wanted = parse_target(name)
+    if wanted.capability > target.capability:
+        raise ArgumentError(
+            f"GRAPHC_GPU={name}: cuda:{device} is an sm_{target.capability}, which runs no code for later GPUs"
+        )
+    return _for_device(wanted, device)
 
 
 def _for_device(target: GpuTarget, device: int | None) -> GpuTarget:

@@ -33,6 +33,9 @@ class Settings:
     cache_dir: str = field(default="", metadata=_meaning("folder of compiled code; empty: the platform's cache folder"))
     cache_bytes: int = field(default=1 << 30, metadata=_meaning("most bytes in the folder of compiled code; 0: none"))
     cpu: str = field(default="native", metadata=_meaning("CPU to generate code for: native, x86-64, x86-64-v3, ..."))
+    gpu: str = field(
+        default="native", metadata=_meaning("GPU to generate code for: native, or an older one such as sm_80")
+    )
     num_threads: int = field(default=0, metadata=_meaning("threads of the pool; 0: the CPUs this process may use"))
     dump: str = field(default="", metadata=_meaning("folder in which each stage leaves a numbered file; empty: none"))
     backward: str = field(

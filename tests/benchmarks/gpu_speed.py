@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import graphc
+from graphc.ir.settings import override
 from graphc.kernel.gpu import grid_of
 from graphc.runtime.cuda import code
 from graphc.runtime.cuda.code import Loaded
@@ -23,6 +24,8 @@ from tests.benchmarks.gpu_timing import Stopwatch
 from tests.benchmarks.gpu_training import SMALL_STEPS, STEPS
 from tests.benchmarks.gpu_vendor import blas, peak, torch
 
+OLDER = "graphc for sm_80"
+"""Code for GPUs that do not have what those of sm_90 alone do, on one of these."""
 KEPT = 4
 """Sets of arguments in turn where arithmetic is the limit."""
 
@@ -60,12 +63,14 @@ def time_case(case: Case, is_tiny: bool) -> Figures:
     forms: list[tuple[str, Any, Callable[[Any], Any]]] = [("graphc", graphc, graphc.compile)]
     if case.with_eager:
         forms.append(("graphc eager", graphc, _as_it_is))
+    if case.group == "matmul" and driver().target(0).has_warpgroups:
+        forms.append((OLDER, graphc, graphc.compile))
     if torch() is not None:
         forms.append(("torch", torch(), _as_it_is))
         if case.with_torch_compile:
             forms.append(("torch.compile", torch(), torch().compile))
     for name, library, compiled in forms:
-        with using_unit(library, case.unit):
+        with using_unit(library, case.unit), override(gpu="sm_80") if name == OLDER else nullcontext():
             figures[name] = _attempt(partial(_time_form, case, arguments, library, compiled, is_tiny))
         library.cuda.empty_cache()
     if case.group == "matmul" and "torch" not in figures and not is_tiny and blas() is not None:

@@ -111,6 +111,22 @@ def test_what_one_generation_alone_has_is_used_where_that_runs_the_code(device: 
         np.testing.assert_array_equal(executable(a, b), np.matmul(a.astype(np.float32), b.astype(np.float32)))
 
 
+def test_a_setting_names_an_older_gpu() -> None:
+    x = [graphc.ones(140, 64, 64, dtype=graphc.bfloat16) for _ in range(2)]
+    with override(cuda_driver="emulator:1:sm_90"):
+        found = {}
+        for name in ("native", "sm_80", "sm_90"):
+            with override(gpu=name):
+                executable = graphc.symbolic_trace(lambda x, y: x @ y, *["bf16[140,64,64]"] * 2).compile(target="cuda")
+                found[name] = "wgmma" in executable.ptx
+                on_gpu = [each.to("cuda") for each in x]
+                assert graphc.compile(lambda x, y: x @ y)(*on_gpu).float().sum().item() == 140 * 64**3
+        assert found == {"native": True, "sm_80": False, "sm_90": True}
+        for name, message in (("sm_100", "GRAPHC_GPU=sm_100: cuda:0 is an sm_90"), ("volta", "'volta' names no GPU")):
+            with override(gpu=name), pytest.raises(ArgumentError, match=message):
+                graphc.compile(double, target="cuda")
+
+
 def test_a_program_of_the_cpu_has_no_ptx() -> None:
     with pytest.raises(ArgumentError, match="is compiled for the CPU"):
         _ = graphc.symbolic_trace(double, "f32[5]").compile().ptx

@@ -17,6 +17,7 @@ from graphc.eager import pinning
 from graphc.eager.device import device as Device
 from graphc.eager.device import device_for, gpu_index
 from graphc.eager.history import set_requires_grad
+from graphc.eager.inplace import converted
 from graphc.eager.memory import format_strides, new_array, preserved_strides, resize_to
 from graphc.eager.memory_format import preserve_format, strided
 from graphc.eager.placement import copy_into, gpu_of, on
@@ -261,8 +262,11 @@ def deliver(
         constant(array)
         see((target,))
         overwritten(target._array, array)
-    with np.errstate(all="ignore"):
-        copy_into(target._array, on(array, None).astype(target._array.dtype, casting="unsafe", copy=False))
+    if type(array) is not np.ndarray:
+        copy_into(target._array, array if array.dtype == target._array.dtype else converted(array, target.dtype))
+    else:
+        with np.errstate(all="ignore"):
+            copy_into(target._array, array.astype(target._array.dtype, casting="unsafe", copy=False))
     target._storage.version += 1
     return target
 

@@ -243,6 +243,8 @@ def join(order: Sequence[GradNode], roots: Sequence[Root], wanted: Sequence[Edge
     graph = parse_pipeline("simplify").run(graph)
     used = {operand for node in graph.nodes for operand in node.inputs} | set(graph.outputs)
     is_used = [node in used for node in graph.inputs]
+    if not any(is_used):
+        is_used[len(reads)] = True  # a root's cotangent tells where gradients are that depend on nothing
     kept = tuple(node for node, is_kept in zip(graph.inputs, is_used) if is_kept)
     return BackwardProgram(
         Plan(Graph("backward", kept, graph.outputs), "Backward"),

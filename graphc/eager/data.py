@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.eager.arguments import type_name
-from graphc.eager.placement import gpu_of, on
+from graphc.eager.inplace import converted
 from graphc.eager.tensor import AnyArray, Tensor
 from graphc.eager.watch import WATCHING, copied
 from graphc.ir.dtype import (
@@ -238,6 +238,8 @@ def _refuse_overflow(dtype: DType) -> None:
 
 def cast(array: AnyArray, dtype: DType, copy: bool = False) -> AnyArray:
     """The values in another dtype: floats are cut to integers and wrap; imaginary parts are dropped."""
+    if type(array) is not np.ndarray and array.dtype != dtype.numpy:
+        return converted(array, dtype)
     if WATCHING and (copy or array.dtype != dtype.numpy):
         result = _cast(array, dtype, copy)
         copied(result, array)
@@ -249,9 +251,6 @@ def _cast(array: AnyArray, dtype: DType, copy: bool) -> AnyArray:
     target = dtype.numpy
     if array.dtype == target:
         return array.copy(order="K") if copy else array
-    gpu = gpu_of(array)
-    if gpu is not None:
-        return on(_cast(on(array, None), dtype, copy), gpu)
     with np.errstate(all="ignore"):
         if array.dtype.kind == "c" and not dtype.is_complex and dtype is not bool_:
             array = array.real

@@ -377,7 +377,7 @@ class EagerFunction:
         self, given: Sequence[object], named: dict[str, object], slots: list[Slot], types: Sequence[TensorType]
     ) -> tuple[Graph, Structure, tuple[object, ...]]:
         """The entry's graph for inputs of these types, and how its outputs make the result."""
-        inputs = [_input(index, type, slot.is_weak) for index, (slot, type) in enumerate(zip(slots, types))]
+        inputs = [plan_input(index, type, slot.is_weak) for index, (slot, type) in enumerate(zip(slots, types))]
         nodes = dict(zip(slots, inputs))
         args = [_with_nodes(each, nodes) for each in given]
         kwargs = {name: _with_nodes(each, nodes) for name, each in named.items()}
@@ -478,7 +478,8 @@ def _with_nodes(value: object, nodes: dict[Slot, Node]) -> object:
     return value
 
 
-def _input(index: int, type: TensorType, is_weak: bool) -> Node:
+def plan_input(index: int, type: TensorType, is_weak: bool) -> Node:
+    """An input of a plan's graph; a weak one stands for a Python number, which changes no dtype."""
     node = make_input(f"x{index}", type)
     return Node(INPUT, (), (*node.attributes, ("weak", True)), type, node.location) if is_weak else node
 

@@ -6,7 +6,6 @@ gradient flows through a sample.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,20 +23,22 @@ from graphc.eager.arguments import (
     type_name,
 )
 from graphc.eager.data import cast
-from graphc.eager.generator import Generator
+from graphc.eager.filling import BITS, numbers
 from graphc.eager.inplace import _copy_plan as copy_plan
 from graphc.eager.inplace import _filled as filled
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
-from graphc.eager.placement import common_gpu, gpu_of, on
+from graphc.eager.placement import common_gpu, gpu_of, refuse_mixed
+from graphc.eager.question import holds
 from graphc.eager.random import MANTISSA, bounds_of, check_range
-from graphc.eager.record import record, see
+from graphc.eager.record import record
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
-from graphc.eager.tensor import AnyArray, Tensor, wrap
-from graphc.eager.transfer import through_host
-from graphc.eager.watch import WATCHING, copied
+from graphc.eager.tensor import AnyArray, Tensor
 from graphc.ir.dtype import DType, Kind, bool_, f64, get_default_dtype
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
+from graphc.ir.graph import Node
+from graphc.ops import build, reduction
+from graphc.ops import elementwise as ew
 from graphc.ops.composite.operand import broadcast_shape, c_name
 
 _NO_PROBABILITY = (
@@ -47,26 +48,6 @@ _NO_PROBABILITY = (
 
 
 # Functions
-
-
-def _through_host(function: Callable[..., object]) -> Callable[..., object]:
-    """The function, whose numbers the host makes: those of a GPU's tensors come from that GPU's generator."""
-    name = function.__name__.rstrip("_")
-    on_host = through_host(function)
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> object:
-        gpu = common_gpu(each._array for each in (*args, *kwargs.values()) if isinstance(each, Tensor))
-        if gpu is None:
-            return function(*args, **kwargs)
-        generator = kwargs.pop("generator", None)
-        for place, each in enumerate(args):
-            if isinstance(each, Generator):
-                generator, args = each, args[:place]
-        kwargs["key"] = key_of(name, generator, kwargs.get("key"), gpu=gpu)
-        return on_host(*args, **kwargs)
-
-    return call
 
 
 def normal_(
@@ -87,7 +68,7 @@ def normal_(
     if size is not None:
         shape = sequence_of("normal", size, "size", 3)
         target = dtype_with_out("normal", dtype, get_default_dtype(), out)
-        place = check_place("normal", layout, device, pin_memory)
+        place = check_place("normal", layout, device, pin_memory, None if out is None else out._array)
         _check_std(std)
         values = normal(shape, target, key_of("normal", generator, key, place))
         return deliver(_scaled(values, mean, std)._array, out, requires_grad, pin_memory=pin_memory)
@@ -97,14 +78,16 @@ def normal_(
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise ArgumentError("normal expects standard deviation to be non-complex")
-        if (std._array < 0).any():
+        if not holds(_is_none_negative, std):
             raise ArgumentError("normal expects all elements of std >= 0.0")
     else:
         _check_std(std)
+    refuse_mixed("normal", parts)
+    gpu = common_gpu(each._array for each in parts)
     shapes = [each._array.shape for each in parts]
     broadcast_shape("normal", *shapes)  # says in PyTorch's words where they don't fit
     shape = np.broadcast_shapes(*shapes)
-    values = normal(shape, parts[0].dtype, key_of("normal", generator, key))
+    values = normal(shape, parts[0].dtype, key_of("normal", generator, key, gpu))
     result = deliver(cast(_scaled(values, mean, std)._array, parts[0].dtype), out, pin_memory=pin_memory)
     name = f"NormalBackward{3 if len(parts) == 2 else 1 if parts[0] is mean else 2}"
     return result if out is not None else _without_influence(result, parts[0], name)
@@ -138,32 +121,35 @@ def bernoulli(
     if not isinstance(input, Tensor):
         raise SignatureError(f"bernoulli(): argument 'input' (position 1) must be Tensor, not {type_name(input)}")
     dtype, shape = input.dtype, input._array.shape
+    drawn = key_of("bernoulli", generator, key, gpu_of(input._array))
     if p is not None:
-        return deliver(_coins(shape, p, key_of("bernoulli", generator, key), dtype), out)
+        return deliver(_coins(shape, p, drawn, dtype), out)
     if not dtype.is_floating_point:
         kernel = "bernoulli_tensor_cpu_self_" if dtype.is_complex else "bernoulli_tensor_cpu_p_"
         refuse(kernel, dtype)
-    result = deliver(_coins(shape, input, key_of("bernoulli", generator, key), dtype), out)
+    result = deliver(_coins(shape, input, drawn, dtype), out)
     return result if out is not None else _without_influence(result, input, "BernoulliBackward0")
 
 
 def _coins(shape: tuple[int, ...], p: Any, key: Tensor, dtype: DType) -> AnyArray:
-    """1 with probability p, else 0."""
+    """1 with probability p, else 0, where the key is."""
     if isinstance(p, Tensor):
         if not p.dtype.is_floating_point:
             refuse("bernoulli_tensor_cpu_p_", p.dtype)
-        given = on(p._array, None)
-        if not ((given >= 0) & (given <= 1)).all():
+        if not holds(_are_probabilities, p):
             raise ArgumentError(_NO_PROBABILITY, hint="probabilities are from 0 to 1")
-        repeated = np.array(np.broadcast_to(given, shape), order="C")
-        if WATCHING:
-            see((p,))
-            copied(repeated, p._array)
-        chances = wrap(repeated)
-        return cast(call("bernoulli", chances, key=key)._array, dtype)
+        return cast(call("bernoulli", call("broadcast_to", p, shape), key=key)._array, dtype)
+    _check_chance(p)
+    return cast(call("lt", uniform(shape, f64, key), float(p))._array, dtype)
+
+
+def _are_probabilities(p: Node) -> Node:
+    return ew.bitwise_and(ew.ge(p, build.zeros_like(p)), ew.le(p, build.ones_like(p)))
+
+
+def _check_chance(p: Any) -> None:
     if not 0 <= p <= 1:
         raise ArgumentError(f"bernoulli_ expects p to be in [0, 1], but got p={p:g}")
-    return (uniform(shape, f64, key)._array < float(p)).astype(dtype.numpy)
 
 
 def _without_influence(result: Tensor, source: Tensor, name: str) -> Tensor:
@@ -193,24 +179,35 @@ def multinomial(
         raise ArgumentError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > weights.shape[-1]:
         raise ArgumentError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
-    rows = weights.astype(np.float64)
-    if not (np.isfinite(rows) & (rows >= 0)).all():
+    if not holds(_are_weights, input):
         raise ArgumentError("probability tensor contains either `inf`, `nan` or element < 0")
-    if (rows.sum(-1) == 0).any():
+    if not holds(_are_sums_positive, input):
         raise ArgumentError("invalid multinomial distribution (sum of probabilities <= 0)")
-    seed = key_of("multinomial", generator, key)
+    seed = key_of("multinomial", generator, key, gpu_of(weights))
     return deliver(call("multinomial", input, int(num_samples), bool(replacement), key=seed)._array, out)
+
+
+def _are_weights(x: Node) -> Node:
+    return ew.bitwise_and(ew.is_finite(x), ew.ge(x, build.zeros_like(x)))
+
+
+def _are_sums_positive(x: Node) -> Node:
+    sums = reduction.sum_(build.cast_to(x, f64), axes=(len(x.shape) - 1,))
+    return ew.ne(sums, build.zeros_like(sums))
 
 
 def poisson(input: Tensor, generator: object = None, *, key: object = None) -> Tensor:
     """Counts of rare events, whose mean each element gives; in the input's dtype."""
-    rate = input._array
     if not input.dtype.is_floating_point:
         refuse("poisson_cpu", input.dtype)
-    if (rate < 0).any():
+    if not holds(_is_none_negative, input):
         raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
-    result = created(call("poisson", input, key=key_of("poisson", generator, key))._array)
+    result = created(call("poisson", input, key=key_of("poisson", generator, key, gpu_of(input._array)))._array)
     return _without_influence(result, input, "PoissonBackward0")
+
+
+def _is_none_negative(x: Node) -> Node:
+    return ew.bitwise_not(ew.lt(x, build.zeros_like(x)))
 
 
 def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: object = None) -> Tensor:
@@ -218,27 +215,23 @@ def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: obje
     for name, each in (("count", count), ("prob", prob)):
         if not each.dtype.is_floating_point:
             raise ArgumentError(f"binomial only supports floating-point dtypes for {name}, got: {each.dtype.scalar}")
-    return created(call("binomial", count, prob, key=key_of("binomial", generator, key))._array)
+    refuse_mixed("binomial", (count, prob))
+    seed = key_of("binomial", generator, key, common_gpu((count._array, prob._array)))
+    return created(call("binomial", count, prob, key=seed)._array)
 
 
 # Methods that fill
 
 
-def _fill(self: Tensor, name: str, make: Callable[[DType], AnyArray]) -> Tensor:
+def _fill(self: Tensor, name: str, make: Callable[[], AnyArray]) -> Tensor:
     """Write what `make` gives to the tensor's memory. Its gradient is zero from then on, by a node of this name."""
     check_writable(self, needs=self.requires_grad)
-    dtype = self.dtype
-    return filled(self, cast(make(dtype), dtype), name)
+    return filled(self, cast(make(), self.dtype), name)
 
 
-def _standard(self: Tensor, distribution: str, name: str, generator: object) -> AnyArray:
-    """Float64 numbers of a distribution of the table with its usual parameters, in the tensor's shape.
-
-    Parameters are applied to them afterwards, by the table's formulas: a new parameter needs no new native code.
-    """
-    return call(
-        distribution, wrap(np.empty(self._array.shape)), key=key_of(name, generator, gpu=gpu_of(self._array))
-    )._array
+def _key_for(self: Tensor, method: str, generator: object) -> Tensor:
+    """A number of the generator of the tensor's device; the tensor's program is given it as one of the host's."""
+    return key_of(method, generator, gpu=gpu_of(self._array))
 
 
 def uniform_(self: Tensor, *args: float, generator: object = None, to: float | None = None, **start: float) -> Tensor:
@@ -248,21 +241,17 @@ def uniform_(self: Tensor, *args: float, generator: object = None, to: float | N
     if start:
         raise SignatureError(f"uniform_() got an unexpected keyword argument '{next(iter(start))}'")
     dtype = self.dtype
-    if not dtype.is_floating_point and not dtype.is_complex:
+    if dtype.is_storage_only or not (dtype.is_floating_point or dtype.is_complex):
         refuse("check_uniform_bounds", dtype)
     if dtype.is_floating_point:
         _check_bounds(low, high, dtype)
 
-    def make(dtype: DType) -> AnyArray:
+    def make() -> AnyArray:
         if dtype.is_complex:
-            values = uniform(self._array.shape, dtype, key_of("uniform_", generator, gpu=gpu_of(self._array)))
-            return call("add", call("mul", values, high - low), low)._array
-        bits = 52 if dtype is f64 else MANTISSA[dtype]
-        kept = np.floor(_standard(self, "uniform", "uniform_", generator) * 2.0**bits)
-        rounded = cast(kept * ((high - low) * 2.0**-bits) + low, dtype)
-        # Rounding may give the end itself, which is not in the range.
-        end = rounded.dtype.type(high)
-        return rounded if high == low else np.where(rounded >= end, rounded.dtype.type(low), rounded)
+            key = key_of("uniform_", generator, None, gpu_of(self._array))
+            return call("add", call("mul", uniform(self._array.shape, dtype, key), high - low), low)._array
+        step = (high - low) * 2.0 ** -BITS[dtype]
+        return numbers("uniform", self, _key_for(self, "uniform_", generator), low, high, step)
 
     return _fill(self, "UniformBackward0", make)
 
@@ -284,10 +273,18 @@ def _check_bounds(low: float, high: float, dtype: DType) -> None:
 def fill_normal(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: object = None) -> Tensor:
     """Fill with normal numbers."""
     _check_std(std)
-    key = key_of("normal_", generator, gpu=gpu_of(self._array))
-    return _fill(
-        self, "NormalBackward0", lambda dtype: _scaled(normal(self._array.shape, dtype, key), mean, std)._array
-    )
+    dtype = self.dtype
+    if dtype.is_storage_only or not (dtype.is_floating_point or dtype.is_complex):
+        refuse("normal_kernel_cpu", dtype)
+
+    def make() -> AnyArray:
+        if dtype.is_complex:
+            key = key_of("normal_", generator, None, gpu_of(self._array))
+            return _scaled(normal(self._array.shape, dtype, key), mean, std)._array
+        parameters = () if (mean, std) == (0, 1) else (mean, std)
+        return numbers("normal", self, _key_for(self, "normal_", generator), *parameters)
+
+    return _fill(self, "NormalBackward0", make)
 
 
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: object = None) -> Tensor:
@@ -296,12 +293,8 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
         raise ArgumentError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     if not self.dtype.is_floating_point:
         refuse("log_normal_cpu", self.dtype)
-    key = key_of("log_normal_", generator, gpu=gpu_of(self._array))
-
-    def make(dtype: DType) -> AnyArray:
-        return call("exp", wrap(normal(self._array.shape, f64, key)._array * std + mean))._array
-
-    return _fill(self, "LogNormalBackward0", make)
+    key = _key_for(self, "log_normal_", generator)
+    return _fill(self, "LogNormalBackward0", lambda: numbers("log_normal", self, key, mean, std))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: object = None) -> Tensor:
@@ -313,11 +306,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: object = None) 
         )
     if not lambd > 0:
         raise ArgumentError(f"exponential_ expects lambda > 0.0, but found lambda={lambd:g}")
-
-    def make(dtype: DType) -> AnyArray:
-        return _standard(self, "exponential", "exponential_", generator) / lambd
-
-    return _fill(self, "ExponentialBackward0", make)
+    key = _key_for(self, "exponential_", generator)
+    return _fill(self, "ExponentialBackward0", lambda: numbers("exponential", self, key, lambd))
 
 
 def geometric_(self: Tensor, p: float, *, generator: object = None) -> Tensor:
@@ -326,12 +316,8 @@ def geometric_(self: Tensor, p: float, *, generator: object = None) -> Tensor:
         raise ArgumentError(f"geometric_ expects p to be in (0, 1), but got p={p:g}")
     if self.dtype is bool_ or self.dtype.is_complex:
         refuse("geometric_cpu", self.dtype)
-
-    def make(dtype: DType) -> AnyArray:
-        # P(count > k) = (1 - p)**k
-        return np.maximum(np.ceil(-_standard(self, "exponential", "geometric_", generator) / math.log1p(-p)), 1)
-
-    return _fill(self, "GeometricBackward0", make)
+    key = _key_for(self, "geometric_", generator)
+    return _fill(self, "GeometricBackward0", lambda: numbers("geometric", self, key, math.log1p(-p)))
 
 
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: object = None) -> Tensor:
@@ -343,18 +329,19 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
         )
     if not sigma > 0:
         raise ArgumentError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma:g}")
-
-    def make(dtype: DType) -> AnyArray:
-        return _standard(self, "cauchy", "cauchy_", generator) * sigma + median
-
-    return _fill(self, "CauchyBackward0", make)
+    key = _key_for(self, "cauchy_", generator)
+    return _fill(self, "CauchyBackward0", lambda: numbers("cauchy", self, key, median, sigma))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: object = None) -> Tensor:
     """Fill with 1 with probability p (a number, or a tensor that broadcasts), else 0."""
-    key = key_of("bernoulli_", generator, gpu=gpu_of(self._array))
-    name = "BernoulliBackward1" if isinstance(p, Tensor) else "BernoulliBackward2"
-    return _fill(self, name, lambda dtype: _coins(self._array.shape, p, key, dtype))
+    if isinstance(p, Tensor):
+        refuse_mixed("bernoulli_", (self, p))
+        drawn = key_of("bernoulli_", generator, None, gpu_of(self._array))
+        return _fill(self, "BernoulliBackward1", lambda: _coins(self._array.shape, p, drawn, self.dtype))
+    key = _key_for(self, "bernoulli_", generator)
+    _check_chance(p)
+    return _fill(self, "BernoulliBackward2", lambda: numbers("bernoulli", self, key, p))
 
 
 def random_(self: Tensor, *args: int, generator: object = None, to: int | None = None, **start: int) -> Tensor:
@@ -371,26 +358,26 @@ def random_(self: Tensor, *args: int, generator: object = None, to: int | None =
     else:
         low, high = (0, int(given[0])) if len(given) == 1 else (int(given[0]), int(given[1]))
         check_range(low, high, dtype)
-    key = key_of("random_", generator, gpu=gpu_of(self._array))
+    key = key_of("random_", generator, None, gpu_of(self._array))
     name = f"RandomBackward{(2, 1, 0)[len(given)]}"
-    return _fill(self, name, lambda _: integers(low, high, self._array.shape, key))
+    return _fill(self, name, lambda: integers(low, high, self._array.shape, key))
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
-    "bernoulli": _through_host(bernoulli),
-    "binomial": _through_host(binomial),
-    "multinomial": _through_host(multinomial),
-    "normal": _through_host(normal_),
-    "poisson": _through_host(poisson),
+    "bernoulli": bernoulli,
+    "binomial": binomial,
+    "multinomial": multinomial,
+    "normal": normal_,
+    "poisson": poisson,
 }
 METHODS: dict[str, Callable[..., object]] = {
-    "bernoulli": _through_host(bernoulli),
+    "bernoulli": bernoulli,
     "bernoulli_": bernoulli_,
     "cauchy_": cauchy_,
     "exponential_": exponential_,
     "geometric_": geometric_,
     "log_normal_": log_normal_,
-    "multinomial": _through_host(multinomial),
+    "multinomial": multinomial,
     "normal_": fill_normal,
     "random_": random_,
     "uniform_": uniform_,

@@ -57,7 +57,7 @@ def _of_sizes(name: str, sampler: Callable[..., Tensor]) -> Callable[..., Tensor
     ) -> Tensor:
         shape = sizes_of(name, args if size is None else (size,))
         target = dtype_with_out(name, dtype, get_default_dtype(), out)
-        place = check_place(name, layout, device, pin_memory)
+        place = check_place(name, layout, device, pin_memory, None if out is None else out._array)
         return deliver(
             sampler(shape, target, key_of(name, generator, key, place))._array,
             out,
@@ -157,7 +157,7 @@ def randint(
     first, last = (0, int(numbers[0])) if len(numbers) == 1 else (int(numbers[0]), int(numbers[1]))
     shape = sequence_of("randint", size, "size", len(args) or 1)
     target = dtype_with_out("randint", dtype, i64, out)
-    place = check_place("randint", layout, device, pin_memory)
+    place = check_place("randint", layout, device, pin_memory, None if out is None else out._array)
     check_range(first, last, target)
     array = integers(first, last, shape, key_of("randint", generator, key, place))
     return deliver(cast(array, target), out, requires_grad, pin_memory=pin_memory)
@@ -214,7 +214,7 @@ def randperm(
     """The integers from 0 to before n in a random order."""
     count = integer_of("randperm", "n", 1, n)
     target = dtype_with_out("randperm", dtype, i64, out)
-    place = check_place("randperm", layout, device, pin_memory)
+    place = check_place("randperm", layout, device, pin_memory, None if out is None else out._array)
     check_sizes((count,), i64)
     if target is bool_ or target.is_complex:
         raise UnsupportedDType(f"\"randperm\" not implemented for '{target.scalar}'")

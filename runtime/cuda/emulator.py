@@ -162,6 +162,10 @@ class Emulator:
         self._graphs: dict[int, tuple[Command, ...]] = {}
         self.launches = 0
         """Kernels that were run."""
+        self.bytes_to_device = 0
+        """Bytes that were copied from the host's memory to devices."""
+        self.bytes_to_host = 0
+        """Bytes that were copied from devices to the host's memory."""
 
     def version(self) -> int:
         return 12000
@@ -249,11 +253,16 @@ class Emulator:
         return address in self._stretches
 
     def copy_to_device(self, target: int, source: int, nbytes: int, stream: int) -> None:
-        self._do(stream, lambda: self._write("cuMemcpyHtoDAsync", target, _host_bytes(source, nbytes)))
+        def copy() -> None:
+            self._write("cuMemcpyHtoDAsync", target, _host_bytes(source, nbytes))
+            self.bytes_to_device += nbytes
+
+        self._do(stream, copy)
 
     def copy_to_host(self, target: int, source: int, nbytes: int, stream: int) -> None:
         def copy() -> None:
             _host_bytes(target, nbytes)[:] = self._piece("cuMemcpyDtoHAsync", source, nbytes)
+            self.bytes_to_host += nbytes
 
         self._do(stream, copy)
 

@@ -174,6 +174,8 @@ def record_stream(self: Tensor, s: Any) -> None:
     memory = getattr(self._array, "memory", None)
     if gpu_of(self._array) is None:
         raise ArgumentError("record_stream is for tensors of a GPU", hint=f"this one is on {place_of(self._array)}")
+    if s.device_index != gpu_of(self._array):
+        return  # another GPU gets at the memory by copies alone, and these wait by themselves
     if memory is not None and hasattr(memory, "record_stream"):
         memory.record_stream(s.cuda_stream)
 

@@ -6,6 +6,7 @@ In: the module `cuda.bindings.driver`. Out: the driver, by the same calls as `li
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from graphc.ir.errors import DeviceUnavailable
 from graphc.runtime.cuda.calls import CALLS, TEXT_BYTES, Call, Function
 from graphc.runtime.cuda.native import NativeDriver
 
+PER_THREAD: Final = "CUDA_PYTHON_CUDA_PER_THREAD_DEFAULT_STREAM"
 _ENUMERATIONS: Final[Mapping[str, str]] = {
     "attribute": "CUdevice_attribute",
     "function_attribute": "CUfunction_attribute",
@@ -25,6 +27,12 @@ _ENUMERATIONS: Final[Mapping[str, str]] = {
 
 def load_bindings() -> NativeDriver:
     """The driver; raises DeviceUnavailable where the package, or the driver's library, is missing."""
+    if PER_THREAD in os.environ:  # whatever it says: releases before 13.2.1 take even 0 for yes
+        raise DeviceUnavailable(
+            f"{PER_THREAD} is set",
+            hint="cuda-bindings then gives each thread a default stream of its own, and graphc counts on one for all: "
+            f"unset {PER_THREAD}, or let graphc call the driver itself by GRAPHC_CUDA_DRIVER=ctypes",
+        )
     try:
         module = importlib.import_module("cuda.bindings.driver")
     except ImportError as error:

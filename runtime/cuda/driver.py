@@ -96,7 +96,7 @@ class Driver(Protocol):
         """Whether kernels on the device reach memory of the other one."""
 
     def activate(self, device: int) -> None:
-        """Make the device's primary context the calling thread's; quick where it is already."""
+        """Make the device's primary context the calling thread's; quick where there is no other device."""
 
     def current(self) -> int | None:
         """The device that `activate` has set for the calling thread; None: none yet."""

@@ -103,6 +103,8 @@ class NativeDriver:
         self._thread = _Thread()
         self._lock = threading.Lock()
         self._is_started = False
+        self._is_alone = False
+        """Whether there is one device, whose context is the one that every library here makes current."""
         self._devices: dict[int, int] = {}
         self._contexts: dict[int, int] = {}
         self._properties: dict[int, DeviceProperties] = {}
@@ -126,7 +128,9 @@ class NativeDriver:
             if status:
                 raise self._failure("cuInit", status)
             self._is_started = True
-        return int(self._one("cuDeviceGetCount"))
+        count = int(self._one("cuDeviceGetCount"))
+        self._is_alone = count == 1
+        return count
 
     def properties(self, device: int) -> DeviceProperties:
         found = self._properties.get(device)
@@ -166,7 +170,8 @@ class NativeDriver:
         return bool(self._one("cuDeviceCanAccessPeer", self._device(device), self._device(peer)))
 
     def activate(self, device: int) -> None:
-        if self._thread.device == device:
+        # With several devices the thread's context may be another one by now: other libraries set it, too.
+        if self._thread.device == device and self._is_alone:
             return
         context = self._contexts.get(device)
         if context is None:

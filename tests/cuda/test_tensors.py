@@ -278,6 +278,9 @@ def test_streams_and_events_order_work() -> None:
     assert x.tolist() == [2.0] * 3
     with pytest.raises(RuntimeError, match="record_stream is for tensors of a GPU"):
         graphc.ones(1).record_stream(stream)  # type: ignore[attr-defined]  # a method
+    x.record_stream(graphc.cuda.Stream(device="cuda:1"))
+    del x
+    assert graphc.zeros(3, device="cuda").tolist() == [0.0] * 3
 
 
 def test_seeds_and_states_of_gpus() -> None:

@@ -84,7 +84,7 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     (
         lambda d: (d.activate(1), d.activate(1))[0],
         None,
-        [("cuDevicePrimaryCtxRetain", 7), ("cuCtxSetCurrent", 0x1000)],
+        [("cuDevicePrimaryCtxRetain", 7), ("cuCtxSetCurrent", 0x1000), ("cuCtxSetCurrent", 0x1000)],
     ),
     (lambda d: d.memory_info(), (5, 9), [("cuMemGetInfo",)]),
     (lambda d: d.allocate(1 << 40), 0x1000, [("cuMemAlloc", 1 << 40)]),
@@ -295,6 +295,14 @@ def test_code_for_an_older_gpu_serves_a_newer_one(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(fake_driver, "ATTRIBUTES", {75: 6, 76: 1})
     with pytest.raises(CudaError, match=r"Fake GPU has compute capability 6\.1, and graphc needs 7\.5 or newer"):
         make("ctypes")[1].target(0)
+
+
+def test_the_only_context_is_set_once_in_each_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fake_driver.ANSWERS, "cuDeviceGetCount", (1,))
+    fake, driver = make("ctypes")
+    for _ in range(3):
+        driver.activate(0)
+    assert sum(call[0] == "cuCtxSetCurrent" for call in fake.calls) == 1
 
 
 @pytest.mark.parametrize(

@@ -207,25 +207,15 @@ class Pool:
             self._settle()
             hot = self._hot.get((stream, size))
             chunk = hot.pop() if hot else self._found(size, stream)
-            if chunk is None:
-                self.retries += 1
-                gc.collect()  # arrays in cycles are still held
-                self._settle(wait=True)
-                self._join_hot()
-                chunk = self._fitting(size, stream)
+            if chunk is not None:
+                self._give(chunk, size, nbytes, place)
+        if chunk is None:
+            gc.collect()  # arrays in cycles are still held; what goes may itself ask for memory, so without the lock
+            with self._lock:
+                chunk = self._found_at_last(size, stream)
                 if chunk is None:
-                    self._release()
-                    chunk = self._fresh(size, stream)
-            if chunk is None:
-                self.failures += 1
-                raise self._exceeded(nbytes)
-            if chunk.nbytes != size:
-                self._cut(chunk, size)
-            chunk.state, chunk.requested, chunk.place = "active_allocated", nbytes, place
-            for tallies in self._tallies_of(chunk.piece):
-                tallies.allocated.add(chunk.nbytes)
-                tallies.requested.add(nbytes)
-                tallies.active.add(chunk.nbytes)
+                    raise self._exceeded(nbytes)
+                self._give(chunk, size, nbytes, place)
         return Block(self, chunk, nbytes)
 
     def take_back(self, chunk: Chunk, streams: tuple[int, ...]) -> None:
@@ -305,6 +295,16 @@ class Pool:
                 self._driver.destroy_event(event)
             self._give_up(chunk)
 
+    def _give(self, chunk: Chunk, size: int, nbytes: int, place: Place) -> None:
+        """Let somebody have a chunk who asked for so many bytes at that line."""
+        if chunk.nbytes != size:
+            self._cut(chunk, size)
+        chunk.state, chunk.requested, chunk.place = "active_allocated", nbytes, place
+        for tallies in self._tallies_of(chunk.piece):
+            tallies.allocated.add(chunk.nbytes)
+            tallies.requested.add(nbytes)
+            tallies.active.add(chunk.nbytes)
+
     def _give_up(self, chunk: Chunk) -> None:
         """Let a chunk be used again."""
         for tallies in self._tallies_of(chunk.piece):
@@ -351,6 +351,19 @@ class Pool:
             self._join_hot()
             chunk = self._fitting(size, stream)
         return self._fresh(size, stream) if chunk is None else chunk
+
+    def _found_at_last(self, size: int, stream: int) -> Chunk | None:
+        """A chunk once other streams are done with theirs and what is free is given back; None: there is no room."""
+        self.retries += 1
+        self._settle(wait=True)
+        self._join_hot()
+        chunk = self._fitting(size, stream)
+        if chunk is None:
+            self._release()
+            chunk = self._fresh(size, stream)
+        if chunk is None:
+            self.failures += 1
+        return chunk
 
     def _fitting(self, size: int, stream: int) -> Chunk | None:
         """The smallest free chunk of at least this size, taken."""

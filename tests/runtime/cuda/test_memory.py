@@ -157,6 +157,26 @@ def test_arrays_in_cycles_give_way(emulator: Emulator) -> None:
     assert allocate(40 * MIB, 0).nbytes == 40 * MIB
 
 
+def test_what_goes_to_make_room_may_ask_for_memory_itself(emulator: Emulator) -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.block = allocate(40 * MIB, 0)
+            self.own = self
+
+        def __del__(self) -> None:
+            last.append(allocate(1, 0))
+
+    last: list[Block] = []
+    gc.collect()
+    Ring()
+    thread = threading.Thread(target=lambda: last.append(allocate(40 * MIB, 0)), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert [block.nbytes for block in last] == [1, 40 * MIB]
+    last.clear()
+    gc.collect()
+
+
 def test_a_limit(emulator: Emulator) -> None:
     pool(0).limit = 4 * MIB
     with pytest.raises(MemoryExceeded, match=r"of which 64\.00 MiB is free\. 4\.00 MiB allowed;"):

@@ -2,14 +2,14 @@
 
 Where there is no driver or no GPU, asking whether there are devices, seeding them and emptying their caches is
 harmless; whatever needs a device raises DeviceUnavailable (an AssertionError and a RuntimeError), which says what is
-missing. CUDA graphs are made by compiled programs themselves.
+missing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphc.cuda import amp, devices, memory, random, streams
+from graphc.cuda import amp, devices, graphs, memory, random, streams
 from graphc.cuda.devices import (
     can_device_access_peer,
     current_device,
@@ -29,6 +29,8 @@ from graphc.cuda.devices import (
     set_device,
     synchronize,
 )
+from graphc.cuda.graphed import make_graphed_callables
+from graphc.cuda.graphs import CUDAGraph, graph, graph_pool_handle, is_current_stream_capturing
 from graphc.cuda.memory import (
     caching_allocator_alloc,
     caching_allocator_delete,
@@ -88,9 +90,6 @@ has_half = True
 has_magma = False
 
 _ABSENT = {
-    "CUDAGraph": "compile a function: graphc runs its program as a CUDA graph by itself",
-    "graph": "compile a function: graphc runs its program as a CUDA graph by itself",
-    "make_graphed_callables": "compile the function: graphc runs its program as a CUDA graph by itself",
     "nvtx": "graphc.profiler records ranges, and shows them without NVIDIA's tools",
     "MemPool": "graphc has one pool of memory for each GPU",
     "utilization": "NVIDIA's command nvidia-smi shows it",
@@ -112,6 +111,7 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "CUDAGraph",
     "CudaError",
     "Event",
     "ExternalStream",
@@ -140,6 +140,9 @@ __all__ = [
     "get_rng_state",
     "get_rng_state_all",
     "get_stream_from_external",
+    "graph",
+    "graph_pool_handle",
+    "graphs",
     "has_half",
     "has_magma",
     "init",
@@ -147,8 +150,10 @@ __all__ = [
     "ipc_collect",
     "is_available",
     "is_bf16_supported",
+    "is_current_stream_capturing",
     "is_initialized",
     "is_tf32_supported",
+    "make_graphed_callables",
     "manual_seed",
     "manual_seed_all",
     "max_memory_allocated",

@@ -19,7 +19,8 @@ import numpy as np
 
 from graphc.eager.device import CPU, device, device_for, gpu_device
 from graphc.eager.guard import guarded
-from graphc.eager.tensor import Tensor, wrap
+from graphc.eager.placement import empty
+from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.watch import WATCHING, refuse
 from graphc.ir.errors import ArgumentError, GraphcError, SignatureError
 
@@ -87,6 +88,23 @@ class Generator:
             count = self._count
             self._count = (count + 1) & _WORD
             return _mix((_mix(self._seed ^ _GOLDEN) + count * _GOLDEN) & _WORD)
+
+    def captured_key(self) -> AnyArray | None:
+        """Where on its GPU replays of the CUDA graph that is being captured write the next key; None: there is none."""
+        gpu = self._device.index
+        if self._device.type != "cuda" or gpu is None:
+            return None
+        # Late: importing graphc must be quick, and most programs have no GPU.
+        from graphc.runtime.cuda.capture import UNDER_WAY, aside, capture_of
+        from graphc.runtime.cuda.stream import current_stream
+
+        capture = capture_of(current_stream(gpu).handle) if UNDER_WAY else None
+        if capture is None:
+            return None
+        with aside(gpu):  # what the graph itself has let go before is written to again when it is replayed
+            array: Any = empty((), np.dtype(np.uint64), gpu)
+        capture.draw(self.next_key, array.memory)
+        return array  # type: ignore[no-any-return]  # an array
 
     def put_back(self) -> None:
         """Undo the last draw, whose key nobody has used."""

@@ -102,8 +102,11 @@ def is_by_tensors(self: Tensor, index: object) -> bool:
 
 
 def _is_mask(given: object) -> bool:
-    array: Any = _plain(given)
-    kind: np.dtype[Any] = (array if isinstance(array, np.ndarray) else _from_sequence(array)).dtype
+    if isinstance(given, Tensor):  # which may be on a GPU, and nobody has to wait for its values
+        kind = given._array.dtype
+    else:
+        array: Any = _plain(given)
+        kind = (array if isinstance(array, np.ndarray) else _from_sequence(array)).dtype
     return kind == np.bool_ or kind == np.uint8
 
 

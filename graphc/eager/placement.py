@@ -139,6 +139,11 @@ def contiguous(array: AnyArray) -> AnyArray:
 def copy_into(target: AnyArray, values: AnyArray) -> None:
     """Write the values, repeated as needed, to the target's elements; between devices too. Dtypes are the same."""
     if type(target) is np.ndarray:
+        if type(values) is not np.ndarray and values.shape == target.shape:
+            from graphc.runtime.cuda import array as device_array  # late, as in `on`
+
+            device_array.copy(target, values)
+            return
         np.copyto(target, values if type(values) is np.ndarray else on(values, None))
     else:
         target[...] = on(values, gpu_of(target))

@@ -50,7 +50,9 @@ def key_of(
 
 
 def _drawn(generator: Generator, place: int | None) -> Tensor:
-    array = on(np.array(generator.next_key(), np.uint64), place)
+    array = generator.captured_key()
+    if array is None:
+        array = on(np.array(generator.next_key(), np.uint64), place)
     found = watcher() if WATCHING else None
     if found is not None:
         found.drawn(array, generator)

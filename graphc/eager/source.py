@@ -108,7 +108,8 @@ class Key(Source):
 
     def array(self, arguments: Sequence[Tensor]) -> AnyArray:
         """The key, which is drawn."""
-        return np.array(self.generator.next_key(), np.uint64)
+        captured = self.generator.captured_key()
+        return np.array(self.generator.next_key(), np.uint64) if captured is None else captured
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -51,6 +51,8 @@ def load_program(program: Program) -> Launcher:
 def load_on_device(program: Program, place: Place) -> CudaLauncher:
     """The program on the place's device; without a device, one that only tells that there is none when it is run."""
     # Late: most programs are for the CPU, and importing graphc must be quick.
+    from graphc.runtime.cuda.capture import aside
     from graphc.runtime.cuda.launch import CudaLauncher
 
-    return CudaLauncher(program, place.target, place.device, waits=place.waits)
+    with aside(place.device):  # its constants are copied now, not whenever a graph is replayed
+        return CudaLauncher(program, place.target, place.device, waits=place.waits)

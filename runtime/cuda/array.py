@@ -23,6 +23,7 @@ import numpy.typing as npt
 from graphc.ir.errors import ArgumentError, MemoryExceeded, ShapeError
 from graphc.runtime import buffer as host_buffer
 from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.capture import UNDER_WAY, capture_of
 from graphc.runtime.cuda.event import Event
 from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.pinned import keep_until_done
@@ -388,8 +389,14 @@ def _copy_to_device(target: DeviceArray, source: AnyArray, non_blocking: bool) -
         _write_few(first_byte(target), source.tobytes("K"), stream.handle)
         return
     start = first_byte(source)
+    capture = capture_of(stream.handle) if UNDER_WAY else None
+    is_pinned = (non_blocking or capture is not None) and found.is_pinned(start)
+    if capture is not None and not is_pinned:
+        raise _not_in_a_graph()
     found.copy_to_device(first_byte(target), start, source.nbytes, stream.handle)
-    if non_blocking and found.is_pinned(start):
+    if capture is not None:
+        capture.keep(source)
+    elif is_pinned:
         keep_until_done(source, stream)
     else:  # how long the driver reads other memory is its own business, which differs between systems
         found.synchronize_stream(stream.handle)
@@ -414,14 +421,29 @@ def _copy_to_host(target: AnyArray, source: DeviceArray, non_blocking: bool) -> 
     found = driver()
     found.activate(source.device)
     start = first_byte(staged)
+    capture = capture_of(stream.handle) if UNDER_WAY else None
+    is_pinned = (non_blocking or capture is not None) and staged is target and found.is_pinned(start)
+    if capture is not None and not is_pinned and source.size > 1:  # a single number is read, and the driver says no
+        raise _not_in_a_graph()
     found.copy_to_host(start, first_byte(source), source.nbytes, stream.handle)
-    if non_blocking and staged is target and found.is_pinned(start):
+    if is_pinned and capture is not None:
+        capture.keep((target, source))
+        return
+    if is_pinned:
         keep_until_done((target, source), stream)
         return
     found.synchronize_stream(stream.handle)
     checks.raise_failed(source.device, (stream.handle,))
     if staged is not target:
         np.copyto(target, staged)
+
+
+def _not_in_a_graph() -> ArgumentError:
+    return ArgumentError(
+        "Cannot copy between CPU and CUDA tensors during CUDA graph capture unless the CPU tensor is pinned. Please "
+        "use tensor.pin_memory() or allocate the tensor with pin_memory=True.",
+        hint="or copy before the capture, into a tensor that stays where it is",
+    )
 
 
 def _copy_on_device(target: DeviceArray, source: DeviceArray) -> None:

@@ -84,6 +84,7 @@ _TABLE: Final = (
     _call("cuLaunchKernel", "handle uint uint uint uint uint uint uint handle pointer pointer"),
     _call("cuStreamBeginCapture_v2", "handle capture_mode"),
     _call("cuStreamEndCapture", "handle *handle"),
+    _call("cuStreamIsCapturing", "handle *capture_status"),
     _call("cuGraphInstantiateWithFlags", "*handle handle ulong", "cuGraphInstantiate"),
     _call("cuGraphLaunch", "handle handle"),
     _call("cuGraphExecDestroy", "handle"),

@@ -25,6 +25,7 @@ from graphc.kernel.index import index_function
 from graphc.kernel.ir import Kernel
 from graphc.kernel.text import print_kernel
 from graphc.runtime.cache import codegen_version, digest_of, disk_store
+from graphc.runtime.cuda.capture import UNDER_WAY
 from graphc.runtime.cuda.driver import CudaError, Driver, Image, KernelUsage
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.llvm import versions
@@ -90,7 +91,7 @@ class Loaded:
         self._driver.launch(
             self._function, blocks, self._threads, self._dynamic_bytes, stream, (*addresses, *sizes, status)
         )
-        if IS_BLOCKING:
+        if IS_BLOCKING and not UNDER_WAY:
             try:
                 self._driver.synchronize_stream(stream)
             except CudaError as error:
@@ -195,7 +196,7 @@ def entry_name(name: str) -> str:
 
 
 def _unload() -> None:
-    while _dead:
+    while _dead and not UNDER_WAY:  # there is no waiting while a stream is capturing
         found, device, module = _dead.popleft()
         if not sys.is_finalizing():
             found.activate(device)

@@ -199,6 +199,9 @@ class Driver(Protocol):
     def end_capture(self, stream: int) -> int:
         """What was noted, as a graph that can be launched."""
 
+    def is_stream_capturing(self, stream: int) -> bool:
+        """Whether what the stream gets is noted, also where something was done that it can't note."""
+
     def launch_graph(self, graph: int, stream: int) -> None:
         """Do what the graph holds."""
 

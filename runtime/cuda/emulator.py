@@ -18,7 +18,8 @@ import mmap
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -32,10 +33,10 @@ from graphc.kernel.interpret import run_kernel
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
 from graphc.runtime.cuda.driver import CudaError, DeviceProperties, Image
+from graphc.runtime.cuda.noted import Command, Notes
 from graphc.runtime.cuda.pinned import Stretches
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
-Command: TypeAlias = Callable[[], None]
 
 ALIGNMENT: Final = 256
 ADDRESS_ALIGNMENT: Final = 16
@@ -152,9 +153,13 @@ class Emulator:
         self._handles = itertools.count(1)
         self._pinned: dict[int, Bytes] = {}
         self._stretches = Stretches()
-        self._streams: dict[int, list[Command] | None] = {0: None}
-        """The commands that a stream has noted, while it does that."""
+        self._streams: dict[int, Notes | None] = {0: None}
+        """Where a stream notes what it gets, while it does that."""
+        self._noted_events: dict[int, tuple[Notes, Counter[int]]] = {}
+        """Events that were recorded last where a stream notes, and what they stand behind."""
         self._events: dict[int, float | None] = {}
+        self._recorded: set[int] = set()
+        """Those that were recorded elsewhere."""
         self._homes: dict[int, int] = {}
         """The devices that streams, events, modules, functions and graphs were made for."""
         self._modules: dict[int, Kernel] = {}
@@ -309,12 +314,21 @@ class Emulator:
     def destroy_event(self, event: int) -> None:
         self._event("cuEventDestroy", event)
         del self._events[event]
+        self._noted_events.pop(event, None)
+        self._recorded.discard(event)
 
     def record_event(self, event: int, stream: int) -> None:
         self._event("cuEventRecord", event)
         self._stream("cuEventRecord", stream)
         if self._homes[event] != self._home_of("cuEventRecord", stream):
             raise failure("cuEventRecord", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
+
+        notes = self._streams[stream]
+        if notes is not None:
+            self._noted_events[event] = notes, notes.mark(stream)
+            return
+        self._noted_events.pop(event, None)
+        self._recorded.add(event)
 
         def mark() -> None:
             if event in self._events:  # else nobody has it any more
@@ -324,12 +338,27 @@ class Emulator:
 
     def wait_for_event(self, stream: int, event: int) -> None:
         self._event("cuStreamWaitEvent", event)
+        notes = self._stream("cuStreamWaitEvent", stream)
+        owner, mark = self._noted_events.get(event, (None, Counter()))
+        if owner is not None and notes in (None, owner):  # the stream takes part from now on
+            owner.wait(stream, mark)
+            self._streams[stream] = owner
+        elif owner is not None or (notes is not None and event in self._recorded):
+            for each in filter(None, (owner, notes)):
+                each.is_broken = True
+            raise failure(
+                "cuStreamWaitEvent",
+                "CUDA_ERROR_STREAM_CAPTURE_ISOLATION",
+                "dependency created on uncaptured work in another stream",
+            )
 
     def synchronize_event(self, event: int) -> None:
         self._event("cuEventSynchronize", event)
+        self._check_passable("cuEventSynchronize", event)
 
     def is_event_done(self, event: int) -> bool:
         self._event("cuEventQuery", event)
+        self._check_passable("cuEventQuery", event)
         return True
 
     def elapsed(self, start: int, end: int) -> float:
@@ -392,14 +421,35 @@ class Emulator:
             )
         if self._stream("cuStreamBeginCapture", stream) is not None:
             raise failure("cuStreamBeginCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is capturing")
-        self._streams[stream] = []
+        self._streams[stream] = Notes(stream)
 
     def end_capture(self, stream: int) -> int:
-        noted = self._stream("cuStreamEndCapture", stream)
-        if noted is None:
+        notes = self._stream("cuStreamEndCapture", stream)
+        if notes is None:
             raise failure("cuStreamEndCapture", "CUDA_ERROR_ILLEGAL_STATE", "the stream is not capturing")
-        self._streams[stream] = None
-        return self._new(self._graphs, tuple(noted))
+        if stream != notes.origin:
+            notes.is_broken = True
+            raise failure(
+                "cuStreamEndCapture",
+                "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED",
+                "the capture was not initiated in this stream",
+            )
+        self._streams = {each: None if found is notes else found for each, found in self._streams.items()}
+        self._noted_events = {event: found for event, found in self._noted_events.items() if found[0] is not notes}
+        if notes.is_broken:
+            raise failure(
+                "cuStreamEndCapture",
+                "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+                "operation failed due to a previous error during capture",
+            )
+        if not notes.is_joined:
+            raise failure(
+                "cuStreamEndCapture", "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", "capturing stream has unjoined work"
+            )
+        return self._new(self._graphs, tuple(notes.commands))
+
+    def is_stream_capturing(self, stream: int) -> bool:
+        return self._stream("cuStreamIsCapturing", stream) is not None
 
     def launch_graph(self, graph: int, stream: int) -> None:
         if graph not in self._graphs:
@@ -467,26 +517,39 @@ class Emulator:
         return CudaError(f"CUDA error: kernel {kernel.name} failed: {reason}")
 
     def _do(self, stream: int, command: Command) -> None:
-        noted = self._stream("cuStream", stream)
-        if noted is None:
-            command()
+        notes = self._stream("cuStream", stream)
+        if notes is None:
+            self._perform(stream, command)
         else:
-            noted.append(command)
+            notes.add(stream, command)
 
-    def _stream(self, call: str, stream: int) -> list[Command] | None:
+    def _perform(self, stream: int, command: Command) -> None:
+        command()
+
+    def _stream(self, call: str, stream: int) -> Notes | None:
         if stream not in self._streams:
             raise failure(call, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
         return self._streams[stream]
 
     def _check_quiet(self, call: str, stream: int | None) -> None:
-        """Waiting for work that a stream only notes is an error."""
-        if stream is None:
-            is_noting = any(each is not None for each in self._streams.values())
-        else:
-            is_noting = self._stream(call, stream) is not None
-        if is_noting:
+        """Waiting for work that a stream only notes is an error, and ends what it notes."""
+        streams = self._streams.values() if stream is None else (self._stream(call, stream),)
+        noting = [each for each in streams if each is not None]
+        for each in noting:
+            each.is_broken = True
+        if noting:
             raise failure(
                 call, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"
+            )
+
+    def _check_passable(self, call: str, event: int) -> None:
+        """What is only noted passes no event, and who waits for one ends the capture."""
+        if event in self._noted_events:
+            self._noted_events[event][0].is_broken = True
+            raise failure(
+                call,
+                "CUDA_ERROR_CAPTURED_EVENT",
+                "operation not permitted on an event last recorded in a capturing stream",
             )
 
     def _event(self, call: str, event: int) -> float | None:

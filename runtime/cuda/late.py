@@ -13,7 +13,8 @@ from collections import deque
 from dataclasses import dataclass
 from functools import partial
 
-from graphc.runtime.cuda.emulator import Command, Emulator, Options, failure
+from graphc.runtime.cuda.emulator import Emulator, Options, failure
+from graphc.runtime.cuda.noted import Command
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +66,8 @@ class LateEmulator(Emulator):
 
     def record_event(self, event: int, stream: int) -> None:
         super().record_event(event, stream)  # which notes the time
+        if self._streams[stream] is not None:
+            return
         mark = _Mark(self._queue(stream))
 
         def passed() -> None:
@@ -75,7 +78,7 @@ class LateEmulator(Emulator):
 
     def wait_for_event(self, stream: int, event: int) -> None:
         super().wait_for_event(stream, event)
-        if event in self._marks:
+        if self._streams[stream] is None and event in self._marks:
             self._do(stream, partial(self._reach, self._marks[event]))
 
     def synchronize_event(self, event: int) -> None:
@@ -97,9 +100,8 @@ class LateEmulator(Emulator):
 
     # ---- how it is done
 
-    def _do(self, stream: int, command: Command) -> None:
-        noted = self._stream("cuStream", stream)
-        (self._queue(stream) if noted is None else noted).append(command)
+    def _perform(self, stream: int, command: Command) -> None:
+        self._queue(stream).append(command)
 
     def _queue(self, stream: int) -> deque[Command]:
         with self._lock:

@@ -34,6 +34,7 @@ from graphc.kernel.program import Launch, Memory, Program, Temporary
 from graphc.runtime.cuda import array as device_array
 from graphc.runtime.cuda import checks
 from graphc.runtime.cuda.array import DeviceArray
+from graphc.runtime.cuda.capture import UNDER_WAY, Capture, capture_of
 from graphc.runtime.cuda.code import IS_BLOCKING, Loaded, loaded
 from graphc.runtime.cuda.driver import CudaError, Driver
 from graphc.runtime.cuda.memory import Block, allocate
@@ -232,6 +233,10 @@ class CudaLauncher:
             for constant in self._constants:
                 if isinstance(constant.memory, Block):
                     constant.memory.record_stream(stream)
+        capture = capture_of(stream) if UNDER_WAY else None
+        if capture is not None:
+            self._note(capture, schedule, addresses)
+            return results
         if self._status is not None:
             self._status.expect(partial(checks.failure, self.program.checks), stream)
         if not (schedule.is_replayable and self._replay(schedule, addresses, stream)):
@@ -242,6 +247,13 @@ class CudaLauncher:
             if code:
                 return code
         return results
+
+    def _note(self, capture: Capture, schedule: Schedule, addresses: Sequence[int]) -> None:
+        """Run in a stream that is capturing: what runs later needs all that this has, and checks what this would."""
+        capture.keep(self)
+        if self._status is not None:
+            capture.expect(self._status, partial(checks.failure, self.program.checks))
+        self._launch(schedule, addresses, current_stream(self.device).handle)
 
     def _launch(self, schedule: Schedule, addresses: Sequence[int], stream: int) -> None:
         status = 0 if self._status is None else self._status.address

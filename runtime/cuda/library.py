@@ -40,6 +40,7 @@ _TYPES: Final[Mapping[str, Any]] = {
     "function_attribute": ctypes.c_int,
     "pointer_attribute": ctypes.c_int,
     "capture_mode": ctypes.c_int,
+    "capture_status": ctypes.c_int,
     "input": ctypes.c_int,
     "result": ctypes.c_int,
     "text": ctypes.c_char * TEXT_BYTES,

@@ -27,6 +27,7 @@ from typing import Final, TypeAlias
 
 from graphc.ir.errors import ArgumentError, MemoryExceeded
 from graphc.ir.location import Location, is_own
+from graphc.runtime.cuda.capture import UNDER_WAY, capture_of, is_held
 from graphc.runtime.cuda.driver import Driver
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
@@ -43,6 +44,8 @@ PIECE_ROUND: Final = 2 << 20
 
 Place: TypeAlias = "tuple[str, int] | None"
 """File and line."""
+Lane: TypeAlias = "int | tuple[int, int]"
+"""Who is given memory again: a stream, or a stream for CUDA graphs of one private memory."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +58,7 @@ class Piece:
     is_small: bool
     buffer: memoryview
     """All of it as an object that arrays can be made over; nobody may read or write it."""
+    lane: Lane = 0
     first: Chunk | None = None
 
 
@@ -189,30 +193,34 @@ class Pool:
         self._waiting: deque[tuple[Chunk, list[int]]] = deque()
         """Chunks given back that other streams use until the events."""
         self._pieces: dict[int, Piece] = {}
-        self._free: dict[tuple[int, bool], list[Chunk]] = {}
-        """By stream and whether they are small; sorted by size."""
-        self._hot: dict[tuple[int, int], list[Chunk]] = {}
-        """Free chunks that are not joined with their neighbours, by stream and size: most are soon asked for again."""
+        self._free: dict[tuple[Lane, bool], list[Chunk]] = {}
+        """By lane and whether they are small; sorted by size."""
+        self._hot: dict[tuple[Lane, int], list[Chunk]] = {}
+        """Free chunks that are not joined with their neighbours, by lane and size: most are soon asked for again."""
         self.tallies = {"all": Tallies(), "small_pool": Tallies(), "large_pool": Tallies()}
         self.retries = 0
         self.failures = 0
         self.limit: int | None = None
         """The most bytes to take from the driver."""
 
-    def allocate(self, nbytes: int, stream: int) -> Block:
-        """A block; raises MemoryExceeded, which says who holds what, where there is no room."""
+    def allocate(self, nbytes: int, stream: int, private: int = 0) -> Block:
+        """A block; raises MemoryExceeded, which says who holds what, where there is no room.
+
+        `private` is the number of a memory whose blocks nobody else is given; 0: all are given them.
+        """
+        lane: Lane = (stream, private) if private else stream
         size = max(ROUND, -(-nbytes // ROUND) * ROUND)
         place = _user_place()
         with self._lock:
             self._settle()
-            hot = self._hot.get((stream, size))
-            chunk = hot.pop() if hot else self._found(size, stream)
+            hot = self._hot.get((lane, size))
+            chunk = hot.pop() if hot else self._found(size, lane)
             if chunk is not None:
                 self._give(chunk, size, nbytes, place)
         if chunk is None:
             gc.collect()  # arrays in cycles are still held; what goes may itself ask for memory, so without the lock
             with self._lock:
-                chunk = self._found_at_last(size, stream)
+                chunk = self._found_at_last(size, lane)
                 if chunk is None:
                     raise self._exceeded(nbytes)
                 self._give(chunk, size, nbytes, place)
@@ -267,8 +275,13 @@ class Pool:
 
     def _settle(self, wait: bool = False) -> None:
         """Sort in what came back; `wait` for streams that still use some of it."""
+        is_noting = bool(UNDER_WAY)
+        put_off: list[tuple[Chunk, tuple[int, ...]]] = []
         while self._returned:
             chunk, streams = self._returned.popleft()
+            if streams and is_noting:  # an event would be noted, and nobody could ask for it
+                put_off.append((chunk, streams))
+                continue
             for tallies in self._tallies_of(chunk.piece):
                 tallies.allocated.remove(chunk.nbytes)
                 tallies.requested.remove(chunk.requested)
@@ -282,7 +295,8 @@ class Pool:
                 self._waiting.append((chunk, events))
             else:
                 self._give_up(chunk)
-        while self._waiting:
+        self._returned.extend(put_off)
+        while self._waiting and not is_noting:
             chunk, events = self._waiting[0]
             self._driver.activate(self.device)
             if wait:
@@ -310,7 +324,7 @@ class Pool:
         for tallies in self._tallies_of(chunk.piece):
             tallies.active.remove(chunk.nbytes)
         chunk.state, chunk.place, chunk.requested = "hot", None, 0
-        self._hot.setdefault((chunk.piece.stream, chunk.nbytes), []).append(chunk)
+        self._hot.setdefault((chunk.piece.lane, chunk.nbytes), []).append(chunk)
 
     def _join_hot(self) -> None:
         """Join what came back with its neighbours."""
@@ -331,43 +345,43 @@ class Pool:
                 chunk.next = neighbour.next
                 if chunk.next is not None:
                     chunk.next.previous = chunk
-        insort(self._free.setdefault((chunk.piece.stream, chunk.piece.is_small), []), chunk)
+        insort(self._free.setdefault((chunk.piece.lane, chunk.piece.is_small), []), chunk)
         if chunk.nbytes != chunk.piece.nbytes:
             for tallies in self._tallies_of(chunk.piece):
                 tallies.inactive_split.add(chunk.nbytes)
 
     def _take(self, chunk: Chunk) -> None:
         """Remove a chunk from the free ones."""
-        chunks = self._free[chunk.piece.stream, chunk.piece.is_small]
+        chunks = self._free[chunk.piece.lane, chunk.piece.is_small]
         del chunks[bisect_left(chunks, chunk)]
         if chunk.nbytes != chunk.piece.nbytes:
             for tallies in self._tallies_of(chunk.piece):
                 tallies.inactive_split.remove(chunk.nbytes)
 
-    def _found(self, size: int, stream: int) -> Chunk | None:
+    def _found(self, size: int, lane: Lane) -> Chunk | None:
         """A chunk of at least this size that is free already, else a new one."""
-        chunk = self._fitting(size, stream)
+        chunk = self._fitting(size, lane)
         if chunk is None and self._hot:
             self._join_hot()
-            chunk = self._fitting(size, stream)
-        return self._fresh(size, stream) if chunk is None else chunk
+            chunk = self._fitting(size, lane)
+        return self._fresh(size, lane) if chunk is None else chunk
 
-    def _found_at_last(self, size: int, stream: int) -> Chunk | None:
+    def _found_at_last(self, size: int, lane: Lane) -> Chunk | None:
         """A chunk once other streams are done with theirs and what is free is given back; None: there is no room."""
         self.retries += 1
-        self._settle(wait=True)
+        self._settle(wait=not UNDER_WAY)
         self._join_hot()
-        chunk = self._fitting(size, stream)
+        chunk = self._fitting(size, lane)
         if chunk is None:
             self._release()
-            chunk = self._fresh(size, stream)
+            chunk = self._fresh(size, lane)
         if chunk is None:
             self.failures += 1
         return chunk
 
-    def _fitting(self, size: int, stream: int) -> Chunk | None:
+    def _fitting(self, size: int, lane: Lane) -> Chunk | None:
         """The smallest free chunk of at least this size, taken."""
-        chunks = self._free.get((stream, size <= SMALL))
+        chunks = self._free.get((lane, size <= SMALL))
         if not chunks:
             return None
         number = bisect_left(chunks, size, key=_nbytes_of)
@@ -377,7 +391,7 @@ class Pool:
         self._take(chunk)
         return chunk
 
-    def _fresh(self, size: int, stream: int) -> Chunk | None:
+    def _fresh(self, size: int, lane: Lane) -> Chunk | None:
         """A chunk that is a whole new piece; None where the driver has no more."""
         if size <= SMALL:
             nbytes = SMALL_PIECE
@@ -393,7 +407,8 @@ class Pool:
         except MemoryExceeded:
             return None
         buffer = memoryview((ctypes.c_char * nbytes).from_address(address))
-        piece = Piece(address, nbytes, stream, size <= SMALL, buffer)
+        stream = lane if isinstance(lane, int) else lane[0]
+        piece = Piece(address, nbytes, stream, size <= SMALL, buffer, lane)
         piece.first = Chunk(piece, address, nbytes)
         self._pieces[address] = piece
         for tallies in self._tallies_of(piece):
@@ -409,13 +424,21 @@ class Pool:
         if other.next is not None:
             other.next.previous = other
         chunk.next, chunk.nbytes = other, size
-        insort(self._free.setdefault((chunk.piece.stream, chunk.piece.is_small), []), other)
+        insort(self._free.setdefault((chunk.piece.lane, chunk.piece.is_small), []), other)
         for tallies in self._tallies_of(chunk.piece):
             tallies.inactive_split.add(rest)
 
     def _release(self) -> None:
-        """Give whole pieces that are free back to the driver."""
-        free = [piece for piece in self._pieces.values() if piece.first is not None and _is_whole(piece.first)]
+        """Give whole pieces that are free back to the driver; those that CUDA graphs use are not, but look so."""
+        if UNDER_WAY:  # there is no waiting
+            return
+        free = [
+            piece
+            for piece in self._pieces.values()
+            if piece.first is not None
+            and _is_whole(piece.first)
+            and (isinstance(piece.lane, int) or not is_held(piece.lane[1]))
+        ]
         if not free:
             return
         self._driver.activate(self.device)
@@ -498,7 +521,9 @@ def allocate(nbytes: int, device: int, stream: int | None = None) -> Block:
     """
     if nbytes < 0:
         raise ArgumentError(f"memory of {nbytes} bytes is asked for", hint="sizes are zero or more")
-    return pool(device).allocate(nbytes, current_stream(device).handle if stream is None else stream)
+    handle = current_stream(device).handle if stream is None else stream
+    capture = capture_of(handle) if UNDER_WAY else None
+    return pool(device).allocate(nbytes, handle, 0 if capture is None else capture.pool)
 
 
 def empty_cache() -> None:

@@ -338,6 +338,9 @@ class NativeDriver:
         finally:
             self._do("cuGraphDestroy", graph)
 
+    def is_stream_capturing(self, stream: int) -> bool:
+        return bool(self._one("cuStreamIsCapturing", stream))
+
     def launch_graph(self, graph: int, stream: int) -> None:
         self._do("cuGraphLaunch", graph, stream)
 

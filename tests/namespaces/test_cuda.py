@@ -223,7 +223,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     ),
     "half a byte": (lambda: cuda.set_per_process_memory_fraction(1), RuntimeError, "Invalid type for fraction"),
     "more than all": (lambda: cuda.set_per_process_memory_fraction(1.5), ValueError, "Invalid fraction value: 1.5"),
-    "graphs": (lambda: cuda.CUDAGraph, AttributeError, "graphc.cuda has no CUDAGraph"),
+    "memory of its own": (lambda: cuda.MemPool, AttributeError, "graphc.cuda has no MemPool"),
     "nothing": (lambda: cuda.nothing, AttributeError, "module 'graphc.cuda' has no attribute 'nothing'"),
 }
 

@@ -66,6 +66,7 @@ unsigned int blockDimX, unsigned int blockDimY, unsigned int blockDimZ, unsigned
 CUstream hStream, void** kernelParams, void** extra)
 cuStreamBeginCapture_v2(CUstream hStream, CUstreamCaptureMode mode)
 cuStreamEndCapture(CUstream hStream, CUgraph* phGraph)
+cuStreamIsCapturing(CUstream hStream, CUstreamCaptureStatus* captureStatus)
 cuGraphInstantiateWithFlags(CUgraphExec* phGraphExec, CUgraph hGraph, unsigned long long flags)
 cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 cuGraphExecDestroy(CUgraphExec hGraphExec)
@@ -78,7 +79,7 @@ _DECLARATION = re.compile(r"(\w+)\((.*)\)")
 _HANDLES = "CUcontext CUstream CUevent CUlinkState CUmodule CUfunction CUgraph CUgraphExec".split()
 _ENUMERATIONS = (
     "CUdevice_attribute CUfunction_attribute CUpointer_attribute CUstreamCaptureMode CUjitInputType "
-    "CUresult CUjit_option"
+    "CUresult CUjit_option CUstreamCaptureStatus"
 ).split()
 _NUMBERS: dict[str, Any] = {
     "unsigned int": ctypes.c_uint,
@@ -127,6 +128,7 @@ ANSWERS: dict[str, tuple[Any, ...]] = {
     "cuDeviceTotalMem": (80 << 30,),
     "cuDeviceCanAccessPeer": (1,),
     "cuMemGetInfo": (5, 9),
+    "cuStreamIsCapturing": (2,),
     "cuPointerGetAttribute": (2,),
     "cuEventElapsedTime": (1.5,),
 }

@@ -182,12 +182,14 @@ def test_the_host_does_not_wait_for_a_stream_that_notes(emulator: Emulator) -> N
     emulator.activate(0)
     stream = emulator.create_stream()
     emulator.begin_capture(stream)
-    try:
-        for wait in (emulator.synchronize, lambda: emulator.synchronize_stream(stream)):
-            with pytest.raises(CudaError, match="CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"):
-                wait()
-    finally:
-        emulator.destroy_graph(emulator.end_capture(stream))
+    for wait in (emulator.synchronize, lambda: emulator.synchronize_stream(stream)):
+        with pytest.raises(CudaError, match="CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"):
+            wait()
+    with pytest.raises(CudaError, match="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"):
+        emulator.end_capture(stream)
+    assert not emulator.is_stream_capturing(stream)
+    emulator.begin_capture(stream)
+    emulator.destroy_graph(emulator.end_capture(stream))
 
 
 def test_memory_is_limited_and_found_again(emulator: Emulator) -> None:

@@ -14,6 +14,7 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import cast
 
 from graphc.ir.attribute import Array
@@ -23,6 +24,7 @@ from graphc.kernel.gpu import grid_of
 from graphc.kernel.ir import (
     Apply,
     Buffer,
+    Choose,
     Contract,
     CopyAsync,
     HostCall,
@@ -99,6 +101,10 @@ def _donations(lowered: Lowered, wanted: Mapping[int, int]) -> dict[int, int]:
     if not wanted:
         return found
     last_read = {source: time for time, call in enumerate(lowered.calls) for source in call.sources}
+    first_use: dict[Source, tuple[int, KernelCall, Buffer]] = {}
+    for time, call in enumerate(lowered.calls):
+        for buffer, source in zip(call.kernel.buffers, call.sources, strict=True):
+            first_use.setdefault(source, (time, call, buffer))
     times_given = Counter(lowered.outputs)
     for output, place in wanted.items():
         source, given = lowered.outputs[output], lowered.graph.inputs[place]
@@ -106,18 +112,9 @@ def _donations(lowered: Lowered, wanted: Mapping[int, int]) -> dict[int, int]:
             continue
         if given.type != lowered.graph.outputs[output].type or place in found.values():
             continue
-        written = next(
-            (
-                (time, call, buffer)
-                for time, call in enumerate(lowered.calls)
-                for buffer, each in zip(call.kernel.buffers, call.sources, strict=True)
-                if each == source
-            ),
-            None,
-        )
-        if written is None:
+        if source not in first_use:
             continue
-        time, call, buffer = written
+        time, call, buffer = first_use[source]
         last = last_read.get(given, -1)
         if last < time or (last == time and _can_run_in_place(call, given, buffer)):
             found[output] = place
@@ -180,7 +177,11 @@ def _can_run_in_place(call: KernelCall, source: Source, target: Buffer) -> bool:
     if any(b.dtype is not target.dtype for b in operands):
         return False
     if grid_of(call.kernel) is not None:
-        return _keeps_elements(call.kernel, operands, target)
+        rows = _rows(call.kernel)
+        names = [rows.get(b, _Row(None, 0, b)) for b in (*operands, target)]
+        if any((each.choice, each.number) != (names[-1].choice, names[-1].number) for each in names):
+            return False  # other blocks may read what these write
+        return _keeps_elements(call.kernel, [each.name for each in names[:-1]], names[-1].name)
     indices: set[Size] = set()
     bodies: set[int] = set()
     stored = False
@@ -235,6 +236,10 @@ def _keeps_elements(kernel: Kernel, operands: list[Buffer], target: Buffer) -> b
                     return False
                 case Apply(out, "bitwise_not", (operand,)):
                     opposites[out] = operand
+                case Choose(buffers=names) if target not in names:
+                    if _touches(statement.body, {*operands, target}):
+                        return False
+                    continue
                 case If(condition):
                     known = opposites.get(condition, condition)
                     inside = {**under, known: known is condition}
@@ -246,6 +251,41 @@ def _keeps_elements(kernel: Kernel, operands: list[Buffer], target: Buffer) -> b
                 return False
             conditions.append(under)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """Where a parameter stands in a choice of the kernel's, if in one."""
+
+    choice: Choose | None
+    number: int
+    """Of the row."""
+    name: Buffer
+    """What stands for it in the body."""
+
+
+@lru_cache(maxsize=4)
+def _rows(kernel: Kernel) -> Mapping[Buffer, _Row]:
+    """The parameters of the kernel that are chosen by number."""
+    found: dict[Buffer, _Row] = {}
+    pending: list[tuple[Statement, ...]] = [kernel.body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Choose):
+                for number, row in enumerate(statement.choices):
+                    found.update((b, _Row(statement, number, name)) for b, name in zip(row, statement.buffers))
+            pending.extend(nested_bodies(statement))
+    return found
+
+
+def _touches(body: tuple[Statement, ...], buffers: set[Buffer]) -> bool:
+    pending = [body]
+    while pending:
+        for statement in pending.pop():
+            if isinstance(statement, Load | Store) and statement.buffer in buffers:
+                return True
+            pending.extend(nested_bodies(statement))
+    return False
 
 
 @dataclass(slots=True)

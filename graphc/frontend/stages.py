@@ -83,17 +83,17 @@ def make_program(fused: Graph, donated: Mapping[int, int] = NO_DONATIONS, target
     if target is None:
         lowered = lower(fused)
         scheduled: dict[Kernel, Kernel] = {call.kernel: schedule(call.kernel) for call in lowered.calls}
-        calls = [replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls]
+        calls = tuple(replace(call, kernel=scheduled[call.kernel]) for call in lowered.calls)
+        program = plan_memory(replace(lowered, calls=calls), donated)
     else:
         # Late: most programs are for the CPU, and importing graphc must be quick.
-        from graphc.passes.gpu.schedule import schedule_gpu
+        from graphc.passes.gpu.join import plan_launches
 
-        lowered = lower(fused, target)
-        calls = [each for call in lowered.calls for each in schedule_gpu(call, target)]
+        program = plan_launches(lower(fused, target), target, donated)
     if settings().verify:
-        for kernel in dict.fromkeys(call.kernel for call in calls):
+        for kernel in program.kernels:
             verify_kernel(kernel, is_scheduled=True)
-    return plan_memory(replace(lowered, calls=tuple(calls)), donated)
+    return program
 
 
 def gpu_kernels(program: Program) -> dict[str, Kernel]:

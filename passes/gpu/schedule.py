@@ -44,11 +44,25 @@ def schedule_gpu(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...]:
 
 def scheduled_by(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, KernelCall], ...]:
     """The calls, each with the policy that made it."""
-    if grid_of(call.kernel) is not None or any(isinstance(s, HostCall) for s in call.kernel.body):
-        return (("as it is", call),)
+    return tuple(each for stage in stages_of(call) for each in _by_policy(stage, target))
+
+
+def stages_of(call: KernelCall) -> tuple[KernelCall, ...]:
+    """What is done one after the other, as calls that are yet to be scheduled."""
+    if is_scheduled(call):
+        return (call,)
     stages = split_uniform(call) or in_stages(call)
-    if stages is not None:
-        return tuple(each for stage in stages for each in scheduled_by(stage, target))
+    return (call,) if stages is None else tuple(each for stage in stages for each in stages_of(stage))
+
+
+def is_scheduled(call: KernelCall) -> bool:
+    """Whether there is nothing to decide: a rule for GPUs wrote its grid, or it is the host's."""
+    return grid_of(call.kernel) is not None or any(isinstance(s, HostCall) for s in call.kernel.body)
+
+
+def _by_policy(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, KernelCall], ...]:
+    if is_scheduled(call):
+        return (("as it is", call),)
     for name, policy in POLICIES:
         calls = policy(call, target)
         if calls is not None:

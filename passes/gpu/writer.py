@@ -23,6 +23,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     Check,
+    Choose,
     If,
     Kernel,
     Literal,
@@ -48,7 +49,12 @@ class Names:
     """Names for symbols that neither the kernel's sizes nor its loops have."""
 
     def __init__(self, kernel: Kernel) -> None:
-        self._taken = {size.name for size in kernel.sizes}
+        self._taken: set[str] = set()
+        self.take(kernel)
+
+    def take(self, kernel: Kernel) -> None:
+        """Leave alone the names of another kernel, too."""
+        self._taken.update(size.name for size in kernel.sizes)
         for statement in statements_in(kernel.body):
             if isinstance(statement, Loop | Reduce | Bind):
                 self._taken.add(statement.symbol.name)
@@ -187,6 +193,8 @@ class Copier:
     """Scratch that is elsewhere: in which buffer, and at which index there what is now asked for is."""
     predicate: Operand | None = None
     """Where stores to memory that others see, too, may happen."""
+    buffers: dict[Buffer, Buffer] = field(default_factory=dict)
+    """Buffers that other ones take the place of."""
 
     def size(self, size: Size) -> Size:
         """An expression in the new symbols."""
@@ -200,6 +208,15 @@ class Copier:
         """The new value of a definition."""
         new = Value(value.name, value.dtype)
         self.values[value] = new
+        return new
+
+    def buffer(self, buffer: Buffer) -> Buffer:
+        """What takes a buffer's place: itself, unless that is known."""
+        return self.buffers.get(buffer, buffer)
+
+    def another(self, buffer: Buffer) -> Buffer:
+        """A new buffer for an old one."""
+        new = self.buffers[buffer] = replace(buffer, size=self.size(buffer.size))
         return new
 
     def symbol(self, symbol: Symbol, upper: Size) -> Symbol:
@@ -231,14 +248,14 @@ class Copier:
                 if buffer in self.places:
                     buffer, index = self.places[buffer]
                 held = None if predicate is None else self.operand(predicate)
-                add(Load(self.define(out), buffer, index, held))
+                add(Load(self.define(out), self.buffer(buffer), index, held))
             case Store(buffer, index, operand, predicate):
                 index, held = self.size(index), None if predicate is None else self.operand(predicate)
                 if buffer in self.places:
                     buffer, index = self.places[buffer]
                 elif buffer.space is not Space.LOCAL:
                     held = self.writer.both(self.predicate, held)
-                add(Store(buffer, index, self.operand(operand), held))
+                add(Store(self.buffer(buffer), index, self.operand(operand), held))
             case Check(predicate, code):
                 add(Check(self.operand(predicate), code))
             case Loop(symbol, extent, kind, body):
@@ -255,9 +272,19 @@ class Copier:
             case If(predicate, body):
                 add(If(self.operand(predicate), self.nested(body)))
             case Allocate(buffer):
+                add(Allocate(self.buffer(buffer)))
+            case Choose(operand, buffers, choices, body):
+                number = self.operand(operand)
+                rows = tuple(tuple(map(self.buffer, row)) for row in choices)
+                names = tuple(map(self.another, buffers))
+                add(Choose(number, names, rows, self.nested(body)))
+            case Barrier():
                 add(statement)
+            case Shuffle(out, operand, mode, lane):
+                taken_operand = self.operand(operand)
+                add(Shuffle(self.define(out), taken_operand, mode, self.operand(lane)))
             case _:
-                raise AssertionError(f"{type(statement).__name__} in a kernel that is yet to be scheduled")
+                raise AssertionError(f"{type(statement).__name__} is not copied")
 
     def nested(self, body: tuple[Statement, ...]) -> tuple[Statement, ...]:
         """The copy of a body."""

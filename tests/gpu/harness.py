@@ -20,6 +20,7 @@ from graphc.kernel.interpret import run_program
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
 from graphc.kernel.verify import verify_kernel
+from graphc.passes.gpu.join import plan_launches
 from graphc.passes.gpu.schedule import scheduled_by
 from graphc.passes.lower import KernelCall, lower
 from graphc.passes.memory import NO_DONATIONS, plan_memory
@@ -52,8 +53,11 @@ def schedule_graph(graph: Graph, target: GpuTarget = TARGET, donated: Mapping[in
 
 
 def gpu_program(graph: Graph, target: GpuTarget = TARGET, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
-    """The graph's program for a GPU."""
-    return schedule_graph(graph, target, donated).program
+    """The graph's program for a GPU as users get it: in few launches. All its kernels are valid."""
+    program = plan_launches(lower(optimize(graph), target), target, donated)
+    for kernel in program.kernels:
+        verify_kernel(kernel, is_scheduled=True)
+    return program
 
 
 def cpu_program(graph: Graph) -> Program:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from graphc.ir.graph import FUSED, Graph
 from graphc.passes.access import ANY_ROW
 from graphc.passes.pipeline import Pipeline, make_step, parse_pipeline
 
@@ -39,6 +40,16 @@ def with_fusion(pipeline: Pipeline) -> Pipeline:
     if pipeline.steps and pipeline.steps[-1].pass_.name == "fuse":
         return pipeline
     return pipeline + parse_pipeline("fuse")
+
+
+def grouped_for_gpu(graph: Graph) -> Graph:
+    """The graph with the groups of attention in it, which recompute what they read; the same one if there are none.
+
+    `partition` saves nothing of what is in a group: of attention a value for each query, and not its weights.
+    """
+    steps = for_gpu(default_pipeline()).steps[:-1]
+    found = Pipeline(steps).run(graph)
+    return found if any(node.op is FUSED for node in found.nodes) else graph
 
 
 def for_gpu(pipeline: Pipeline) -> Pipeline:

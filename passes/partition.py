@@ -24,7 +24,7 @@ from typing import Literal, TypeAlias
 
 from graphc.ir.dim import Dim, Symbol, bounds, product, substitute, symbols
 from graphc.ir.errors import ArgumentError
-from graphc.ir.graph import GET, INPUT, Graph, Node, make_input, topological_order
+from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make_input, topological_order
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes
 from graphc.ir.text import symbols_of
@@ -266,9 +266,13 @@ class _Cut:
 
 
 def effort_of(node: Node) -> Effort:
-    """How much it takes to compute the node from its operands; for a result of several, all of them."""
+    """How much it takes to compute the node from its operands; for a result of several, or of a group, all of them."""
     if node.op is GET:
         node = node.inputs[0]
+    if node.op is FUSED:
+        body = node.attribute("body")
+        assert isinstance(body, Graph)
+        return max(effort_of(each) for each in body.nodes if each.inputs)
     if node.op.has(Flags.CONTRACTION | Flags.OPAQUE):
         return Effort.CONTRACTION
     if node.op.has(Flags.REDUCTION):

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphc.eager.node import AccumulateGrad, Edge, GradNode, edge_of
+from graphc.eager.placement import gpu_of
 from graphc.eager.recorder import Made, Recorder
 from graphc.eager.recording import Recording, Returned, Same, strip_detach
 from graphc.eager.source import Attribute, Captured, Cotangent, Gradient, Key, Source
@@ -76,7 +77,8 @@ class Outcome:
         )
         joint = None
         if backward is not None:
-            joint = _joint(recorder, graph, sources, tuple(returned), gradients, edges, self._arguments)
+            gpu = gpu_of(next(iter(returned.values()))._array)
+            joint = _joint(recorder, graph, sources, tuple(returned), gradients, edges, self._arguments, gpu)
         captured = [source.tensor for _, source in recorder.inputs if isinstance(source, Captured)]
         return Recording(
             reason,
@@ -225,6 +227,7 @@ def _joint(
     gradients: Sequence[Node],
     edges: Sequence[Edge],
     arguments: Sequence[Tensor],
+    gpu: int | None,
 ) -> Joint | None:
     """The two programs of results that require gradients, whose gradients leave at these edges."""
     places: dict[Edge, int] = {}
@@ -237,9 +240,8 @@ def _joint(
         return None
     seeds = [node for node, source in recorder.inputs if isinstance(source, Cotangent)]
     whole = Graph(graph.name, (*graph.inputs, *seeds), (*graph.outputs, *(node for _, node in known)))
-    joint = split(
-        strip_detach(whole), len(graph.inputs), len(graph.outputs), returned, tuple(index for index, _ in known)
-    )
+    wanted = tuple(index for index, _ in known)
+    joint = split(strip_detach(whole), len(graph.inputs), len(graph.outputs), returned, wanted, gpu)
     if not recorder.has_own_gradient:
         joint.flat = flat_plan(graph.inputs, [graph.outputs[index] for index in returned])
     return joint

@@ -111,13 +111,18 @@ def record_backward(
     return nodes, kept
 
 
-def split(joint: Graph, arguments: int, results: int, outputs: tuple[int, ...], wanted: tuple[int, ...]) -> Joint:
-    """Cut the graph of results and gradients, whose last inputs are the cotangents, in two."""
+def split(
+    joint: Graph, arguments: int, results: int, outputs: tuple[int, ...], wanted: tuple[int, ...], gpu: int | None
+) -> Joint:
+    """Cut the graph of results and gradients, whose last inputs are the cotangents, in two; for a GPU or the CPU."""
     # Late: importing graphc must be quick, and it needs no passes.
+    from graphc.passes.default import grouped_for_gpu
     from graphc.passes.partition import partition
     from graphc.passes.pipeline import parse_pipeline
 
     joint = parse_pipeline("simplify").run(joint)
+    if gpu is not None:
+        joint = grouped_for_gpu(joint)
     parts = partition(joint, arguments, results)
     backward = parts.backward
     used = {operand for node in backward.nodes for operand in node.inputs} | set(backward.outputs)

@@ -126,16 +126,22 @@ def write_gradient_with_fma(group: GroupLowering, found: Gradient, target: GpuTa
 
 
 def _plan_tiles(group: GroupLowering, found: Gradient, target: GpuTarget) -> Plan:
-    """Tiles of which two blocks fit into a multiprocessor's memory, and a thread's part into its registers."""
+    """Tiles of which two blocks fit into a multiprocessor's memory, and a thread's part into its registers.
+
+    One block with larger tiles is better than two with the smallest ones, which are mostly read.
+    """
     tiles = GradientTiles(group, found, (1, 1))
     depths = tuple(_rounded(tiles.depth(i)) for i in range(len(found.products)))
     widths = tuple(_rounded(tiles.width(i)) for i in range(len(found.sums)))
     others = [tiles.other_factor(i, tiles.other_side(i)[0], depth) for i, depth in enumerate(depths)]
     summed = [tiles.summed_factor(i, tiles.summed_side(i)[0], width) for i, width in enumerate(widths)]
     streams = sum(factor.tile[1] + RUN for factor in dict.fromkeys((*others, *summed)))
-    plans = [Plan(*tile, depths, widths, streams) for tile in TILES]
-    fitting = (plan for plan in plans if 2 * plan.nbytes <= target.most_shared_bytes and plan.has_registers)
-    return next(fitting, plans[-1])
+    plans = [plan for tile in TILES if (plan := Plan(*tile, depths, widths, streams)).has_registers]
+    for blocks in (2, 1):
+        for plan in plans:
+            if blocks * plan.nbytes <= target.most_shared_bytes and (blocks == 1 or plan.each > 1):
+                return plan
+    return Plan(*TILES[-1], depths, widths, streams)
 
 
 def _rounded(size: int) -> int:

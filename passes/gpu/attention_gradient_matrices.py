@@ -72,12 +72,16 @@ def find_gradient_factors(group: GroupLowering, found: Gradient, target: GpuTarg
         return None
     nodes = [tuple(node for node, _ in each) for each in (own, others, summed)]
     scales = tuple(a * b for (_, a), (_, b) in zip(own, others, strict=True))
-    return GradientFactors(nodes[0], nodes[1], nodes[2], scales, tuple(scale for _, scale in summed))
+    factors = GradientFactors(nodes[0], nodes[1], nodes[2], scales, tuple(scale for _, scale in summed))
+    tiles, held, streams = _tiles(group, found, factors)
+    elements = sum(map(_size, held)) + 2 * sum(map(_size, {*streams[0], *streams[1]}))
+    return factors if elements * factors.dtype.itemsize <= target.most_shared_bytes else None
 
 
-def write_gradient_with_matrices(group: GroupLowering, found: Gradient, factors: GradientFactors) -> None:
-    """The whole kernel."""
-    b, dtype = group.builder, factors.dtype
+def _tiles(
+    group: GroupLowering, found: Gradient, factors: GradientFactors
+) -> tuple[GradientTiles, list[Factor], tuple[list[Factor], list[Factor]]]:
+    """The tiles, the own rows of each product, and what each product and sum goes over."""
     shapes = GradientTiles(group, found, (OWN, OWN))
     depths = [_rounded(shapes.depth(i)) for i in range(len(found.products))]
     widths = [_rounded(shapes.width(i)) for i in range(len(found.sums))]
@@ -86,6 +90,15 @@ def write_gradient_with_matrices(group: GroupLowering, found: Gradient, factors:
     held = [tiles.own_factor(i, factors.own[i], depth) for i, depth in enumerate(depths)]
     others = [tiles.other_factor(i, factors.others[i], depth, True) for i, depth in enumerate(depths)]
     summed = [tiles.summed_factor(i, factors.summed[i], width, True) for i, width in enumerate(widths)]
+    return tiles, held, (others, summed)
+
+
+def write_gradient_with_matrices(group: GroupLowering, found: Gradient, factors: GradientFactors) -> None:
+    """The whole kernel."""
+    b, dtype = group.builder, factors.dtype
+    tiles, held, (others, summed) = _tiles(group, found, factors)
+    count = tiles.tile[1]
+    depths, widths = ([factor.tile[1] for factor in each] for each in (others, summed))
     blocks = quotient(tiles.own + (OWN - 1), OWN)
     with b.loop(tiles.outer * blocks, LoopKind.BLOCK) as block:
         own = [b.allocate(dtype, OWN * (depth + GAP), Space.SHARED) for depth in depths]

@@ -171,6 +171,28 @@ def test_inputs_constants_and_repeats_as_outputs_become_copies() -> None:
         np.testing.assert_allclose(actual, expected)
 
 
+def test_an_input_that_is_the_only_output_becomes_a_copy() -> None:
+    (copy,) = fused_nodes("graph f(%x: f32[4]) {\n  return %x\n}\n")
+    assert copy.type == copy.inputs[0].type
+
+
+def test_a_group_that_is_there_already_stays_as_it_is() -> None:
+    text = """graph f(%x: f32[4]) {
+  %0 = exp(%x) : f32[4]
+  %1 = fused(%0) {body=graph g(%p0: f32[4]) {
+    %0 = neg(%p0) : f32[4]
+    %1 = sin(%p0) : f32[4]
+    return %0, %1
+  }} : (f32[4], f32[4])
+  %2 = get(%1) {index=0} : f32[4]
+  %3 = get(%1) {index=1} : f32[4]
+  %4 = mul(%2, %3) : f32[4]
+  return %4
+}
+"""
+    assert bodies(text) == [["exp"], ["neg", "sin"], ["mul"]]
+
+
 def test_the_limit_bounds_a_group() -> None:
     chain = "\n".join(f"  %{i + 1} = tanh(%{i}) : f32[4]" for i in range(10))
     text = f"graph f(%x: f32[4]) {{\n  %0 = tanh(%x) : f32[4]\n{chain}\n  return %10\n}}"

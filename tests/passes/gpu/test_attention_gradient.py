@@ -12,12 +12,14 @@ from graphc.frontend.stages import gpu_kernels, make_program, pipeline_of
 from graphc.ir.graph import Graph
 from graphc.ir.interpret import evaluate_graph
 from graphc.ir.verify import verify
-from graphc.kernel.gpu import GpuTarget, parse_target
+from graphc.kernel.gpu import GpuTarget, grid_of, parse_target
 from graphc.kernel.interpret import KernelFault, run_program
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
 from graphc.nn import functional as F
 from graphc.passes.autodiff import differentiate
+from graphc.passes.default import grouped_for_gpu
+from graphc.passes.partition import partition
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET
 from tests.passes.gpu.faults import without_each_barrier
@@ -92,10 +94,10 @@ def check_on(graph: Graph, given: list[Array], bound: float, target: GpuTarget =
 @pytest.mark.parametrize(
     "function, lead, sizes",
     [
-        (attend, "2,", (20, 70, 64, 64)),
+        (attend, "2,", (20, 70, 64, 48)),
         (attend, "", (33, 70, 40, 24)),  # sizes that fill no tile, values narrower than keys
         (attend, "1,1,", (10, 40, 128, 128)),
-        (causal, "1,2,", (70, 70, 32, 32)),
+        (causal, "1,", (70, 70, 32, 32)),
         (causal, "", (20, 100, 16, 16)),  # more keys than queries: some blocks have nothing to go over
         (causal, "", (100, 20, 16, 16)),
         (attend, "2,", (64, 64, 32, 32)),  # sizes that fill all tiles
@@ -182,6 +184,27 @@ def test_layers_follow_each_other() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_what_two_programs_share_is_a_statistic_for_each_query(dtype: str) -> None:
+    specs = shapes(dtype, "2,", 40, 70, 16, 16)
+    graph = with_gradients(causal, specs)
+    assert partition(graph, 3, 1).saved_bytes > 2 * 40 * 70
+    parts = partition(grouped_for_gpu(graph), 3, 1)
+    assert parts.saved_bytes == 2 * 40 * 4
+    forward, backward = (program_of(each) for each in (parts.forward, parts.backward))
+    assert (names(forward), names(backward)) == ([FORWARD], [ROWS, BY_QUERY, BY_KEY])
+    given = arrays([*specs, f"{dtype}[2,40,16]"])
+    results = run_program(forward, given[:3])
+    saved = [(given if each.source == "argument" else results)[each.index] for each in parts.saved]
+    gradients = run_program(backward, [*saved, given[3]])
+    check_close((results[0], *gradients), evaluate_graph(graph, given), BOUNDS[dtype])
+
+
+def test_a_graph_without_attention_is_cut_as_ever() -> None:
+    graph = with_gradients(weights_too, shapes("f32", "", 20, 30, 16, 16))
+    assert grouped_for_gpu(graph) is graph
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_nothing_is_kept_for_each_query_and_key(dtype: str) -> None:
     graph = with_gradients(causal, [f"{dtype}[1,2,1024,64]"] * 3)
     program = program_of(graph)
@@ -224,6 +247,18 @@ def test_no_barrier_is_there_for_nothing(dtype: str, barriers: int) -> None:
     for each in broken:
         with pytest.raises(KernelFault):
             run_program(each, given)
+
+
+@pytest.mark.parametrize("name", ["sm_75", "sm_80", "sm_86", "sm_90"])
+@pytest.mark.parametrize("dtype", ["f32", "f16"])
+def test_blocks_have_the_shared_memory_that_they_use(name: str, dtype: str) -> None:
+    target = parse_target(name)
+    for depth, width in ((64, 64), (128, 128), (128, 64)):
+        program = program_of(with_gradients(attend, shapes(dtype, "8,", 1024, 1024, depth, width)), target)
+        for kernel in program.kernels:
+            grid = grid_of(kernel)
+            assert grid is not None
+            assert grid.shared_bytes <= target.most_shared_bytes
 
 
 @pytest.mark.parametrize("name", ["sm_80", "sm_90", "sm_120"])

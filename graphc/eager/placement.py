@@ -65,6 +65,7 @@ def refuse_mixed(function: str, sources: Sequence[object]) -> None:
         for each in sources:
             refuse_index(each._array, first._array)  # type: ignore[attr-defined]  # it has one
         return
+    everything = sources
     if function == "ctc_loss":
         sources = sources[:2]  # lengths may be anywhere
     gpu: int | None = None
@@ -77,11 +78,19 @@ def refuse_mixed(function: str, sources: Sequence[object]) -> None:
         if here is None:
             on_host = on_host or array.ndim > 0
         elif gpu is not None and here != gpu:
-            raise mismatch(f"cuda:{gpu}", f"cuda:{here}")
+            raise _mixed(function, everything, f"cuda:{gpu}", f"cuda:{here}")
         else:
             gpu = here
     if on_host and gpu is not None:
-        raise mismatch(f"cuda:{gpu}", "cpu")
+        raise _mixed(function, everything, f"cuda:{gpu}", "cpu")
+
+
+def _mixed(function: str, sources: Sequence[object], first: str, second: str) -> DeviceMismatch:
+    # Late: few programs make this mistake.
+    from graphc.eager.mixed_devices import mixed_text
+
+    text = mixed_text(function, [each._array for each in sources if hasattr(each, "_array")])
+    return mismatch(first, second) if text is None else DeviceMismatch(text, hint="move them with .to(device) first")
 
 
 _TAKE_INDICES = frozenset(("__getitem__", "_with_item"))

@@ -28,6 +28,14 @@ CALLS: dict[str, Callable[[], object]] = {
     "add": lambda: there(2) + here(2),
     "add_": lambda: there(2).add_(here(2)),
     "matmul": lambda: there(2, 2) @ here(2, 2),
+    "matvec": lambda: there(2, 2) @ here(2),
+    "matmul of batches": lambda: there(2, 2, 2) @ here(2, 2, 2),
+    "mm": lambda: graphc.mm(here(2, 2), there(2, 2)),
+    "addmm": lambda: graphc.addmm(here(2, 2), there(2, 2), there(2, 2)),
+    "linear": lambda: F.linear(there(2, 3), here(4, 3)),
+    "layer_norm": lambda: F.layer_norm(there(2, 3), (3,), here(3)),
+    "conv1d": lambda: F.conv1d(there(1, 1, 3), here(1, 1, 1)),
+    "bias": lambda: F.conv2d(there(1, 1, 3, 3), there(1, 1, 1, 1), here(1)),
     "where": lambda: graphc.where(there(2) > 0, here(2), there(2)),
     "cat": lambda: graphc.cat([there(2), here(2)]),
     "stack": lambda: graphc.stack([here(2), there(2)]),
@@ -51,11 +59,46 @@ CALLS: dict[str, Callable[[], object]] = {
 }
 
 
+def elsewhere(name: str, method: str, first: str = "cuda:0", other: str = "cpu") -> str:
+    return (
+        f"Expected all tensors to be on the same device, but got {name} is on {other}, different from other tensors on "
+        f"{first} (when checking argument in method wrapper_CUDA_{method})"
+    )
+
+
+# What PyTorch says of functions whose arguments it checks one by one.
+TEXTS = {
+    "matmul": elsewhere("mat2", "mm"),
+    "matmul of batches": elsewhere("mat2", "bmm"),
+    "mm": elsewhere("mat2", "mm", "cpu", "cuda:0"),
+    "addmm": elsewhere("mat1", "addmm", "cpu", "cuda:0"),
+    "cat": elsewhere("tensors", "cat"),
+    "stack": elsewhere("tensors", "cat", "cpu", "cuda:0"),
+    "gather": elsewhere("index", "gather"),
+    "index_select": elsewhere("index", "_index_select"),
+    "Linear": elsewhere("mat1", "addmm", "cpu", "cuda:0"),
+    "linear": elsewhere("mat2", "mm"),
+    "Embedding": elsewhere("index", "_index_select", "cpu", "cuda:0"),
+    "cross_entropy": elsewhere("target", "nll_loss_forward"),
+    "layer_norm": elsewhere("weight", "_native_layer_norm"),
+    "Conv2d": (
+        "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or input should be a "
+        "MKLDNN tensor and weight is a dense tensor"
+    ),
+    "conv1d": "Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same",
+    "bias": "Input type (torch.cuda.FloatTensor) and bias type (torch.FloatTensor) should be the same",
+    "attention": (
+        "Expected query, key, and value to have the same device type, but got query.device: cuda:0 key.device: cpu and "
+        "value.device: cpu instead."
+    ),
+}
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_tensors_of_one_call_are_on_one_device(name: str) -> None:
     with pytest.raises(RuntimeError) as caught:
         CALLS[name]()
-    assert str(caught.value) == MIXED
+    assert str(caught.value) == TEXTS.get(name, MIXED)
 
 
 OTHERS: dict[str, tuple[Callable[[], object], str]] = {

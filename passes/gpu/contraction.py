@@ -22,7 +22,12 @@ from graphc.passes.gpu.contraction_block import (
     partial_index,
 )
 from graphc.passes.gpu.contraction_fragment import Arithmetic
-from graphc.passes.gpu.contraction_matrices import arithmetic_of, choose_matrix_tile, write_matrices
+from graphc.passes.gpu.contraction_matrices import (
+    arithmetic_of,
+    choose_matrix_tile,
+    should_split_matrices,
+    write_matrices,
+)
 from graphc.passes.gpu.contraction_plan import (
     Problem,
     choose_tile,
@@ -80,13 +85,10 @@ def _on_tensor_cores(
 def _products(
     call: KernelCall, problem: Problem, arithmetic: Arithmetic, target: GpuTarget, memory: Memory
 ) -> tuple[KernelCall, ...]:
-    tile, part = (
-        choose_matrix_tile(problem, arithmetic, chunks, target)
-        for chunks in (1, likely(chunks_of(problem, MATRIX_CHUNK)))
-    )
-    # Sums in chunks pay, too, where they alone are enough for groups of warps.
-    if not should_split(problem, part if part.by_groups and not tile.by_groups else tile, MATRIX_CHUNK):
-        return (_with_kernel(call, write_matrices(problem, arithmetic, tile, None, target), memory),)
+    chunks = likely(chunks_of(problem, MATRIX_CHUNK))
+    whole, part = (choose_matrix_tile(problem, arithmetic, count, target) for count in (1, chunks))
+    if not should_split_matrices(problem, whole, part, MATRIX_CHUNK, chunks):
+        return (_with_kernel(call, write_matrices(problem, arithmetic, whole, None, target), memory),)
     chunk = _chunk(problem, MATRIX_CHUNK)
     return _in_two(call, problem, write_matrices(problem, arithmetic, part, chunk, target), chunk, memory)
 

@@ -25,9 +25,21 @@ from graphc.kernel.ir import (
     Store,
     Value,
 )
-from graphc.passes.gpu.contraction_block import Chunk, Spot, write_blocks
+from graphc.passes.gpu.contraction_block import Chunk, Spot, chunks_of, write_blocks
+from graphc.passes.gpu.contraction_cost import cost_of
 from graphc.passes.gpu.contraction_fragment import Arithmetic, MatrixTile
-from graphc.passes.gpu.contraction_plan import ACCESS_BYTES, Axis, Problem, find_access, fitting_tile
+from graphc.passes.gpu.contraction_plan import (
+    ACCESS_BYTES,
+    FULL,
+    Axis,
+    Problem,
+    count_blocks,
+    find_access,
+    fitting_tile,
+    likely,
+    may_split,
+    should_split,
+)
 from graphc.passes.gpu.contraction_stage import MATRIX, Factor, Layout, MatrixLayout, Staging
 from graphc.passes.gpu.contraction_warpgroups import Groups
 from graphc.passes.gpu.contraction_warps import Warps
@@ -36,6 +48,10 @@ LEAST: Final = 16
 """Rows, columns and depth from which on tensor cores have more to do than zeros."""
 MOST_STAGES: Final = 4
 """Tiles of a factor in shared memory at once, where copies run in the background."""
+MOST_GROUP_STAGES: Final = 8
+"""The same for groups of 4 warps, which multiply a small tile in less time than memory takes for several."""
+ELEMENT_BYTES: Final = 2
+"""Of what groups of 4 warps multiply."""
 BUSY_THREADS: Final = 256
 """Threads that keep a multiprocessor's tensor cores busy: smaller blocks shall fit more than once."""
 GROUP_THREADS: Final = 512
@@ -115,7 +131,15 @@ def choose_matrix_tile(problem: Problem, arithmetic: Arithmetic, chunks: int, ta
     tiles: tuple[MatrixTile, ...] = COPIED_TILES if is_copied else COMPUTED_TILES
     if target.has_warpgroups and target.allow_warpgroups:
         tiles = (*(COPIED_GROUP_TILES if is_copied else COMPUTED_GROUP_TILES), tiles[-1])
+        return min(tiles, key=lambda tile: cost_of(problem, tile, chunks))
     return fitting_tile(problem, tiles, chunks)
+
+
+def should_split_matrices(problem: Problem, whole: MatrixTile, part: MatrixTile, steps: int, chunks: int) -> bool:
+    """Whether chunks of the depth are better summed apart, by blocks of other tiles than those of all of it."""
+    if not whole.by_groups and not part.by_groups:
+        return should_split(problem, whole, steps)
+    return may_split(problem, steps) and cost_of(problem, part, chunks) < cost_of(problem, whole, 1)
 
 
 def write_matrices(
@@ -124,7 +148,9 @@ def write_matrices(
     """The kernel."""
     left, right = _factors(problem, tile, arithmetic)
     is_copied = left.staging.is_copied or right.staging.is_copied
-    stages = _count_stages(tile, (left.size + right.size) * arithmetic.dtype.itemsize, target) if is_copied else 2
+    chunks = 1 if chunk is None else likely(chunks_of(problem, chunk.steps))
+    bytes_each = (left.size + right.size) * arithmetic.dtype.itemsize
+    stages = _count_stages(problem, tile, bytes_each, chunks, target) if is_copied else 2
     shared = tuple(
         Buffer(name, arithmetic.dtype, stages * factor.size, Space.SHARED)
         for name, factor in (("left", left), ("right", right))
@@ -137,13 +163,19 @@ def write_matrices(
     return write_blocks(problem, (tile.rows, tile.columns), tile.threads, shared, body, chunk)
 
 
-def _count_stages(tile: MatrixTile, bytes_each: int, target: GpuTarget) -> int:
-    """How many tiles of both factors fit into shared memory, with as many blocks as keep a multiprocessor busy."""
-    blocks = max(1, (GROUP_THREADS if tile.by_groups else BUSY_THREADS) // tile.threads)
-    if tile.by_groups and tile.rows * tile.columns >= MOST_RESULTS:
-        blocks = 1
+def _count_stages(problem: Problem, tile: MatrixTile, bytes_each: int, chunks: int, target: GpuTarget) -> int:
+    """How many tiles of both factors fit into shared memory, with as many blocks as keep a multiprocessor busy.
+
+    Of groups of warps no more blocks than there are: one that is alone has to bring its tiles long before.
+    """
+    blocks, most = max(1, BUSY_THREADS // tile.threads), MOST_STAGES
+    if tile.by_groups:
+        room = 1 if tile.rows * tile.columns >= MOST_RESULTS else GROUP_THREADS // tile.threads
+        blocks = max(1, min(room, -(-chunks * count_blocks(problem, tile) // FULL)))
+        along = -(-likely(problem.contract.depth) * ELEMENT_BYTES // (chunks * tile.depth_bytes))
+        most = min(MOST_GROUP_STAGES, along + 1)
     own = target.most_shared_bytes // blocks - RESERVED_BYTES
-    return max(2, min(MOST_STAGES, own // bytes_each))
+    return max(2, min(most, own // bytes_each))
 
 
 def _factors(problem: Problem, tile: MatrixTile, arithmetic: Arithmetic) -> tuple[Factor, Factor]:

@@ -157,22 +157,24 @@ def fitting_tile(problem: Problem, tiles: Sequence[AnyTile], chunks: int) -> Any
     height, width = likely(problem.contract.rows), likely(problem.contract.columns)
     for tile in tiles[:-1]:
         is_filled = 2 * height > tile.rows and 2 * width > tile.columns
-        if is_filled and chunks * _count_blocks(problem, tile) >= FULL:
+        if is_filled and chunks * count_blocks(problem, tile) >= FULL:
             return tile
     return tiles[-1]
 
 
 def should_split(problem: Problem, tile: Block, steps: int) -> bool:
-    """Whether chunks of the depth are better summed apart: there are few results, each a long sum.
+    """Whether chunks of the depth are better summed apart: there are few results, each a long sum."""
+    return may_split(problem, steps) and count_blocks(problem, tile) < FULL
 
-    The partial sums must be fewer than the elements of the factors that are read for them.
-    """
+
+def may_split(problem: Problem, steps: int) -> bool:
+    """Whether there are such chunks, and their sums fewer than the elements of the factors that are read for them."""
     (_, rows), (_, columns) = (bounds(size) for size in (problem.contract.rows, problem.contract.columns))
     has_few = 2 * rows * columns <= steps * (rows + columns)
-    return has_few and _count_blocks(problem, tile) < FULL and likely(problem.contract.depth) >= 2 * steps
+    return has_few and likely(problem.contract.depth) >= 2 * steps
 
 
-def _count_blocks(problem: Problem, tile: Block) -> int:
+def count_blocks(problem: Problem, tile: Block) -> int:
     """Blocks that the result takes, as far as is known."""
     rows, columns = likely(problem.contract.rows), likely(problem.contract.columns)
     return likely(problem.batch) * -(-rows // tile.rows) * -(-columns // tile.columns)

@@ -47,6 +47,7 @@ _TABLE: Final = (
     _call("cuDeviceCanAccessPeer", "*int device device"),
     _call("cuDevicePrimaryCtxRetain", "*handle device"),
     _call("cuCtxSetCurrent", "handle"),
+    _call("cuCtxGetCurrent", "*handle"),
     _call("cuCtxSynchronize", ""),
     _call("cuMemGetInfo_v2", "*size *size"),
     _call("cuPointerGetAttribute", "*int pointer_attribute address"),

@@ -58,15 +58,15 @@ def activate(device: int) -> None:
 def activated(found: Driver, device: int) -> Iterator[None]:
     """Make the device's context the calling thread's inside the block alone.
 
-    What runs when an object goes may interrupt anything, also between another `activate` and its calls.
+    What runs when an object goes may interrupt anything, also between another `activate` and its calls, or those of
+    another library.
     """
     before = found.current()
     found.activate(device)
     try:
         yield
     finally:
-        if before is not None:
-            found.activate(before)
+        found.restore(before)
 
 
 def synchronize(device: int | None = None) -> None:

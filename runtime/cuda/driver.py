@@ -98,8 +98,11 @@ class Driver(Protocol):
     def activate(self, device: int) -> None:
         """Make the device's primary context the calling thread's; quick where there is no other device."""
 
-    def current(self) -> int | None:
-        """The device that `activate` has set for the calling thread; None: none yet."""
+    def current(self) -> int:
+        """The calling thread's context, whoever has made it that; 0: none."""
+
+    def restore(self, context: int) -> None:
+        """Make a context that was the calling thread's its own again."""
 
     def memory_info(self) -> tuple[int, int]:
         """Bytes of the current device: free, in all."""

@@ -213,8 +213,11 @@ class Emulator:
             self._check_device("cuDevicePrimaryCtxRetain", device)
             self._thread.device = device
 
-    def current(self) -> int | None:
-        return self._thread.device
+    def current(self) -> int:
+        return 0 if self._thread.device is None else self._thread.device + 1
+
+    def restore(self, context: int) -> None:
+        self._thread.device = context - 1 if context else None
 
     def memory_info(self) -> tuple[int, int]:
         memory = self._memory("cuMemGetInfo")
@@ -234,6 +237,7 @@ class Emulator:
             address = memory.allocate(nbytes)
         if address is None:
             raise MemoryExceeded(f"the device has no room for {nbytes} bytes", hint="free what is no longer needed")
+        self._piece("cuMemAlloc", address, nbytes)[:] = 0xFF  # whatever was there: floats that are nan
         return address
 
     def free(self, address: int) -> None:

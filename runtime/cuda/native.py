@@ -182,8 +182,13 @@ class NativeDriver:
         self._do("cuCtxSetCurrent", context)
         self._thread.device = device
 
-    def current(self) -> int | None:
-        return self._thread.device
+    def current(self) -> int:
+        return int(self._one("cuCtxGetCurrent"))
+
+    def restore(self, context: int) -> None:
+        self._do("cuCtxSetCurrent", context)
+        own = (device for device, each in self._contexts.items() if each == context)
+        self._thread.device = next(own, None)
 
     def memory_info(self) -> tuple[int, int]:
         free, total = self._many("cuMemGetInfo")

@@ -87,6 +87,16 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
         None,
         [("cuDevicePrimaryCtxRetain", 7), ("cuCtxSetCurrent", 0x1000), ("cuCtxSetCurrent", 0x1000)],
     ),
+    (
+        lambda d: (d.activate(1), d.restore(d.current()))[1],
+        None,
+        [
+            ("cuDevicePrimaryCtxRetain", 7),
+            ("cuCtxSetCurrent", 0x1000),
+            ("cuCtxGetCurrent",),
+            ("cuCtxSetCurrent", 0x1001),
+        ],
+    ),
     (lambda d: d.memory_info(), (5, 9), [("cuMemGetInfo",)]),
     (lambda d: d.allocate(1 << 40), 0x1000, [("cuMemAlloc", 1 << 40)]),
     (lambda d: d.free(1 << 47), None, [("cuMemFree", 1 << 47)]),
@@ -304,7 +314,11 @@ def test_the_only_context_is_set_once_in_each_thread(monkeypatch: pytest.MonkeyP
     fake, driver = make("ctypes")
     for _ in range(3):
         driver.activate(0)
-    assert sum(call[0] == "cuCtxSetCurrent" for call in fake.calls) == 1
+    assert [call[1] for call in fake.calls if call[0] == "cuCtxSetCurrent"] == [0x1000]
+    for context in (0x77, 0x1000):  # another library's, and that of the device
+        driver.restore(context)
+        driver.activate(0)
+    assert [call[1] for call in fake.calls if call[0] == "cuCtxSetCurrent"] == [0x1000, 0x77, 0x1000, 0x1000]
 
 
 @pytest.mark.parametrize(

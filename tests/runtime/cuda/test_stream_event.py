@@ -39,11 +39,11 @@ def test_an_event_goes_with_its_object_and_leaves_the_context(emulator: Emulator
     event = Event(has_time=True)
     event.record(Stream(1))
     emulator.activate(0)
-    handle = event.handle
+    before, handle = emulator.current(), event.handle
     assert handle in emulator._events
     del event
     assert handle not in emulator._events
-    assert emulator.current() == 0
+    assert emulator.current() == before
 
 
 def test_an_event_goes_quietly_after_a_fault(
@@ -89,11 +89,16 @@ def test_events_that_are_not_passed_have_no_time(emulator: Emulator, monkeypatch
 
 def test_a_context_for_a_block_alone(emulator: Emulator) -> None:
     emulator.activate(0)
+    before = emulator.current()
     with activated(emulator, 1):
-        assert emulator.current() == 1
-    assert emulator.current() == 0
+        assert emulator.current() not in (0, before)
+    assert emulator.current() == before
     with pytest.raises(CudaError, match="invalid device ordinal"), activated(emulator, 7):
         pass
+    assert emulator.current() == before
+    emulator.restore(0)
+    with activated(emulator, 0):
+        assert emulator.current() == before
     assert emulator.current() == 0
 
 

@@ -16,7 +16,7 @@ from graphc.ir.dtype import f32
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Space, Value
 from graphc.passes.gpu.attention import Attention
-from graphc.passes.gpu.attention_parts import Factor, Indices, RunningSoftmax, Tiles, less
+from graphc.passes.gpu.attention_parts import Factor, Indices, RunningSoftmax, Tiles, exact_exponential, less
 from graphc.passes.gpu.statements import barrier
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) ->
             batch, first = tiles.batch_of(block // blocks), block % blocks * queries
             lane, first_row = thread % ACROSS, thread // ACROSS * plan.rows
             fill(b, held, given_queries, batch, first, thread)
-            softmax = RunningSoftmax(b, plan.rows, ACROSS)
+            softmax = RunningSoftmax(b, plan.rows, ACROSS, exact_exponential)
             total, scores = b.allocate(f32, plan.rows * plan.columns), b.allocate(f32, plan.rows * plan.each)
             clear(b, total)
             with b.loop(tiles.steps(first), LoopKind.SERIAL) as step:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from graphc.ir.dim import Size, is_at_most
+from graphc.ir.dtype import f32
 from graphc.ir.graph import INPUT, Graph, Node
 from graphc.ir.op import Flags
-from graphc.ops import contraction
+from graphc.ops import contraction, movement
 from graphc.ops import elementwise as ew
 from graphc.passes.gpu.attention import (
     FEW_QUERIES,
@@ -49,6 +50,8 @@ class Gradient:
     """Which operand of each sum has something for each query and key."""
     is_by_key: bool
     """Whether the sums are over queries, so that each block has keys of its own."""
+    powers: tuple[Node, ...]
+    """exp(scores - statistic)"""
     is_causal: bool
     """Whether keys behind a query count nothing for it."""
 
@@ -105,7 +108,9 @@ def find_gradient(body: Graph) -> Gradient | None:
     if axes != {(rank - 1,)} and axes != {(rank - 2,)}:
         return None
     weighted = [dot.inputs[side] for dot, side in zip(sums, sides, strict=True)]
-    found = Gradient(tuple(products), tuple(sums), tuple(sides), axes == {(rank - 2,)}, _is_causal(body, weighted))
+    powers = _powers(body)
+    is_causal = _is_causal(body, powers, weighted)
+    found = Gradient(tuple(products), tuple(sums), tuple(sides), axes == {(rank - 2,)}, powers, is_causal)
     return found if _fits(body, found) else None
 
 
@@ -121,11 +126,26 @@ def _in_order_of_results(body: Graph, sums: list[Node]) -> list[int] | None:
     return order if sorted(order) == list(range(len(sums))) else None
 
 
-def _is_causal(body: Graph, weighted: list[Node]) -> bool:
+def _powers(body: Graph) -> tuple[Node, ...]:
+    """The weights: exponentials of what is made of products less a value of the query that is read from memory.
+
+    Scores may be made of such exponentials, too, but not of weights.
+    """
+    found: dict[Node, None] = {}
+    for node in reversed(body.nodes):
+        if node.op is ew.exp and node.tensor.dtype is f32 and node.inputs[0].op is ew.sub:
+            statistic = node.inputs[0].inputs[1]
+            is_read = statistic.op is movement.broadcast and statistic.inputs[0].op is INPUT
+            if is_read and not any(node in cone((power,)) for power in found):
+                found[node] = None
+    return tuple(found)
+
+
+def _is_causal(body: Graph, powers: tuple[Node, ...], weighted: list[Node]) -> bool:
     """Whether all that is summed is 0 where the key's number is above the query's: a multiple of such weights."""
     vanishing: set[Node] = set()
     for node in body.nodes:
-        if node.op is ew.exp and node.inputs[0].op is ew.sub:
+        if node in powers:
             scores = node.inputs[0].inputs[0]
             is_zero = compares_numbers(scores) or masks_triangle(scores)
         elif node.op in (ew.mul, ew.div, ew.cast, ew.neg):

@@ -16,6 +16,7 @@ from graphc.ir.dtype import DType, bf16, f16, f32, i64, u32
 from graphc.ir.graph import Node
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space, Value
+from graphc.passes.gpu.attention_exponential import exponential
 from graphc.passes.gpu.attention_gradient import Gradient
 from graphc.passes.gpu.attention_gradient_parts import GradientTiles
 from graphc.passes.gpu.attention_matrices import (
@@ -86,7 +87,7 @@ def _tiles(
     depths = [_rounded(shapes.depth(i)) for i in range(len(found.products))]
     widths = [_rounded(shapes.width(i)) for i in range(len(found.sums))]
     count = next(rows for features, rows in OTHERS if max(*depths, *widths) <= features)
-    tiles = GradientTiles(group, found, (OWN, count))
+    tiles = GradientTiles(group, found, (OWN, count), exponential)
     held = [tiles.own_factor(i, factors.own[i], depth) for i, depth in enumerate(depths)]
     others = [tiles.other_factor(i, factors.others[i], depth, True) for i, depth in enumerate(depths)]
     summed = [tiles.summed_factor(i, factors.summed[i], width, True) for i, width in enumerate(widths)]

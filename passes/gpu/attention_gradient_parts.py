@@ -19,7 +19,16 @@ from graphc.kernel.ir import Operand
 from graphc.ops.indices import split_index
 from graphc.passes.gpu.attention import axes_of_dot, free_axes
 from graphc.passes.gpu.attention_gradient import Gradient
-from graphc.passes.gpu.attention_parts import Factor, Indices, both_or_either, factor_of, less, write_result
+from graphc.passes.gpu.attention_parts import (
+    Exponential,
+    Factor,
+    Indices,
+    both_or_either,
+    exact_exponential,
+    factor_of,
+    less,
+    write_result,
+)
 from graphc.passes.gpu.statements import real
 
 if TYPE_CHECKING:
@@ -36,6 +45,7 @@ class GradientTiles:
     group: GroupLowering
     found: Gradient
     tile: tuple[int, int]
+    exponential: Exponential = exact_exponential
 
     @property
     def outer(self) -> Size:
@@ -135,6 +145,9 @@ class GradientTiles:
                 group.define(dot, indices, b.cast(x, dot.tensor.dtype))
             for row, x in rows.items():
                 group.define(row, (*batch, query, 0), x)
+            for power in self.found.powers:
+                shift = real(b.cast(group.read(power.inputs[0], indices), f32))
+                group.define(power, indices, self.exponential(b, shift))
             return b.cast(group.read(node, indices), f32)
 
         zero = b.constant(0.0, f32)

@@ -21,6 +21,7 @@ from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import Buffer, LoopKind, Operand, Space, Value
 from graphc.ops import elementwise as ew
 from graphc.passes.gpu.attention import Attention
+from graphc.passes.gpu.attention_exponential import exponential
 from graphc.passes.gpu.attention_parts import Factor, Indices, RunningSoftmax, Tiles
 from graphc.passes.gpu.statements import (
     barrier,
@@ -119,7 +120,7 @@ def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors
             barrier(b)
             fill(b, key_tile, keys, batch, 0, thread)
             commit_copies(b)
-            softmax = RunningSoftmax(b, 2, 4)
+            softmax = RunningSoftmax(b, 2, 4, exponential)
             total = b.allocate(f32, width // 8 * 4)
             clear(b, total)
             scores, weights = b.allocate(f32, KEYS // 8 * 4), b.allocate(u32, KEYS // 4)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from graphc.passes.lower import GroupLowering
 
 Indices: TypeAlias = "tuple[Size, ...]"
+Exponential: TypeAlias = "Callable[[KernelBuilder, Operand], Operand]"
+"""What makes weights of numbers that are not positive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +284,7 @@ class RunningSoftmax:
     rows: int
     lanes: int
     """Neighbouring threads that have a query's scores together."""
+    exponential: Exponential
     most: Buffer = field(init=False)
     total: Buffer = field(init=False)
 
@@ -303,10 +306,10 @@ class RunningSoftmax:
         # Where no key counts so far nothing is subtracted: infinities would give nan.
         zero = b.constant(0.0, f32)
         shift = b.select(b.apply("eq", most, b.constant(-math.inf, f32)), zero, most)
-        factor = real(b.apply("exp", b.apply("sub", before, shift)))
+        factor = self.exponential(b, real(b.apply("sub", before, shift)))
         b.store(self.total, row, b.apply("mul", b.load_again(self.total, row), factor))
         with b.loop(count, LoopKind.UNROLLED) as k:
-            weight = b.apply("exp", b.apply("sub", b.load_again(scores, place(k)), shift))
+            weight = self.exponential(b, real(b.apply("sub", b.load_again(scores, place(k)), shift)))
             b.store(scores, place(k), weight)
             b.store(self.total, row, b.apply("add", b.load_again(self.total, row), weight))
         return factor
@@ -341,6 +344,11 @@ class RunningSoftmax:
             x = real(self.b.apply(op, x, shuffle(self.b, x, "xor", distance)))
             distance *= 2
         return x
+
+
+def exact_exponential(b: KernelBuilder, x: Operand) -> Operand:
+    """exp(x), as everywhere."""
+    return real(b.apply("exp", x))
 
 
 def less(b: KernelBuilder, index: Size, limit: Size) -> Operand:

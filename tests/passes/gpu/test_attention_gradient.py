@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,11 @@ from graphc.kernel.gpu import GpuTarget, grid_of, parse_target
 from graphc.kernel.interpret import KernelFault, run_program
 from graphc.kernel.ir import Kernel
 from graphc.kernel.program import Program
+from graphc.kernel.scalar import ArrayBuilder, ArrayScalar
 from graphc.nn import functional as F
 from graphc.passes.autodiff import differentiate
 from graphc.passes.default import grouped_for_gpu
+from graphc.passes.gpu.attention_exponential import exponential
 from graphc.passes.partition import partition
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET
@@ -47,6 +50,14 @@ def behind(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
 
 def written_out(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor, bias: graphc.Tensor) -> object:
     return F.softmax(q @ k.mT * 0.3 + bias, -1) @ v
+
+
+def capped(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    return F.softmax(graphc.tanh(q @ k.mT * 0.1) * 3, -1) @ v
+
+
+def of_powers(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor, shift: graphc.Tensor) -> object:
+    return F.softmax(graphc.exp(q @ k.mT - shift), -1) @ v
 
 
 def with_gradients(function: Function, specs: list[str]) -> Graph:
@@ -120,6 +131,33 @@ def test_masks_and_biases_are_part_of_it(dtype: str) -> None:
     check(attend, [*specs, "bool[20,40]"])
     check(attend, [*specs, f"{dtype}[1,1,1,40]"])
     check(written_out, [*specs, f"{dtype}[2,20,1]"])
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16"])
+def test_scores_may_be_any_function_of_products(dtype: str) -> None:
+    specs = shapes(dtype, "", 20, 40, 16, 16)
+    check(capped, specs)
+
+
+def test_scores_may_be_exponentials_less_something_by_query() -> None:
+    specs = [*shapes("f32", "", 20, 40, 16, 16), "f32[20,1]"]
+    given = arrays([*specs, "f32[20,16]"])
+    given[0] *= np.float32(0.1)
+    check_on(with_gradients(of_powers, specs), given, 4 * BOUNDS["f32"])
+
+
+def test_the_short_exponential() -> None:
+    x = np.concatenate([np.linspace(-87, 0.3, 100_000), -np.geomspace(1e-9, 80, 10_000)]).astype(np.float32)
+    found, exact = exponential_of(x).astype(np.float64), np.exp(x.astype(np.float64))
+    assert np.abs(found / exact - 1).max() < 2.0**-18
+    special = exponential_of(np.array([0.0, -0.0, -np.inf, -90.0, -1e30, np.nan], np.float32))
+    assert np.array_equal(special, np.array([1, 1, 0, 0, 0, np.nan], np.float32), equal_nan=True)
+
+
+def exponential_of(x: Array) -> Array:
+    builder: Any = ArrayBuilder()
+    found: Any = exponential(builder, ArrayScalar.of(x))  # type: ignore[arg-type]  # many scalars at once
+    return np.asarray(found.array)
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])

@@ -406,7 +406,8 @@ class NativeDriver:
                 f"{CAPABILITIES[0] // 10}.{CAPABILITIES[0] % 10} or newer",
                 hint="CUDA_VISIBLE_DEVICES chooses another GPU",
             )
-        return GpuTarget(known[-1])
+        # What a generation has for itself alone is not on its successors.
+        return GpuTarget(known[-1], allow_warpgroups=known[-1] == 10 * major + minor)
 
     def _failure(self, call: str, status: int, kernel: str | None = None) -> CudaError | MemoryExceeded:
         name, text = (self._said(function, status) for function in ("cuGetErrorName", "cuGetErrorString"))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from graphc.ir.graph import FUSED, Graph
 from graphc.passes.access import ANY_ROW
-from graphc.passes.pipeline import Pipeline, make_step, parse_pipeline
+from graphc.passes.pipeline import Pass, Pipeline, Step, parse_pipeline
 
 STRICT = (
     "simplify",  # composites and gradient rules leave neutral elements and double views: less for all that follows
@@ -62,10 +62,10 @@ def for_gpu(pipeline: Pipeline) -> Pipeline:
     if last.pass_.name != "fuse":
         return pipeline
     # Late: most programs are for the CPU, and importing graphc must be quick.
-    from graphc.passes.gpu import attention_groups  # noqa: F401  # makes the pass known
+    from graphc.passes.gpu.attention_groups import fuse_attention
 
     if "row" not in dict(last.options):
         last = replace(last, options=(*last.options, ("row", ANY_ROW)))
-    if any(step.pass_.name == "fuse_attention" for step in others):
-        return Pipeline((*others, last))
-    return Pipeline((*others, make_step("fuse_attention"), last))
+    # It has no name in pipelines of one's own: for the CPU there are no kernels for what it makes.
+    attention = Step(Pass("fuse_attention", "Make groups of attention and its gradients.", fuse_attention))
+    return Pipeline((*others, attention, last))

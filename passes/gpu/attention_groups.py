@@ -45,7 +45,6 @@ from graphc.passes.gpu.attention import (
 from graphc.passes.gpu.attention_gradient import MOST_PRODUCTS, find_gradient
 from graphc.passes.gpu.attention_region import Region, factor_keys, find_region, slopes_of
 from graphc.passes.match import constant_array, is_finite_splat, splat, static_shape
-from graphc.passes.pipeline import register
 from graphc.passes.rewrite import rewrite
 
 MOST_EPILOGUE: Final = 16
@@ -54,7 +53,6 @@ MOVED: Final = (movement.reshape, movement.permute, movement.broadcast, movement
 """Movement that a kernel does as it reads an operand."""
 
 
-@register("fuse_attention")
 def fuse_attention(graph: Graph) -> Graph:
     """Make groups of attention and its gradients that keep nothing for each query and key in memory."""
     if not any(node.op is contraction.dot for node in graph.nodes):

@@ -22,6 +22,7 @@ import inspect
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -140,11 +141,23 @@ def _number(value: object) -> AnyArray:
 class SharedProgram:
     """A rule for rows of any length; it writes results to the memory of its targets where it can."""
 
-    __slots__ = ("_executables", "graph")
+    __slots__ = ("_executables", "_of_shapes", "_trace", "graph")
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, trace: Callable[[Sequence[TensorType]], Graph]) -> None:
         self.graph = graph
+        self._trace = trace
         self._executables: dict[DevicePlace | None, Executable] = {}
+        self._of_shapes: dict[Hashable, Graph] = {}
+
+    def of_shapes(self, shapes: Sequence[tuple[int, ...]]) -> Graph:
+        """The rule for targets and sources of these shapes, where it is a part of something else."""
+        key = tuple(shapes)
+        found = self._of_shapes.get(key)
+        if found is None:
+            numbers = self.graph.inputs[len(key) :]
+            types = [node.tensor.with_shape(shape) for node, shape in zip(self.graph.inputs, key)]
+            found = self._of_shapes[key] = self._trace([*types, *(node.tensor for node in numbers)])
+        return found
 
     def bound(self, gpu: int | None = None) -> Executable:
         """The code of a GPU or the CPU, made when it is first asked for, with a way in of its own for one length."""
@@ -170,6 +183,10 @@ class RulePlan(Plan):
         """Whether tensors of two and more dimensions are passed as one row."""
         self._returned: Sequence[int] = range(len(graph.outputs))
         """The targets whose new values the code returns; those of the others it writes in place."""
+
+    def of_shapes(self, shapes: Sequence[tuple[int, ...]]) -> Graph:
+        """The graph for targets and sources of these shapes, as they are before they are passed as rows."""
+        return self.graph if self._shared is None else self._shared.of_shapes(shapes)
 
     @property
     def executable(self) -> Executable:
@@ -210,12 +227,17 @@ class RulePlan(Plan):
         for index, output in zip(returned if len(rest) < count else range(count), rest):
             copy_into(arrays[index], output)
 
-    def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+    def run_on_copies(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
         """The new values of the targets, as new arrays."""
         count = len(self.graph.outputs)
         results = tuple([copy_of(each) for each in arrays[:count]])
         rest = [each if each.flags.c_contiguous else copy_of(each) for each in arrays[count:]]
         self.run_into([*results, *rest])
+        return results
+
+    def run(self, arrays: Sequence[AnyArray]) -> tuple[AnyArray, ...]:
+        """The same, told to who watches."""
+        results = self.run_on_copies(arrays)
         if WATCHING:
             found = watcher()
             if found is not None:
@@ -250,6 +272,7 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
         numbers.tell()
     arrays = [each._array for each in (*targets, *sources)]
     is_copied = WATCHING or False in [array.flags.carray for array in arrays]
+    given = arrays
     if plan.flattens:
         shape = arrays[0].shape
         for array in arrays:
@@ -259,12 +282,15 @@ def run_rule(plan: RulePlan, targets: Sequence[Tensor], sources: Sequence[Tensor
             arrays = [array if array.ndim < 2 else array.reshape(-1) for array in arrays]
     arrays += numbers.arrays
     if is_copied:
-        for target, output in zip(targets, plan.run(arrays)):
-            whole = target._array
-            values = output.reshape(whole.shape)
-            if WATCHING:
-                overwritten(whole, values)
-            copy_into(whole, values)
+        results = [output.reshape(each.shape) for each, output in zip(given, plan.run_on_copies(arrays))]
+        found = watcher() if WATCHING else None
+        if found is not None:
+            graph = plan.of_shapes([each.shape for each in given])
+            found.computed(graph, [*given, *numbers.arrays], results)
+        for target, values in zip(targets, results):
+            if found is not None:
+                overwritten(target._array, values)
+            copy_into(target._array, values)
     else:
         plan.run_into(arrays)
     for target in targets:
@@ -371,7 +397,7 @@ def _shared_program(rule: Rule, options: Options, dtypes: Sequence[DType], has_r
             count = len(dtypes) - len(rule.numbers)
             shapes = [() if 0 < index <= rule.scalars or index >= count else row for index in range(len(dtypes))]
             types = [TensorType(shape, dtype) for shape, dtype in zip(shapes, dtypes)]
-            found = rule.shared[key] = SharedProgram(trace(rule, options, types))
+            found = rule.shared[key] = SharedProgram(trace(rule, options, types), partial(trace, rule, options))
         return found
 
 

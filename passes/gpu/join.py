@@ -47,17 +47,17 @@ programs may take this many KiB more."""
 
 def plan_launches(lowered: Lowered, target: GpuTarget, donated: Mapping[int, int] = NO_DONATIONS) -> Program:
     """The program of few launches whose memory is not more than what each kernel by itself would take."""
-    tasks = list(_tasks(lowered.calls, target))
+    donors = {lowered.outputs[output]: lowered.graph.inputs[place] for output, place in donated.items()}
+    tasks = _after_readers(list(_tasks(lowered.calls, target)), donors)
     alone = plan_memory(replace(lowered, calls=tuple(task.call for task in tasks)), donated)
     if len(tasks) < 2:
         return alone
-    donors = {lowered.outputs[output]: lowered.graph.inputs[place] for output, place in donated.items()}
     for most in WAITING:
         calls = tuple(_Launches(tasks, donors, most).calls)
         if len(calls) == len(tasks):
             break
         program = plan_memory(replace(lowered, calls=calls), donated)
-        if len(program.in_place) == len(alone.in_place) and _is_as_small(program.peak_bytes, alone.peak_bytes):
+        if _is_as_small(program.peak_bytes, alone.peak_bytes):
             return program
     return alone
 
@@ -134,6 +134,21 @@ def _code_for_any_size(stage: KernelCall, target: GpuTarget, known: dict[str, _G
 
 def _traffic(call: KernelCall) -> int:
     return sum(bounds(buffer.size)[1] * buffer.dtype.itemsize for buffer in call.kernel.buffers)
+
+
+def _after_readers(tasks: list[_Task], donors: Mapping[Source, Source]) -> list[_Task]:
+    """Each task whose results nobody reads after all that reads the inputs whose memory they are to take."""
+    last_use = {source: time for time, task in enumerate(tasks) for source in task.call.sources}
+
+    def place(time: int) -> tuple[int, int]:
+        kernel, sources = tasks[time].call.kernel, tasks[time].call.sources
+        written = [source for buffer, source in zip(kernel.buffers, sources) if buffer in kernel.writes]
+        if any(last_use[source] > time for source in written):
+            return time, 0
+        last = max((last_use.get(donors[each], time) for each in written if each in donors), default=time)
+        return max(last, time), int(last > time)
+
+    return [tasks[time] for time in sorted(range(len(tasks)), key=lambda time: (*place(time), time))]
 
 
 class _Launches:

@@ -25,11 +25,15 @@ from graphc.kernel.gpu import WARP
 from graphc.kernel.ir import (
     LANES,
     Allocate,
+    Apply,
+    Bind,
     Buffer,
     If,
+    Load,
     Loop,
     LoopKind,
     Operand,
+    Position,
     Reduce,
     Space,
     Statement,
@@ -37,7 +41,8 @@ from graphc.kernel.ir import (
 )
 from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, tree
 from graphc.passes.gpu.row_nest import inner_reductions
-from graphc.passes.gpu.writer import Copier, Writer
+from graphc.passes.gpu.slice import needed_by
+from graphc.passes.gpu.writer import Copier, Writer, statements_in
 
 TILE_BYTES: Final = 16 * 1024
 """Elements that a block brings to one warp at once."""
@@ -79,7 +84,8 @@ class Team(Protocol):
 def write_row(team: Team, work: Work, body: tuple[Statement, ...]) -> None:
     """Write what a thread of the team does for a row."""
     writer, copier = work.writer, work.copier
-    for statement in body:
+    together, end = _split_end(body)
+    for statement in together:
         match statement:
             case Allocate(buffer) if buffer in work.kept:
                 assert isinstance(buffer.size, int)
@@ -95,6 +101,29 @@ def write_row(team: Team, work: Work, body: tuple[Statement, ...]) -> None:
             case _:
                 copier.predicate = work.is_row
                 copier.statement(statement)
+    if end:
+        with writer.when(writer.both(work.is_row, writer.equals(team.member, 0))):
+            copier.predicate = None
+            copier.copy(end)
+
+
+def _split_end(body: tuple[Statement, ...]) -> tuple[list[Statement], list[Statement]]:
+    """What the team does together, and what one of its threads does with that: scalar code that ends in stores.
+
+    What one thread reads and writes by itself may be written where it was.
+    """
+    count = max((i for i, s in enumerate(body, 1) if isinstance(s, Loop | Reduce)), default=0)
+    before, after = body[:count], body[count:]
+    written = {s.buffer for s in statements_in(before) if isinstance(s, Store)}
+    if not any(isinstance(s, Store) for s in after) or any(isinstance(s, Allocate) for s in after):
+        return list(body), []
+    stay = [s for s in before if not isinstance(s, Apply | Position | Bind | Load)]
+    needed = {id(s) for s in (*stay, *needed_by(stay, before))}
+    end = [s for s in before if id(s) not in needed]
+    read = [s.buffer for s in (*end, *after) if isinstance(s, Load)]
+    if not read or not written.isdisjoint(read):
+        return list(body), []
+    return [s for s in before if id(s) in needed], [*end, *after]
 
 
 def _write_loop(team: Team, work: Work, loop: Loop) -> None:

@@ -117,6 +117,8 @@ class Writer:
 
     def equals(self, index: Size, other: Size) -> Operand:
         """Whether two indices are the same."""
+        if isinstance(index, int) and isinstance(other, int):
+            return Literal(index == other, bool_)
         return self.apply("eq", self.position(index), self.position(other))
 
     def bind(self, hint: str, extent: Size, operand: Operand) -> Size:

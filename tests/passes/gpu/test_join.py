@@ -181,3 +181,21 @@ def test_their_code_gives_the_bits_of_the_interpreter() -> None:
         if isinstance(memory, Output)
     }
     assert_same_bits([outputs[place] for place in range(len(results))], results)
+
+
+def test_what_is_computed_from_sums_is_written_in_place() -> None:
+    def step(bias: Any, moment: Any, grad: Any) -> tuple[Any, ...]:
+        moment = 0.9 * moment + grad.sum(0)
+        return bias - 0.1 * moment, moment
+
+    for shape in ("300,40", "40,300", "6000,24"):
+        graph = g.symbolic_trace(step, *[f"f32[{shape.split(',')[1]}]"] * 2, f"f32[{shape}]")
+        assert dict(gpu_program(graph, donated={0: 0, 1: 1}).in_place) == {0: 0, 1: 1}, shape
+
+
+def test_what_overwrites_an_input_waits_for_those_that_read_it() -> None:
+    def step(count: Any, x: Any) -> tuple[Any, ...]:
+        return count + 1, (x * (count + 1)) @ x
+
+    graph = g.symbolic_trace(step, "f32[]", "f32[32,32]")
+    assert dict(gpu_program(graph, donated={0: 0}).in_place) == {0: 0}

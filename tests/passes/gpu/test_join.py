@@ -146,9 +146,8 @@ def test_what_reads_a_parameter_runs_before_it_is_overwritten() -> None:
         return p + 1, q + 1, (p * q).sum(1)
 
     graph = g.symbolic_trace(step, "f32[4,48]", "f32[4,48]")
-    alone = schedule_graph(graph, donated={0: 0, 1: 1}).program
     program = gpu_program(graph, donated={0: 0, 1: 1})
-    assert program.in_place == alone.in_place
+    assert dict(program.in_place) == {0: 0, 1: 1}
     assert len(program.launches) == 2
 
 

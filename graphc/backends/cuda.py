@@ -9,10 +9,19 @@ keep what they are set to, since graphc computes in full precision with code of 
 
 from __future__ import annotations
 
+import contextlib
+import enum
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
 from graphc.backends.switches import Switch, checked
-from graphc.ir.errors import SignatureError, UnknownAttribute
+from graphc.eager.attention_choice import CHOICE
+from graphc.ir.errors import ArgumentError, SignatureError, UnknownAttribute
 from graphc.ir.precision import precision_of, set_matmul_level
 
+E = TypeVar("E", bound=enum.Enum)
 _REDUCTIONS = ("allow_fp16_reduced_precision_reduction", "allow_bf16_reduced_precision_reduction")
 
 
@@ -55,15 +64,7 @@ def _unknown(name: str) -> UnknownAttribute:
     )
 
 
-class _Attention:
-    """Which ways to attend are allowed."""
-
-    def __init__(self) -> None:
-        self.flash = self.memory_efficient = self.math = self.cudnn = True
-
-
 matmul = _Matmul()
-_attention = _Attention()
 
 
 def is_built() -> bool:
@@ -73,39 +74,171 @@ def is_built() -> bool:
 
 def flash_sdp_enabled() -> bool:
     """Whether flash attention is allowed."""
-    return _attention.flash
+    return CHOICE.flash
 
 
 def enable_flash_sdp(enabled: bool) -> None:
     """Allow flash attention, or don't."""
-    _attention.flash = enabled
+    CHOICE.flash = enabled
 
 
 def mem_efficient_sdp_enabled() -> bool:
     """Whether memory-efficient attention is allowed."""
-    return _attention.memory_efficient
+    return CHOICE.memory_efficient
 
 
 def enable_mem_efficient_sdp(enabled: bool) -> None:
     """Allow memory-efficient attention, or don't."""
-    _attention.memory_efficient = enabled
+    CHOICE.memory_efficient = enabled
 
 
 def math_sdp_enabled() -> bool:
     """Whether attention by single operations is allowed."""
-    return _attention.math
+    return CHOICE.math
 
 
 def enable_math_sdp(enabled: bool) -> None:
     """Allow attention by single operations, or don't."""
-    _attention.math = enabled
+    CHOICE.math = enabled
 
 
 def cudnn_sdp_enabled() -> bool:
     """Whether cuDNN's attention is allowed."""
-    return _attention.cudnn
+    return CHOICE.cudnn
 
 
 def enable_cudnn_sdp(enabled: bool) -> None:
     """Allow cuDNN's attention, or don't."""
-    _attention.cudnn = enabled
+    CHOICE.cudnn = enabled
+
+
+def fp16_bf16_reduction_math_sdp_allowed() -> bool:
+    """Whether attention by single operations may add up in 16 bits."""
+    return CHOICE.reduces
+
+
+def allow_fp16_bf16_reduction_math_sdp(enabled: bool) -> None:
+    """Allow that, or don't: sums are of 32 bits either way."""
+    CHOICE.reduces = enabled
+
+
+@contextlib.contextmanager
+def sdp_kernel(
+    enable_flash: bool = True, enable_math: bool = True, enable_mem_efficient: bool = True, enable_cudnn: bool = True
+) -> Iterator[dict[str, object]]:
+    """A context in which these ways to attend are allowed; PyTorch's older form of `nn.attention.sdpa_kernel`."""
+    warnings.warn(
+        "`torch.backends.cuda.sdp_kernel()` is deprecated. In the future, this context manager will be removed. Please "
+        "see `torch.nn.attention.sdpa_kernel()` for the new context manager, with updated signature.",
+        FutureWarning,
+        stacklevel=3,
+    )
+    with CHOICE.only(flash=enable_flash, memory_efficient=enable_mem_efficient, math=enable_math, cudnn=enable_cudnn):
+        yield {}
+
+
+@dataclass(frozen=True, slots=True)
+class SDPAParams:
+    """What attention is asked for, for the questions whether a library could compute it."""
+
+    query: Any
+    key: Any
+    value: Any
+    attn_mask: Any
+    dropout: float
+    is_causal: bool
+    enable_gqa: bool
+
+
+def is_flash_attention_available() -> bool:
+    """Whether the library FlashAttention is there: False; graphc's own kernel keeps no matrix of scores either."""
+    return False
+
+
+def is_ck_sdpa_available() -> bool:
+    """Whether AMD's library is there: False."""
+    return False
+
+
+def can_use_flash_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """Whether the library FlashAttention would compute this: False, for it is not there."""
+    return _not_there("Flash attention", debug)
+
+
+def can_use_efficient_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """Whether xFormers' kernel would compute this: False, for it is not there."""
+    return _not_there("Memory efficient attention", debug)
+
+
+def can_use_cudnn_attention(params: SDPAParams, debug: bool = False) -> bool:
+    """Whether cuDNN would compute this: False, for it is not there."""
+    return _not_there("cuDNN attention", debug)
+
+
+def _not_there(name: str, debug: bool) -> bool:
+    if debug:
+        warnings.warn(f"{name} is no part of graphc, which has one kernel of its own for attention.", stacklevel=3)
+    return False
+
+
+class _Linalg(enum.Enum):
+    """Libraries for decompositions of matrices."""
+
+    Default = 0
+    Cusolver = 1
+    Magma = 2
+
+
+class _Blas(enum.Enum):
+    """Libraries for products of matrices."""
+
+    Default = 0
+    Cublas = 1
+    Cublaslt = 2
+    Ck = 3
+
+
+def preferred_linalg_library(backend: object = None) -> _Linalg:
+    """The library for decompositions: the default, graphc itself. Raises ArgumentError for libraries, none is there."""
+    return _preferred(_Linalg.Default, backend, {"default": _Linalg.Default, "cusolver": None, "magma": None})
+
+
+def preferred_blas_library(backend: object = None) -> _Blas:
+    """The library for products: the default, graphc itself. Raises ArgumentError for libraries, none is there."""
+    names = ("cublas", "hipblas", "cublaslt", "hipblaslt", "ck")
+    libraries: dict[str, _Blas | None] = {"default": _Blas.Default, **dict.fromkeys(names)}
+    return _preferred(_Blas.Default, backend, libraries)
+
+
+def _preferred(default: E, backend: object, names: dict[str, E | None]) -> E:
+    if backend is None or backend is default:
+        return default
+    if isinstance(backend, enum.Enum):
+        backend = backend.name.lower()
+    if not isinstance(backend, str):
+        raise ArgumentError("Unknown input value type.", hint="give a name")
+    if backend not in names:
+        raise ArgumentError(f"Unknown input value. Choose from: {', '.join(names)}.")
+    found = names[backend]
+    if found is None:
+        raise ArgumentError(
+            f"Cannot set preferred backend to {backend} if PyTorch has not been compiled with {backend}.",
+            hint='graphc computes with code of its own: "default"',
+        )
+    return found
+
+
+_ABSENT = {
+    "cufft_plan_cache": "graphc computes Fourier transforms without cuFFT, and keeps no plans",
+    "cublas_workspace_size": "graphc multiplies matrices without cuBLAS, and needs no workspace",
+    "cublaslt_workspace_size": "graphc multiplies matrices without cuBLAS, and needs no workspace",
+    "blas_workspace_size": "graphc multiplies matrices without cuBLAS, and needs no workspace",
+    "preferred_rocm_fa_library": "graphc computes on GPUs of NVIDIA's",
+}
+"""Names of torch.backends.cuda that are not here, and why."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _ABSENT:
+        raise UnknownAttribute(f"graphc.backends.cuda has no {name}", hint=_ABSENT[name])
+    raise AttributeError(f"module 'graphc.backends.cuda' has no attribute {name!r}")

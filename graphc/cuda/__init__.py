@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from graphc.cuda import amp, devices, graphs, memory, random, streams
+from graphc.cuda import amp, devices, graphs, memory, nvml, nvtx, profiler, random, streams
 from graphc.cuda.devices import (
     can_device_access_peer,
     current_device,
@@ -20,6 +20,8 @@ from graphc.cuda.devices import (
     get_device_capability,
     get_device_name,
     get_device_properties,
+    get_gencode_flags,
+    get_sync_debug_mode,
     init,
     ipc_collect,
     is_available,
@@ -27,6 +29,7 @@ from graphc.cuda.devices import (
     is_initialized,
     is_tf32_supported,
     set_device,
+    set_sync_debug_mode,
     synchronize,
 )
 from graphc.cuda.graphed import make_graphed_callables
@@ -53,6 +56,15 @@ from graphc.cuda.memory import (
     reset_max_memory_cached,
     reset_peak_memory_stats,
     set_per_process_memory_fraction,
+)
+from graphc.cuda.nvml import (
+    clock_rate,
+    device_memory_used,
+    list_gpu_processes,
+    memory_usage,
+    power_draw,
+    temperature,
+    utilization,
 )
 from graphc.cuda.random import (
     get_rng_state,
@@ -85,17 +97,37 @@ if TYPE_CHECKING:
 
     default_generators: tuple[Generator, ...]
 
+AcceleratorError = CudaError
 OutOfMemoryError = MemoryExceeded
 has_half = True
 has_magma = False
 
 _ABSENT = {
-    "nvtx": "graphc.profiler records ranges, and shows them without NVIDIA's tools",
-    "MemPool": "graphc has one pool of memory for each GPU",
-    "utilization": "NVIDIA's command nvidia-smi shows it",
-    "temperature": "NVIDIA's command nvidia-smi shows it",
-    "power_draw": "NVIDIA's command nvidia-smi shows it",
-    "nccl": "graphc computes on the GPUs of one process, without collective operations",
+    **dict.fromkeys(
+        ("MemPool", "use_mem_pool"), "graphc has one pool of memory for each GPU, and one for a CUDA graph"
+    ),
+    **dict.fromkeys(("CUDAPluggableAllocator", "change_current_allocator"), "memory is managed by graphc itself"),
+    **dict.fromkeys(("caching_allocator_enable", "caching_allocator_disabled"), "memory is always kept for later"),
+    **dict.fromkeys(
+        (
+            "host_memory_stats",
+            "host_memory_stats_as_nested_dict",
+            "reset_peak_host_memory_stats",
+            "reset_accumulated_host_memory_stats",
+        ),
+        "pinned memory is taken from the driver, and given back, block by block",
+    ),
+    **dict.fromkeys(("current_blas_handle", "current_solver_handle"), "graphc computes without NVIDIA's libraries"),
+    **dict.fromkeys(("tunable", "gds", "jiterator"), "graphc makes its own kernels"),
+    **dict.fromkeys(("cudart", "cudaStatus", "check_error"), "graphc calls the driver, whose errors are CudaError"),
+    **dict.fromkeys(
+        (f"{name.removesuffix('Tensor')}Storage" for name in CUDA_TYPES), "a tensor's memory is its untyped_storage()"
+    ),
+    "GreenContext": "a stream has all of its GPU's multiprocessors",
+    "sparse": "tensors are dense",
+    **dict.fromkeys(
+        ("nccl", "comm"), "graphc computes on the GPUs of one process, without collective operations: tensor.to(device)"
+    ),
 }
 """Names of torch.cuda that are not here, and what there is instead."""
 
@@ -110,7 +142,12 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'graphc.cuda' has no attribute {name!r}")
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *CUDA_TYPES, "default_generators"})
+
+
 __all__ = [
+    "AcceleratorError",
     "CUDAGraph",
     "CudaError",
     "Event",
@@ -122,12 +159,14 @@ __all__ = [
     "caching_allocator_alloc",
     "caching_allocator_delete",
     "can_device_access_peer",
+    "clock_rate",
     "current_device",
     "current_stream",
     "default_generators",
     "default_stream",
     "device",
     "device_count",
+    "device_memory_used",
     "device_of",
     "devices",
     "empty_cache",
@@ -136,10 +175,12 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_gencode_flags",
     "get_per_process_memory_fraction",
     "get_rng_state",
     "get_rng_state_all",
     "get_stream_from_external",
+    "get_sync_debug_mode",
     "graph",
     "graph_pool_handle",
     "graphs",
@@ -153,6 +194,7 @@ __all__ = [
     "is_current_stream_capturing",
     "is_initialized",
     "is_tf32_supported",
+    "list_gpu_processes",
     "make_graphed_callables",
     "manual_seed",
     "manual_seed_all",
@@ -168,6 +210,11 @@ __all__ = [
     "memory_stats",
     "memory_stats_as_nested_dict",
     "memory_summary",
+    "memory_usage",
+    "nvml",
+    "nvtx",
+    "power_draw",
+    "profiler",
     "random",
     "reset_accumulated_memory_stats",
     "reset_max_memory_allocated",
@@ -180,7 +227,10 @@ __all__ = [
     "set_rng_state",
     "set_rng_state_all",
     "set_stream",
+    "set_sync_debug_mode",
     "stream",
     "streams",
     "synchronize",
+    "temperature",
+    "utilization",
 ]

@@ -15,6 +15,7 @@ from graphc.eager.tensor import Tensor
 from graphc.ir.errors import ArgumentError, SignatureError, describe
 from graphc.kernel.gpu import CAPABILITIES
 from graphc.runtime.cuda import device as runtime_device
+from graphc.runtime.cuda import waits
 from graphc.runtime.cuda.select import driver, is_started, what_is_missing
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_gencode_flags",
+    "get_sync_debug_mode",
     "init",
     "ipc_collect",
     "is_available",
@@ -34,6 +37,7 @@ __all__ = [
     "is_initialized",
     "is_tf32_supported",
     "set_device",
+    "set_sync_debug_mode",
     "synchronize",
 ]
 
@@ -218,6 +222,36 @@ def can_device_access_peer(device: object, peer_device: object) -> bool:
 def get_arch_list() -> list[str]:
     """The GPUs that code is generated for; none where there is no GPU."""
     return [f"sm_{each}" for each in CAPABILITIES] if is_available() else []
+
+
+def get_gencode_flags() -> str:
+    """The same as options of NVIDIA's compiler; none where there is no GPU."""
+    return " ".join(f"-gencode compute=compute_{each},code={name}" for name, each in _architectures())
+
+
+def _architectures() -> list[tuple[str, str]]:
+    return [(name, name.removeprefix("sm_")) for name in get_arch_list()]
+
+
+def get_sync_debug_mode() -> int:
+    """How reading results is taken, which waits for the GPU: 0 "default", 1 "warn", 2 "error"."""
+    return waits.mode()
+
+
+@guarded
+def set_sync_debug_mode(debug_mode: int | str) -> None:
+    """Let each operation that waits for the GPU, as `item` does, warn (1, "warn") or raise (2, "error"); 0: nothing.
+
+    Raises ArgumentError (a RuntimeError) for other modes, DeviceUnavailable without a GPU.
+    """
+    driver()
+    if isinstance(debug_mode, str):
+        if debug_mode not in waits.MODES:
+            raise ArgumentError("invalid value of debug_mode, expected one of `default`, `warn`, `error`")
+        debug_mode = waits.MODES.index(debug_mode)
+    if debug_mode not in range(len(waits.MODES)):
+        raise ArgumentError("invalid value of debug_mode, expected 0, 1 or 2", hint="that is default, warn, error")
+    waits.set_mode(debug_mode)
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:

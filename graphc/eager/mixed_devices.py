@@ -33,8 +33,8 @@ def mixed_text(function: str, arrays: Arrays) -> str | None:
     for name, array in arguments[1:]:
         if gpu_of(array) != gpu_of(first):
             return (
-                f"Expected all tensors to be on the same device, but got {name} is on {place_of(array)}, different from "
-                f"other tensors on {place_of(first)} (when checking argument in method wrapper_CUDA_{method})"
+                f"Expected all tensors to be on the same device, but got {name} is on {place_of(array)}, different "
+                f"from other tensors on {place_of(first)} (when checking argument in method wrapper_CUDA_{method})"
             )
     return None
 

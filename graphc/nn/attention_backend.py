@@ -10,6 +10,8 @@ import contextlib
 import enum
 from collections.abc import Iterator
 
+from graphc.eager.attention_choice import CHOICE
+
 __all__ = ["SDPBackend", "sdpa_kernel"]
 
 
@@ -35,4 +37,11 @@ def sdpa_kernel(backends: list[SDPBackend] | SDPBackend, set_priority: bool = Fa
             "Backend must be an instance of SDPBackend or a list of SDPBackend instances, got "
             f"{type(backends).__name__}"
         )
-    yield {}
+    chosen = backends if isinstance(backends, list) else [backends]
+    with CHOICE.only(
+        flash=SDPBackend.FLASH_ATTENTION in chosen,
+        memory_efficient=SDPBackend.EFFICIENT_ATTENTION in chosen,
+        math=SDPBackend.MATH in chosen,
+        cudnn=SDPBackend.CUDNN_ATTENTION in chosen,
+    ):
+        yield {}

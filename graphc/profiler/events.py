@@ -71,12 +71,24 @@ class record_function:
 
 @dataclass(slots=True)
 class FunctionEventAvg:
-    """All regions of a name: how many, and their microseconds, in all and without the regions inside."""
+    """All regions or kernels of a name: how many, and their microseconds, in all and without the regions inside."""
 
     key: str
     count: int = 0
     cpu_time_total: float = 0.0
     self_cpu_time_total: float = 0.0
+    device_time_total: float = 0.0
+    """Of kernels, on their GPU."""
+
+    @property
+    def self_device_time_total(self) -> float:
+        """Microseconds on a GPU: kernels have nothing inside."""
+        return self.device_time_total
+
+    @property
+    def device_time(self) -> float:
+        """Microseconds of one on a GPU, on average."""
+        return self.device_time_total / self.count if self.count else 0.0
 
     @property
     def cpu_time(self) -> float:
@@ -92,29 +104,55 @@ class EventList(list[FunctionEventAvg]):
         """Microseconds of all, each counted once."""
         return sum(event.self_cpu_time_total for event in self)
 
+    @property
+    def device_time_total(self) -> float:
+        """Microseconds of all kernels."""
+        return sum(event.device_time_total for event in self)
+
     def total_average(self) -> FunctionEventAvg:
         """The sum of all."""
         total = FunctionEventAvg("Total", sum(event.count for event in self))
         total.cpu_time_total = sum(event.cpu_time_total for event in self)
         total.self_cpu_time_total = self.self_cpu_time_total
+        total.device_time_total = self.device_time_total
         return total
 
     def table(self, sort_by: str | None = None, row_limit: int = 100, **options: Any) -> str:
         """The sums as text, the largest by `sort_by` first, such as "cpu_time_total" or "count"."""
         order = list(self)
         if sort_by is not None:
-            name = sort_by if sort_by in ("count", "cpu_time", "cpu_time_total") else "self_cpu_time_total"
+            known = (
+                "count",
+                "cpu_time",
+                "cpu_time_total",
+                "device_time",
+                "device_time_total",
+                "self_device_time_total",
+            )
+            name = sort_by.replace("cuda", "device")
+            name = name if name in known else "self_cpu_time_total"
             order.sort(key=lambda event: float(getattr(event, name)), reverse=True)
         whole = self.self_cpu_time_total or 1.0
-        rows = [("Name", "Self CPU %", "Self CPU", "CPU total", "CPU time avg", "# of Calls")]
+        on_gpus = self.device_time_total
+        gpu_titles = ("Self CUDA", "Self CUDA %", "CUDA time avg") if on_gpus else ()
+        rows: list[tuple[str, ...]] = [
+            ("Name", "Self CPU %", "Self CPU", "CPU total", "CPU time avg", *gpu_titles, "# of Calls")
+        ]
         for event in order[: row_limit if row_limit >= 0 else None]:
             share = f"{100 * event.self_cpu_time_total / whole:.2f}%"
             times = map(_shown, (event.self_cpu_time_total, event.cpu_time_total, event.cpu_time))
-            rows.append((event.key, share, *times, str(event.count)))  # type: ignore[arg-type]  # three of them
+            gpu_cells: tuple[str, ...] = ()
+            if on_gpus:
+                part = f"{100 * event.device_time_total / on_gpus:.2f}%"
+                gpu_cells = (_shown(event.device_time_total), part, _shown(event.device_time))
+            rows.append((event.key, share, *times, *gpu_cells, str(event.count)))
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         rule = "  ".join("-" * width for width in widths)
         lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows]
-        return "\n".join([rule, lines[0], rule, *lines[1:], rule, f"Self CPU time total: {_shown(whole)}", ""])
+        totals = [f"Self CPU time total: {_shown(whole)}"]
+        if on_gpus:
+            totals.append(f"Self CUDA time total: {_shown(on_gpus)}")
+        return "\n".join([rule, lines[0], rule, *lines[1:], rule, *totals, ""])
 
 
 def _shown(microseconds: float) -> str:

@@ -29,6 +29,7 @@ from graphc.runtime.cuda.memory import allocate
 from graphc.runtime.cuda.pinned import keep_until_done
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import current_stream
+from graphc.runtime.cuda.waits import tell_wait
 
 AnyArray: TypeAlias = npt.NDArray[Any]
 
@@ -393,6 +394,8 @@ def _copy_to_device(target: DeviceArray, source: AnyArray, non_blocking: bool) -
     is_pinned = (non_blocking or capture is not None) and found.is_pinned(start)
     if capture is not None and not is_pinned:
         raise _not_in_a_graph()
+    if capture is None and not is_pinned:
+        tell_wait()
     found.copy_to_device(first_byte(target), start, source.nbytes, stream.handle)
     if capture is not None:
         capture.keep(source)
@@ -425,6 +428,8 @@ def _copy_to_host(target: AnyArray, source: DeviceArray, non_blocking: bool) -> 
     is_pinned = (non_blocking or capture is not None) and staged is target and found.is_pinned(start)
     if capture is not None and not is_pinned and source.size > 1:  # a single number is read, and the driver says no
         raise _not_in_a_graph()
+    if capture is None and not is_pinned:
+        tell_wait()
     found.copy_to_host(start, first_byte(source), source.nbytes, stream.handle)
     if is_pinned and capture is not None:
         capture.keep((target, source))

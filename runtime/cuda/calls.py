@@ -90,6 +90,8 @@ _TABLE: Final = (
     _call("cuGraphLaunch", "handle handle"),
     _call("cuGraphExecDestroy", "handle"),
     _call("cuGraphDestroy", "handle"),
+    _call("cuProfilerStart", ""),
+    _call("cuProfilerStop", ""),
     _call("cuGetErrorName", "result *string"),
     _call("cuGetErrorString", "result *string"),
 )

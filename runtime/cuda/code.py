@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from graphc.ir.errors import MissingFeature
@@ -28,6 +29,7 @@ from graphc.runtime.cache import codegen_version, digest_of, disk_store
 from graphc.runtime.cuda.capture import UNDER_WAY
 from graphc.runtime.cuda.driver import CudaError, Driver, Image, KernelUsage
 from graphc.runtime.cuda.select import driver
+from graphc.runtime.cuda.timing import TIMING
 from graphc.runtime.llvm import versions
 
 MOST_BLOCKS: Final = 2**31 - 1
@@ -88,9 +90,8 @@ class Loaded:
                 self._last = (sizes, blocks)
         if blocks == 0:
             return
-        self._driver.launch(
-            self._function, blocks, self._threads, self._dynamic_bytes, stream, (*addresses, *sizes, status)
-        )
+        start = self._driver.launch if not TIMING else partial(TIMING[-1].launch, self.kernel.name, self.device)
+        start(self._function, blocks, self._threads, self._dynamic_bytes, stream, (*addresses, *sizes, status))
         if IS_BLOCKING and not UNDER_WAY:
             try:
                 self._driver.synchronize_stream(stream)

@@ -210,3 +210,9 @@ class Driver(Protocol):
 
     def destroy_graph(self, graph: int) -> None:
         """Give it back."""
+
+    def start_profiler(self) -> None:
+        """Let a profiler that is attached record."""
+
+    def stop_profiler(self) -> None:
+        """Let it rest."""

@@ -466,6 +466,12 @@ class Emulator:
         if self._graphs.pop(graph, None) is None:
             raise failure("cuGraphExecDestroy", "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle")
 
+    def start_profiler(self) -> None:
+        self._memory("cuProfilerStart")
+
+    def stop_profiler(self) -> None:
+        self._memory("cuProfilerStop")
+
     def host_view(self, address: int, nbytes: int) -> Bytes:
         """The bytes that lie at an address of a device, as the host can read them; for tests."""
         return self._piece("host_view", address, nbytes)

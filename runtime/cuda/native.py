@@ -352,6 +352,12 @@ class NativeDriver:
     def destroy_graph(self, graph: int) -> None:
         self._do("cuGraphExecDestroy", graph)
 
+    def start_profiler(self) -> None:
+        self._do("cuProfilerStart")
+
+    def stop_profiler(self) -> None:
+        self._do("cuProfilerStop")
+
     # ---- how it is done
 
     def _do(self, call: str, *values: Any) -> None:

@@ -82,8 +82,8 @@ TEXTS = {
     "cross_entropy": elsewhere("target", "nll_loss_forward"),
     "layer_norm": elsewhere("weight", "_native_layer_norm"),
     "Conv2d": (
-        "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or input should be a "
-        "MKLDNN tensor and weight is a dense tensor"
+        "Input type (torch.FloatTensor) and weight type (torch.cuda.FloatTensor) should be the same or input should be "
+        "a MKLDNN tensor and weight is a dense tensor"
     ),
     "conv1d": "Input type (torch.cuda.FloatTensor) and weight type (torch.FloatTensor) should be the same",
     "bias": "Input type (torch.cuda.FloatTensor) and bias type (torch.FloatTensor) should be the same",

@@ -72,6 +72,8 @@ cuGraphInstantiateWithFlags(CUgraphExec* phGraphExec, CUgraph hGraph, unsigned l
 cuGraphLaunch(CUgraphExec hGraphExec, CUstream hStream)
 cuGraphExecDestroy(CUgraphExec hGraphExec)
 cuGraphDestroy(CUgraph hGraph)
+cuProfilerStart(void)
+cuProfilerStop(void)
 cuGetErrorName(CUresult error, const char** pStr)
 cuGetErrorString(CUresult error, const char** pStr)
 """

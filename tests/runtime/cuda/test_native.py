@@ -159,6 +159,7 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
         None,
         [("cuLaunchKernel", 9, 1, 1, 1, 32, 1, 1, 0, 0, words, 0) for words in ((1, 2, 3), (4, 5, -1))],
     ),
+    (lambda d: (d.start_profiler(), d.stop_profiler()), (None, None), [("cuProfilerStart",), ("cuProfilerStop",)]),
     (lambda d: d.is_stream_capturing(5), True, [("cuStreamIsCapturing", 5)]),
     (lambda d: d.begin_capture(5), None, [("cuStreamBeginCapture", 5, 2)]),
     (

@@ -174,7 +174,10 @@ class Driver(Protocol):
         """Milliseconds between two marks that are passed."""
 
     def compile(self, image: Image) -> bytes:
-        """The PTX as the current device's machine code; its own compiler's words are in the error's hint."""
+        """The PTX as the current device's machine code; its own compiler's words are in the error's hint.
+
+        Nothing (b"") where only loading the PTX compiles it.
+        """
 
     def load(self, image: Image) -> int:
         """Load code (its cubin if it has one) into the current context; a module."""

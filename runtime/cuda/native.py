@@ -276,17 +276,23 @@ class NativeDriver:
             address, nbytes = self._compile("cuLinkComplete", image, b"", state)
             return ctypes.string_at(address, nbytes)
         except CudaError as error:
-            error.hint = self._complaint(image) or error.hint
+            complaint = self._complaint(image)
+            if complaint is None:
+                return b""
+            error.hint = complaint.hint or error.hint
             raise
         finally:
             self._functions["cuLinkDestroy"](state)
 
-    def _complaint(self, image: Image) -> str | None:
-        """What the driver's compiler says of the PTX, which it does not take."""
+    def _complaint(self, image: Image) -> CudaError | None:
+        """What the driver's compiler says of PTX that its linker does not take; None where it can be loaded.
+
+        The linker goes by the context's capability, and might not take PTX for that generation alone (`sm_90a`).
+        """
         try:
             self.unload(self.load(Image(image.name, image.ptx, image.kernel)))
         except CudaError as error:
-            return error.hint
+            return error
         return None
 
     def load(self, image: Image) -> int:

@@ -74,6 +74,17 @@ def test_another_process_finds_machine_code_on_disk(fake: FakeDriver, monkeypatc
     assert len(made(fake, "cuModuleLoadDataEx")) == 2
 
 
+def test_what_only_loading_compiles_is_loaded_as_ptx(fake: FakeDriver) -> None:
+    fake.statuses = {"cuLinkAddData": 218}
+    for _ in range(2):
+        loaded = code.loaded(ADD_ONE, 0)
+        assert b".entry k_add_one(" in made(fake, "cuModuleLoadDataEx")[-1][1]
+        del loaded
+        code.forget()
+        gc.collect()
+    assert len(made(fake, "cuLinkAddData")) == 1
+
+
 def test_a_launch(fake: FakeDriver) -> None:
     loaded = code.loaded(ADD_ONE, 0)
     assert [loaded.blocks([n]) for n in (0, 1, 64, 65)] == [0, 1, 1, 2]

@@ -27,6 +27,7 @@ from graphc.ir.errors import DeviceUnavailable, GraphcError
 from graphc.ir.settings import settings, table
 from graphc.runtime.cache import CacheWarning, cache_dir
 from graphc.runtime.cpu import cgroup_quota
+from graphc.runtime.cuda.driver import CudaError
 from graphc.runtime.cuda.select import OLDEST, driver
 from graphc.runtime.llvm import llvm
 from graphc.runtime.pool import get_num_threads
@@ -286,7 +287,11 @@ def _gpus() -> Iterator[Finding]:
     yield Finding("CUDA driver", "ok", text, {"version": version, "by": found.name})
     for index in range(found.device_count()):
         name = f"GPU {index}"
-        its, target = found.properties(index), found.target(index)
+        try:
+            its, target = found.properties(index), found.target(index)
+        except CudaError as error:  # it is too old, say
+            yield Finding(name, "missing", _one_line(error))
+            continue
         text = f"{its.name}, compute capability {its.capability[0]}.{its.capability[1]}, {_size(its.total_memory)}"
         details = {**asdict(its), "target": str(target)}
         yield Finding(name, "ok", f"{text}; code for {target.processor}; needed: 7.5 or newer", details)

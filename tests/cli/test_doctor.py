@@ -13,6 +13,7 @@ import pytest
 from graphc.cli import doctor
 from graphc.ir.errors import ArgumentError
 from graphc.ir.settings import override
+from graphc.runtime.cuda.driver import CudaError
 from tests.cli.conftest import Command
 
 if sys.version_info >= (3, 11):
@@ -85,6 +86,25 @@ def test_programs_run_on_each_gpu(command: Command) -> None:
     assert found["CUDA driver"]["details"]["by"] == "emulator"
     assert found["GPU 0"]["details"]["target"] == "cuda:sm_80"
     assert (found["program on GPU 0"]["state"], found["program on GPU 0"]["details"]["runs"]) == ("ok", True)
+
+
+def test_a_gpu_that_is_too_old_is_told_beside_one_that_is_not(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with override(cuda_driver="emulator:2"):
+        emulator = doctor.driver()
+        known = emulator.target
+
+        def target(device: int) -> Any:
+            if device == 0:
+                raise CudaError("GTX 1080 has compute capability 6.1", hint="CUDA_VISIBLE_DEVICES chooses another GPU")
+            return known(device)
+
+        monkeypatch.setattr(emulator, "target", target)
+        found = findings(command)
+    assert found["GPU 0"]["state"] == "missing"
+    assert found["GPU 0"]["text"].startswith("GTX 1080 has compute capability 6.1; CUDA_VISIBLE_DEVICES")
+    assert (found["GPU 1"]["state"], found["program on GPU 1"]["state"]) == ("ok", "ok")
 
 
 def test_a_folder_that_cant_be_written_is_told(command: Command, tmp_path: Path) -> None:

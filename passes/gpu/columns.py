@@ -27,7 +27,7 @@ from graphc.passes.gpu.rows import (
     runs_down_columns,
     symbolic_length,
 )
-from graphc.passes.gpu.team import Holder, Work, chunks, elements, unroll_of, write_row
+from graphc.passes.gpu.team import Holder, Where, Work, chunks, elements, write_row
 from graphc.passes.gpu.writer import Copier, Writer
 
 if TYPE_CHECKING:
@@ -126,14 +126,17 @@ class ColumnTeam:
             return self._total(work.writer, holder.accumulators)
         accumulators = Accumulators(work.writer, combiner, self.layout, self.layout.groups(extent))
 
-        def chunk(number: Size, step: Size, group: int, predicate: Operand | None) -> None:
-            for index, _ in elements(work, reduce, number, step):
+        def chunk(number: Size, step: Size, group: int, where: Where) -> None:
+            for index, _, is_there in elements(work, reduce, number, step, where):
                 element = combiner.element(work.writer, work.copier.operand(reduce.element), index)
-                accumulators.take(group, element, predicate)
+                accumulators.take(group, element, is_there)
 
-        groups, unroll = accumulators.groups, unroll_of(reduce.body)
-        chunks(work.writer, self.member, self.threads, extent, groups, unroll, False, chunk)
+        chunks(work, self.member, self.threads, extent, accumulators.groups, reduce, chunk)
         return self._total(work.writer, accumulators)
+
+    def wait(self, work: Work) -> None:
+        """By a barrier."""
+        work.writer.barrier()
 
     def _total(self, writer: Writer, accumulators: Accumulators) -> Operand:
         """The tree's value, for all threads of the column."""

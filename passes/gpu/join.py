@@ -103,7 +103,7 @@ def _tasks(calls: Sequence[KernelCall], target: GpuTarget) -> Iterator[_Task]:
     """The scheduled calls in order."""
     codes: dict[str, _General] = {}
     for call in calls:
-        for stage in stages_of(call):
+        for stage in stages_of(call, target):
             for policy, each in scheduled_by(stage, target):
                 task = _Task(each)
                 grid = grid_of(each.kernel)

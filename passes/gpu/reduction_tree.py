@@ -47,6 +47,11 @@ class Combiner:
         return self.name.startswith("arg")
 
     @property
+    def is_free(self) -> bool:
+        """Whether any order gives the same bits: sums and products round, unless they are of integers."""
+        return self.name not in ("sum", "prod") or not self.dtype.is_floating_point
+
+    @property
     def dtypes(self) -> tuple[DType, ...]:
         """Of an accumulator's parts."""
         return (self.dtype, self.place_dtype) if self.is_arg else (self.dtype,)
@@ -148,12 +153,17 @@ class Accumulators:
 def tree(writer: Writer, combiner: Combiner, layout: Layout, held: list[Parts]) -> Parts:
     """The tree over what each thread of a team holds: its groups one after the other, the missing ones identities."""
     held = within_thread(writer, combiner, layout, held)
-    lane = layout.lanes // 2
+    return halved(writer, combiner, [lanes_total(writer, combiner, layout.lanes, parts) for parts in held])
+
+
+def lanes_total(writer: Writer, combiner: Combiner, lanes: int, parts: Parts) -> Parts:
+    """The levels of the tree that pair so many neighbouring threads of a warp."""
+    lane = lanes // 2
     while lane:
-        others = [tuple(writer.shuffle(part, lane) for part in parts) for parts in held]
-        held = [combiner.combine(writer, own, other) for own, other in zip(held, others)]
+        other = tuple(writer.shuffle(part, lane) for part in parts)
+        parts = combiner.combine(writer, parts, other)
         lane //= 2
-    return halved(writer, combiner, held)
+    return parts
 
 
 def within_thread(writer: Writer, combiner: Combiner, layout: Layout, held: list[Parts]) -> list[Parts]:

@@ -44,15 +44,15 @@ def schedule_gpu(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...]:
 
 def scheduled_by(call: KernelCall, target: GpuTarget) -> tuple[tuple[str, KernelCall], ...]:
     """The calls, each with the policy that made it."""
-    return tuple(each for stage in stages_of(call) for each in _by_policy(stage, target))
+    return tuple(each for stage in stages_of(call, target) for each in _by_policy(stage, target))
 
 
-def stages_of(call: KernelCall) -> tuple[KernelCall, ...]:
+def stages_of(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...]:
     """What is done one after the other, as calls that are yet to be scheduled."""
     if is_scheduled(call):
         return (call,)
-    stages = split_uniform(call) or in_stages(call)
-    return (call,) if stages is None else tuple(each for stage in stages for each in stages_of(stage))
+    stages = split_uniform(call) or in_stages(call, target)
+    return (call,) if stages is None else tuple(each for stage in stages for each in stages_of(stage, target))
 
 
 def is_scheduled(call: KernelCall) -> bool:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from graphc.ir.dim import Size, bounds
+from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import (
     BLOCK,
     Buffer,
@@ -32,7 +33,7 @@ from graphc.kernel.ir import (
 )
 from graphc.passes.gpu.build import finish
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
-from graphc.passes.gpu.rows import computes_scratch_simply, depends_on_row, runs_down_columns
+from graphc.passes.gpu.rows import computes_scratch_simply, depends_on_row, keeps_rows, runs_down_columns
 from graphc.passes.gpu.slice import needed_by
 from graphc.passes.gpu.writer import statements_in
 from graphc.passes.lower import KernelCall, Scratch
@@ -45,13 +46,16 @@ LONG_LOOP: Final = 1 << 15
 """Iterations of a loop along a row that one team should not have for itself."""
 
 
-def in_stages(call: KernelCall) -> tuple[KernelCall, ...] | None:
+def in_stages(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | None:
     """The stages' calls, yet to be scheduled; None where the kernel is better left as it is."""
     nest = find_rows(call.kernel)
     if nest is None or not computes_scratch_simply(nest) or depends_on_row(nest):
         return None
     are_columns = runs_down_columns(nest)
     if bounds(nest.rows)[1] > (FEW_COLUMNS if are_columns else FEW_ROWS):
+        return None
+    if not are_columns and keeps_rows(nest, target):
+        # One block does such a row in about ten microseconds, which are as many launches as it would take stages.
         return None
     nest = without_scratch(nest, scratch_of(nest.body) or {})
     if not any(_is_long(statement) for statement in nest.body):

@@ -4,24 +4,31 @@ In: the statements of a row (`graphc.passes.gpu.row_nest`), and which threads wo
 
 All threads of a team do the row's scalar code alike. Along the row they take chunks of `width` neighbours in turn:
 chunk c is that of thread c modulo their number, so neighbouring threads touch neighbouring memory, and an element
-always is the same thread's: what a row keeps lies in that thread's registers. Reductions give all threads their value.
+always is the same thread's: what a row keeps lies in that thread's registers, or in shared memory. Reductions give all
+threads their value.
 
     16 threads, width 4:  thread 3 has the elements 12..15, 76..79, 140..143, ...
 
+A row may begin anywhere in memory: then chunks are those of memory (`Work.base`), the first one and the last one hold
+fewer elements, and the steps in which these are done ask of each element whether it is there. Accumulators are held in
+the order of positions in memory, which turns the tree's circle of 64 around and leaves its pairs as they are.
+
 There are two kinds of teams: `WarpTeam`, part of a warp or a whole one, whose threads are the holders of accumulators
-that `graphc.passes.gpu.reduction_tree` describes, and `BlockTeam`, a whole block, which brings the elements to one warp
-through shared memory, or gives each of its warps reductions of its own.
+that `graphc.passes.gpu.reduction_tree` describes, and `BlockTeam`, a whole block. What may be combined in any order its
+threads combine as it comes. Else one warp does, which takes elements that need little work from where they are kept;
+others all threads compute and bring to it through shared memory: into one tile while it takes in the one before. Where
+the elements are reductions themselves, each warp may do some.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeAlias
 
-from graphc.ir.dim import Size, bounds, minimum, quotient
-from graphc.ir.dtype import DType
-from graphc.kernel.gpu import WARP
+from graphc.ir.dim import Size, bounds, maximum, minimum, quotient, remainder
+from graphc.ir.dtype import DType, i64
+from graphc.kernel.gpu import MOST_THREADS, WARP
 from graphc.kernel.ir import (
     LANES,
     Allocate,
@@ -29,6 +36,7 @@ from graphc.kernel.ir import (
     Bind,
     Buffer,
     If,
+    Literal,
     Load,
     Loop,
     LoopKind,
@@ -39,17 +47,39 @@ from graphc.kernel.ir import (
     Statement,
     Store,
 )
-from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, tree
+from graphc.passes.gpu.elementwise import count_instructions
+from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, halved, lanes_total, tree
 from graphc.passes.gpu.row_nest import inner_reductions
 from graphc.passes.gpu.slice import needed_by
 from graphc.passes.gpu.writer import Copier, Writer, statements_in
 
-TILE_BYTES: Final = 16 * 1024
-"""Elements that a block brings to one warp at once."""
+TILE_BYTES: Final = 8 * 1024
+"""Elements that a block brings to one warp at once; there are two such tiles."""
+MOST_SIDE_BY_SIDE: Final = 32
+"""Elements of one thread whose code stands side by side, each with registers of its own."""
+MANY_ACCESSES: Final = 3
+"""Accesses to memory of an element from which on elements at a row's edges are done in turn."""
+QUICK: Final = 4
+"""Instructions up to which one warp computes elements of what is kept by itself."""
 
-Chunk: TypeAlias = "Callable[[Size, Size, int, Operand | None], None]"
+Chunk: TypeAlias = "Callable[[Size, Size, int, Where], None]"
 """Writes the code of a chunk: its number, which of the thread's own it is, that modulo the groups of accumulators, and
-where it is there at all (None: always). Where it is not, the number is that of another one."""
+which of its elements are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which elements of a chunk are there: all or none, by the predicate (None: all); each by itself at an edge.
+
+    Where the predicate fails, the chunk's number is that of another one.
+    """
+
+    predicate: Operand | None = None
+    is_edge: bool = False
+
+
+ALL: Final = Where()
+EDGE: Final = Where(is_edge=True)
 
 
 @dataclass(slots=True)
@@ -64,6 +94,19 @@ class Work:
     is_row: Operand | None
     """Whether the row exists (None: for certain)."""
     registers: dict[Buffer, Buffer] = field(default_factory=dict)
+    base: Size | None = None
+    """Where the row begins in memory, if that may be between two multiples of the width."""
+    first: Size = 0
+    """The chunk of memory in which it begins."""
+    is_apart: bool = False
+    """Whether no barrier stands between a thread that keeps an element in shared memory and others."""
+    is_repeated: bool = False
+    """Whether it is done several times, with the same memory."""
+
+    @property
+    def by_element(self) -> Work:
+        """The same work in chunks of one element."""
+        return replace(self, width=1, base=None, first=0)
 
 
 class Team(Protocol):
@@ -80,6 +123,9 @@ class Team(Protocol):
     def reduce(self, work: Work, reduce: Reduce) -> Operand:
         """Write a reduction along the row; its value."""
 
+    def wait(self, work: Work) -> None:
+        """What the threads have written to shared memory, all of them that read it see from here on."""
+
 
 def write_row(team: Team, work: Work, body: tuple[Statement, ...]) -> None:
     """Write what a thread of the team does for a row."""
@@ -89,7 +135,11 @@ def write_row(team: Team, work: Work, body: tuple[Statement, ...]) -> None:
         match statement:
             case Allocate(buffer) if buffer in work.kept:
                 assert isinstance(buffer.size, int)
-                count = -(-buffer.size // (team.threads * work.width)) * work.width
+                steps = quotient(buffer.size + (team.threads * work.width - 1), team.threads * work.width)
+                if work.base is not None:
+                    _, steps = steps_of(buffer.size, work.width, team.threads)
+                assert isinstance(steps, int), "registers hold rows of known length"
+                count = steps * work.width
                 work.registers[buffer] = writer.registers(buffer.name, buffer.dtype, count)
             case Reduce():
                 copier.values[statement.out] = team.reduce(work, statement)
@@ -129,24 +179,54 @@ def _split_end(body: tuple[Statement, ...]) -> tuple[list[Statement], list[State
 def _write_loop(team: Team, work: Work, loop: Loop) -> None:
     extent = work.copier.size(loop.extent)
 
-    def chunk(number: Size, step: Size, group: int, predicate: Operand | None) -> None:
-        work.copier.predicate = work.writer.both(work.is_row, predicate)
-        for _ in elements(work, loop, number, step):
+    def chunk(number: Size, step: Size, group: int, where: Where) -> None:
+        for _ in elements(work, loop, number, step, where):
             pass
 
-    is_kept = touches(loop, work.kept)
-    unroll = unroll_of(loop.body)
-    chunks(work.writer, team.member, team.threads, quotient(extent, work.width), 1, unroll, is_kept, chunk)
+    chunks(work, team.member, team.threads, extent, 1, loop, chunk)
+    if _keeps_shared(loop):
+        team.wait(work)
 
 
-def elements(work: Work, statement: Loop | Reduce, number: Size, step: Size) -> Iterator[tuple[Size, Size]]:
-    """Write the code of a chunk's elements; inside the iteration, their code's end: (element, place in the chunk)."""
-    with work.writer.loop("j", work.width, LoopKind.VECTOR) as j:
-        work.copier.sizes[statement.symbol.name] = work.width * number + j
-        for buffer, registers in work.registers.items():
-            work.copier.places[buffer] = (registers, work.width * step + j)
-        work.copier.copy(statement.body)
-        yield work.width * number + j, j
+def elements(
+    work: Work, statement: Loop | Reduce, number: Size, step: Size, where: Where = ALL
+) -> Iterator[tuple[Size, Size, Operand | None]]:
+    """Write the code of a chunk's elements.
+
+    Inside the iteration, their code's end: (element, place in the chunk, whether it is there; None: for certain).
+    """
+    writer, copier = work.writer, work.copier
+    # What another thread keeps is not to be read even in vain while it may be writing it.
+    is_guarded = _reads_shared(statement) and (work.is_apart or _keeps_shared(statement))
+    # At an edge each element has addresses of its own, which take registers.
+    is_in_turn = where.is_edge and _is_better_in_turn(statement) and not touches(statement, work.kept)
+    kind = LoopKind.SERIAL if is_in_turn else LoopKind.VECTOR
+    with writer.when(where.predicate if is_guarded else None), writer.loop("j", work.width, kind) as j:
+        index = work.width * (work.first + number) + j - (0 if work.base is None else work.base)
+        is_there = where.predicate
+        if where.is_edge:
+            extent = copier.size(statement.extent)
+            at = writer.position(index)
+            is_behind, is_before = (
+                writer.apply("ge", at, Literal(0, i64)),
+                writer.apply("lt", at, writer.position(extent)),
+            )
+            is_there = writer.both(is_behind, is_before)
+            if not is_guarded:
+                index = writer.bind("k", extent, at)
+        with writer.when(is_there if where.is_edge and is_guarded else None):
+            copier.predicate, copier.own_predicate = writer.both(work.is_row, is_there), is_there
+            copier.sizes[statement.symbol.name] = index
+            for buffer, registers in work.registers.items():
+                copier.places[buffer] = (registers, work.width * step + j)
+            copier.copy(statement.body)
+            yield index, j, is_there
+
+
+def _is_better_in_turn(statement: Loop | Reduce) -> bool:
+    """Whether a loop's elements need many addresses, or don't wait. (Those of reductions are told apart by number.)"""
+    far = sum(isinstance(s, Load | Store) and s.buffer.space is Space.GLOBAL for s in statement.body)
+    return isinstance(statement, Loop) and (far >= MANY_ACCESSES or _is_near(statement))
 
 
 def touches(statement: Loop | Reduce, buffers: frozenset[Buffer]) -> bool:
@@ -154,23 +234,102 @@ def touches(statement: Loop | Reduce, buffers: frozenset[Buffer]) -> bool:
     return any(getattr(each, "buffer", None) in buffers for each in statement.body)
 
 
-def unroll_of(body: tuple[Statement, ...]) -> int:
+def _is_near(statement: Loop | Reduce) -> bool:
+    """Whether shared memory has all that is read."""
+    spaces = {s.buffer.space for s in statement.body if isinstance(s, Load)}
+    return Space.SHARED in spaces and Space.GLOBAL not in spaces
+
+
+def _reads_shared(statement: Loop | Reduce) -> bool:
+    return any(isinstance(s, Load) and s.buffer.space is Space.SHARED for s in statement.body)
+
+
+def _keeps_shared(statement: Loop | Reduce) -> bool:
+    return any(isinstance(s, Store) and s.buffer.space is Space.SHARED for s in statement.body)
+
+
+def is_quick(reduce: Reduce) -> bool:
+    """Whether the elements take little, and nothing from beyond the block."""
+    inside = tuple(statements_in(reduce.body))
+    if any(isinstance(s, Reduce) or (isinstance(s, Load) and s.buffer.space is not Space.SHARED) for s in inside):
+        return False
+    return sum(count_instructions(s) for s in inside if isinstance(s, Apply)) <= QUICK
+
+
+def unroll_of(statement: Loop | Reduce, width: int, threads: int) -> int:
     """Chunks whose code stands side by side, for their loads to be under way at once."""
-    return 8 if len(body) <= 6 else 4 if len(body) <= 16 else 2
+    size = len(statement.body)
+    if _reads_shared(statement):
+        # What is kept comes soon, and the more threads there are, the fewer registers each has.
+        return max(1, (8 if threads <= MOST_THREADS // 2 else 4) // width)
+    return min(8 if size <= 6 else 4 if size <= 16 else 2, max(1, MOST_SIDE_BY_SIDE // width))
 
 
 def chunks(
+    work: Work, member: Size, threads: int, extent: Size, groups: int, statement: Loop | Reduce, chunk: Chunk
+) -> None:
+    """A thread's chunks of a row, in order; the k-th of them is in group k modulo `groups`."""
+    is_kept, unroll = touches(statement, work.kept), max(unroll_of(statement, work.width, threads), groups)
+    if work.base is None:
+        aligned_chunks(work.writer, member, threads, quotient(extent, work.width), groups, unroll, is_kept, chunk)
+    else:
+        _shifted_chunks(work, member, threads, extent, groups, unroll, is_kept, chunk)
+
+
+def steps_of(extent: Size, width: int, threads: int) -> tuple[Size, Size]:
+    """Of a row that begins anywhere: how many steps of a team hold whole chunks for certain, but for its first chunk,
+    and how many there are at most."""
+    most = quotient(extent + (2 * width - 2), width)
+    return quotient(quotient(extent, width), threads), quotient(most + (threads - 1), threads) * minimum(1, extent)
+
+
+def _shifted_chunks(
+    work: Work, member: Size, threads: int, extent: Size, groups: int, unroll: int, is_kept: bool, chunk: Chunk
+) -> None:
+    """The first and the last steps ask of each element whether it is there."""
+    writer = work.writer
+    whole, total = steps_of(extent, work.width, threads)
+
+    def some(start: Size, count: Size, each: int, kind: LoopKind, where: Where) -> None:
+        if count == 0:
+            return
+        with writer.loop("s", count, kind) as time, writer.loop("u", each // groups, LoopKind.UNROLLED) as more:
+            for group in range(groups):
+                step = start + each * time + groups * more + group
+                chunk(threads * step + member, step, group, where)
+
+    if is_kept:
+        assert isinstance(whole, int), "what registers keep is written out"
+        assert isinstance(total, int), "what registers keep is written out"
+        between = max(0, whole - groups) // groups
+        some(0, min(groups, total) // groups, groups, LoopKind.UNROLLED, EDGE)
+        some(groups, between, groups, LoopKind.UNROLLED, ALL)
+        done = groups * (1 + between) if total >= groups else 0
+        for step in range(done, total):
+            chunk(threads * step + member, step, step % groups, EDGE)
+        return
+    some(0, minimum(1, total), groups, LoopKind.SERIAL, EDGE)
+    inside = maximum(whole - groups, 0)
+    several = quotient(inside, unroll)
+    some(groups, several, unroll, LoopKind.SERIAL, ALL)
+    single = quotient(inside - several * unroll, groups) if unroll > groups else 0
+    some(groups + several * unroll, single, groups, LoopKind.SERIAL, ALL)
+    done = groups + several * unroll + single * groups
+    some(done, quotient(maximum(total - done, 0) + (groups - 1), groups), groups, LoopKind.SERIAL, EDGE)
+
+
+def aligned_chunks(
     writer: Writer, member: Size, threads: int, count: Size, groups: int, unroll: int, is_kept: bool, chunk: Chunk
 ) -> None:
-    """A thread's chunks of `count`, in order; the k-th of them is in group k modulo `groups`."""
+    """A thread's chunks of `count` that are all there."""
 
     def one(step: Size, group: int, *, is_last: bool) -> None:
         number = threads * step + member
         if not is_last:
-            chunk(number, step, group, None)
+            chunk(number, step, group, ALL)
             return
         predicate = writer.is_below(number, count)
-        chunk(writer.bind("q", count, writer.position(number)), step, group, predicate)
+        chunk(writer.bind("q", count, writer.position(number)), step, group, Where(predicate))
 
     def several(start: Size, times: Size, each: int, kind: LoopKind, *, is_last: bool) -> None:
         """`times` times `each` chunks, a multiple of the groups, from the `start`th on."""
@@ -218,18 +377,19 @@ class WarpTeam:
         if inner:
             return self._reduce_in_turn(work, reduce, combiner, extent)
         layout = Layout(self.threads, work.width)
-        accumulators = Accumulators(work.writer, combiner, layout, layout.groups(extent))
+        groups = layout.groups(extent if work.base is None else extent + (work.width - 1))
+        accumulators = Accumulators(work.writer, combiner, layout, groups)
 
-        def chunk(number: Size, step: Size, group: int, predicate: Operand | None) -> None:
-            for index, place in elements(work, reduce, number, step):
+        def chunk(number: Size, step: Size, group: int, where: Where) -> None:
+            for index, place, is_there in elements(work, reduce, number, step, where):
                 element = combiner.element(work.writer, work.copier.operand(reduce.element), index)
-                accumulators.take(work.width * group + place, element, predicate)
+                accumulators.take(work.width * group + place, element, is_there)
 
-        count = quotient(extent, work.width)
-        is_kept = touches(reduce, work.kept)
-        groups, unroll = accumulators.groups, unroll_of(reduce.body)
-        chunks(work.writer, self.member, self.threads, count, groups, unroll, is_kept, chunk)
+        chunks(work, self.member, self.threads, extent, groups, reduce, chunk)
         return combiner.result(work.writer, accumulators.total())
+
+    def wait(self, work: Work) -> None:
+        """Nothing: each element is one thread's."""
 
     def _reduce_in_turn(self, work: Work, reduce: Reduce, combiner: Combiner, extent: Size) -> Operand:
         """Elements that are reductions themselves: the team does one after the other."""
@@ -268,6 +428,7 @@ class BlockTeam:
     member: Size
     shared: list[Buffer]
     """The block's memory: what is written adds to it."""
+    tile_bytes: int = TILE_BYTES
 
     @property
     def lane(self) -> Size:
@@ -280,17 +441,64 @@ class BlockTeam:
         combiner = Combiner.of(reduce, extent)
         inner = inner_reductions(reduce)
         if not inner:
+            if combiner.is_free:
+                return self._reduce_freely(work, reduce, combiner, extent)
+            if is_quick(reduce):
+                return self._reduce_by_one_warp(work.by_element, reduce)
+            # What is kept is as quick to read one by one, and leaves little room for others.
+            is_much = self.threads * work.width * combiner.dtype.itemsize > self.tile_bytes
+            if (is_much or _is_near(reduce)) and not touches(reduce, work.kept):
+                work = work.by_element
             return self._reduce_elements(work, reduce, combiner, extent)
+        if all(map(is_quick, inner)):
+            return self._reduce_by_warps(work.by_element, reduce, combiner, extent)
         if bounds(extent)[1] < self.threads // WARP or any(bounds(each.extent)[1] >= LANES * WARP for each in inner):
             return self._reduce_in_turn(work, reduce, combiner, extent)
         return self._reduce_by_warps(work, reduce, combiner, extent)
+
+    def wait(self, work: Work) -> None:
+        """By a barrier."""
+        work.writer.barrier()
+
+    def _reduce_freely(self, work: Work, reduce: Reduce, combiner: Combiner, extent: Size) -> Operand:
+        """Elements in any order: each thread takes in its own, then a warp its threads' ones, then all the warps'."""
+        writer, warps = work.writer, self.threads // WARP
+        accumulators = Accumulators(writer, combiner, Layout(WARP, work.width), 1)
+
+        def chunk(number: Size, step: Size, group: int, where: Where) -> None:
+            for index, place, is_there in elements(work, reduce, number, step, where):
+                element = combiner.element(writer, work.copier.operand(reduce.element), index)
+                accumulators.take(place, element, is_there)
+
+        chunks(work, self.member, self.threads, extent, 1, reduce, chunk)
+        parts = lanes_total(writer, combiner, WARP, halved(writer, combiner, accumulators.all_parts()))
+        places = [self.memory("warps", dtype, warps) for dtype in combiner.dtypes]
+        if work.is_repeated:
+            writer.barrier()  # others may still read what was here before
+        for place, part in zip(places, parts):
+            writer.store(place, quotient(self.member, WARP), part, writer.equals(self.lane, 0))
+        writer.barrier()
+        held = tuple(writer.load(place, remainder(self.member, warps)) for place in places)
+        return combiner.result(writer, lanes_total(writer, combiner, warps, held))
+
+    def _reduce_by_one_warp(self, work: Work, reduce: Reduce) -> Operand:
+        """Elements that take little: one warp has them all, where the others have put them."""
+        writer = work.writer
+        result = self.memory("result", reduce.out.dtype, 1)
+        if work.is_repeated:
+            writer.barrier()  # others may still read what was here before
+        with writer.when(writer.is_below(self.member, WARP)):
+            total = WarpTeam(WARP, self.lane).reduce(work, reduce)
+            writer.store(result, 0, total, writer.equals(self.member, 0))
+        writer.barrier()
+        return writer.load(result, 0)
 
     def _reduce_in_turn(self, work: Work, reduce: Reduce, combiner: Combiner, extent: Size) -> Operand:
         """Elements that are long reductions themselves: the block does one after the other."""
         holder = Holder(work.writer, combiner, Layout(WARP, 1), self.lane, extent)
         with work.writer.loop("r", extent, LoopKind.SERIAL) as index:
             work.copier.sizes[reduce.symbol.name] = index
-            write_row(self, work, reduce.body)
+            write_row(self, replace(work, is_repeated=True), reduce.body)
             holder.take(index, work.copier.operand(reduce.element))
         return combiner.result(work.writer, holder.accumulators.total())
 
@@ -303,15 +511,10 @@ class BlockTeam:
         accumulators = Accumulators(writer, combiner, Layout(WARP, 1), 1)
         with writer.loop("r", quotient(extent + warps - 1, warps), LoopKind.SERIAL) as turn:
             number = warps * turn + warp
-            is_there = None if bounds(extent)[0] == bounds(extent)[1] and bounds(extent)[0] % warps == 0 else True
-            predicate = None
-            index = number
-            if is_there:
-                predicate = writer.is_below(number, extent)
-                index = writer.bind("r", extent, writer.position(number))
-            element = combiner.element(writer, team.element(work, reduce, index), index)
-            is_own = writer.equals(turn % own, self.lane)
-            accumulators.take(0, element, writer.both(is_own, predicate))
+            is_there = None if remainder(extent, warps) == 0 else writer.is_below(number, extent)
+            with writer.when(is_there):
+                element = combiner.element(writer, team.element(work, reduce, number), number)
+                accumulators.take(0, element, writer.equals(turn % own, self.lane))
         places = [self.memory("held", dtype, LANES) for dtype in combiner.dtypes]
         is_holder = writer.is_below(self.lane, own)
         for place, part in zip(places, accumulators.parts(0)):
@@ -324,52 +527,70 @@ class BlockTeam:
         return combiner.result(writer, tree(writer, combiner, Layout(WARP, 1), held))
 
     def _reduce_elements(self, work: Work, reduce: Reduce, combiner: Combiner, extent: Size) -> Operand:
-        """All threads compute elements, a tile at a time; one warp combines them."""
-        writer, layout = work.writer, Layout(WARP, 1)
-        count = quotient(extent, work.width)
-        is_kept = touches(reduce, work.kept)
-        dtype = combiner.dtype
-        most = max(1, TILE_BYTES // (dtype.itemsize * work.width * self.threads))
-        each = max(1, min(most, -(-bounds(count)[1] // self.threads)))
-        """Chunks of a thread in a tile."""
-        stage = self.memory("stage", dtype, self.threads * each * work.width)
-        accumulators = Accumulators(writer, combiner, layout, layout.groups(extent))
+        """All threads compute elements, a tile at a time; one warp combines them, while the others go on."""
+        writer, layout, width = work.writer, Layout(WARP, 1), work.width
+        is_kept, dtype = touches(reduce, work.kept), combiner.dtype
+        count = quotient(extent, width)
+        whole, total = quotient(count, self.threads), quotient(count + (self.threads - 1), self.threads)
+        if work.base is not None:
+            whole, total = steps_of(extent, width, self.threads)
+        most = max(1, self.tile_bytes // (dtype.itemsize * width * self.threads))
+        each = max(1, min(most, bounds(total)[1]))
+        """Steps of a tile."""
+        size = self.threads * each * width
+        stage = self.memory("stage", dtype, 2 * size)
+        accumulators = Accumulators(writer, combiner, layout, layout.groups(extent + width - 1))
+        (nothing,) = combiner.identity()
 
-        def tile(number: Size, *, is_last: bool) -> None:
-            writer.barrier()
+        def tile(number: Size, *, is_edge: bool) -> None:
+            start = size * remainder(number, 2)
+            steps = 0
             for more in range(each):
                 step = each * number + more
-                chunk = self.threads * step + self.member
-                if is_last:
-                    if isinstance(count, int) and isinstance(step, int) and self.threads * step >= count:
-                        break
+                if is_edge and isinstance(step, int) and isinstance(total, int) and step >= total:
+                    break
+                steps += 1
+                chunk, where = self.threads * step + self.member, ALL
+                if is_edge and work.base is not None:
+                    where = EDGE
+                elif is_edge:
+                    where = Where(writer.is_below(chunk, count))
                     chunk = writer.bind("q", count, writer.position(chunk))
-                for _, place in elements(work, reduce, chunk, step):
-                    at = work.width * (self.threads * more + self.member) + place
-                    writer.store(stage, at, work.copier.operand(reduce.element))
+                for _, place, is_there in elements(work, reduce, chunk, step, where):
+                    element = work.copier.operand(reduce.element)
+                    if is_there is not None:
+                        # What is not there is written all the same: the identity changes no bit of an accumulator.
+                        element = writer.apply("select", is_there, element, nothing)
+                    writer.store(stage, start + width * (self.threads * more + self.member) + place, element)
             writer.barrier()
-            start = self.threads * each * work.width * number
             with writer.when(writer.is_below(self.member, WARP)):
-                combine(start, minimum(self.threads * each * work.width, extent - start) if is_last else stage.size)
+                combine(start, self.threads * width * steps)
 
-        def combine(start: Size, extent: Size) -> None:
-            def take(number: Size, step: Size, group: int, predicate: Operand | None) -> None:
-                element = combiner.element(writer, writer.load(stage, number), start + number)
-                accumulators.take(group, element, predicate)
+        def combine(start: Size, extent: int) -> None:
+            def take(number: Size, step: Size, group: int, where: Where) -> None:
+                element = combiner.element(writer, writer.load(stage, start + number), number)
+                accumulators.take(group, element, where.predicate)
 
-            chunks(writer, self.lane, WARP, extent, accumulators.groups, 16, False, take)
+            aligned_chunks(writer, self.lane, WARP, extent, accumulators.groups, 16, False, take)
 
-        tiles = quotient(count, self.threads * each)
-        if tiles != 0:
-            with writer.loop("tile", tiles, LoopKind.UNROLLED if is_kept else LoopKind.SERIAL) as number:
-                tile(number, is_last=False)
-        rest = count - tiles * self.threads * each
-        if isinstance(rest, int):
-            if rest:
-                tile(tiles, is_last=True)
+        def tiles(first: Size, end: Size, *, is_edge: bool) -> None:
+            """Those from the first one up to the end."""
+            kind = LoopKind.UNROLLED if is_kept else LoopKind.SERIAL
+            if end - first != 0:
+                with writer.loop("tile", end - first, kind) as number:
+                    tile(first + number, is_edge=is_edge)
+
+        # Of a row that begins anywhere, the first step is an edge, too.
+        begin: Size = 0 if work.base is None else minimum(1, total)
+        end = maximum(begin, quotient(whole, each))
+        last = quotient(total + (each - 1), each)
+        tiles(0, begin, is_edge=True)
+        tiles(begin, end, is_edge=False)
+        if isinstance(last, int) and isinstance(end, int):
+            for number in range(end, last):
+                tile(number, is_edge=True)
         else:
-            with writer.loop("tile", minimum(1, rest), LoopKind.SERIAL) as none:
-                tile(tiles + none, is_last=True)
+            tiles(end, maximum(last, end), is_edge=True)
         parts = accumulators.total()
         results = [self.memory("result", part.dtype, 1, is_own=True) for part in parts]
         for result, part in zip(results, parts):

@@ -193,8 +193,12 @@ class Copier:
     sizes: dict[str, Size] = field(default_factory=dict)
     places: dict[Buffer, tuple[Buffer, Size]] = field(default_factory=dict)
     """Scratch that is elsewhere: in which buffer, and at which index there what is now asked for is."""
+    moved: dict[Buffer, tuple[Buffer, Size]] = field(default_factory=dict)
+    """Shared memory that is part of another buffer: of which one, and from where on there."""
     predicate: Operand | None = None
     """Where stores to memory that others see, too, may happen."""
+    own_predicate: Operand | None = None
+    """Where stores to `moved` memory may."""
     buffers: dict[Buffer, Buffer] = field(default_factory=dict)
     """Buffers that other ones take the place of."""
 
@@ -249,12 +253,17 @@ class Copier:
                 index = self.size(index)
                 if buffer in self.places:
                     buffer, index = self.places[buffer]
+                elif buffer in self.moved:
+                    buffer, index = self.moved[buffer][0], index + self.moved[buffer][1]
                 held = None if predicate is None else self.operand(predicate)
                 add(Load(self.define(out), self.buffer(buffer), index, held))
             case Store(buffer, index, operand, predicate):
                 index, held = self.size(index), None if predicate is None else self.operand(predicate)
                 if buffer in self.places:
                     buffer, index = self.places[buffer]
+                elif buffer in self.moved:
+                    buffer, index = self.moved[buffer][0], index + self.moved[buffer][1]
+                    held = self.writer.both(self.own_predicate, held)
                 elif buffer.space is not Space.LOCAL:
                     held = self.writer.both(self.predicate, held)
                 add(Store(self.buffer(buffer), index, self.operand(operand), held))

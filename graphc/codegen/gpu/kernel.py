@@ -45,7 +45,7 @@ from graphc.codegen.gpu.warpgroup import emit_fence_shared, emit_multiply_shared
 from graphc.codegen.scalar import emit_apply
 from graphc.ir.dim import Size, bounds
 from graphc.kernel.expand import expand
-from graphc.kernel.gpu import STATIC_SHARED_BYTES, GpuTarget, grid_of
+from graphc.kernel.gpu import STATIC_SHARED_BYTES, GpuTarget, Grid, grid_of
 from graphc.kernel.ir import (
     Allocate,
     Apply,
@@ -107,6 +107,10 @@ RESIDENT_THREADS = 512
 """Threads that keep a multiprocessor busy while others wait for memory."""
 REGISTERS = 65536
 """Of a multiprocessor, 4 bytes each."""
+MUCH_SHARED = 24 * 1024
+"""Shared memory of a block that keeps its data there."""
+FEW_REGISTERS = 24
+"""Registers of a thread that keeps its data elsewhere."""
 OWN_REGISTERS = 40
 """What a thread takes for addresses and intermediate results, beside what it keeps."""
 
@@ -144,12 +148,13 @@ def add_kernel(module: Module, machine: NvptxTarget, kernel: Kernel, name: str) 
     parameters.append("ptr addrspace(1) align 4 %status")
     if chosen:
         parameters = [f"ptr byval([{len(parameters)} x i64]) align 8 %words"]
+    resident = _resident_blocks(expanded, grid, machine.gpu)
     e = GpuEmitter(
         module,
         name,
         ", ".join(parameters),
         linkage="ptx_kernel ",
-        attributes=f' "nvvm.maxntid"="{grid.threads}" "nvvm.minctasm"="{_resident_blocks(expanded, grid.threads)}"',
+        attributes=f' "nvvm.maxntid"="{grid.threads}" "nvvm.minctasm"="{resident}"',
         handlers=HANDLERS,
         rules=RULES,
         machine=machine,
@@ -185,11 +190,13 @@ def _read_words(e: GpuEmitter, kernel: Kernel, chosen: frozenset[Buffer]) -> Non
     e.status = read_pointer(e, str(count + len(kernel.sizes)))
 
 
-def _resident_blocks(kernel: Kernel, threads: int) -> int:
+def _resident_blocks(kernel: Kernel, grid: Grid, target: GpuTarget) -> int:
     """How many blocks a multiprocessor should have room for, which says how many registers a thread may have.
 
-    Unasked, ptxas spills registers to make room for more blocks than are needed to hide what memory takes.
+    Unasked, ptxas spills registers to make room for more blocks than are needed to hide what memory takes. Blocks that
+    keep their data in shared memory take turns with memory: as many as that has room for should be there.
     """
+    threads = grid.threads
     registers = OWN_REGISTERS
     pending: list[tuple[Statement, ...]] = [kernel.body]
     while pending:
@@ -197,6 +204,8 @@ def _resident_blocks(kernel: Kernel, threads: int) -> int:
             if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
                 registers += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
             pending.extend(nested_bodies(statement))
+    if grid.shared_bytes >= MUCH_SHARED and registers < OWN_REGISTERS + FEW_REGISTERS:
+        return max(1, min(2 * RESIDENT_THREADS // threads, target.most_shared_bytes // grid.shared_bytes))
     blocks = max(1, min(RESIDENT_THREADS, REGISTERS // registers) // threads)
     is_tight = blocks * threads * registers > REGISTERS * 9 // 10
     return blocks - 1 if blocks > 2 and is_tight else blocks  # a third or fourth block is not worth a spill

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
 
 import graphc as g
+from graphc.frontend.stages import pipeline_of
 from graphc.ir.dtype import f32
+from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.ir import Kernel, Load, Loop, Reduce, Space, Statement, nested_bodies
+from graphc.kernel.program import Program
+from graphc.kernel.verify import verify_kernel
+from graphc.passes.gpu.schedule import scheduled_by
+from graphc.passes.lower import lower
+from graphc.passes.memory import plan_memory
 from tests.codegen.corpus import random_array
 from tests.gpu.harness import check_same_bits, schedule_graph
 from tests.structured_graphs import structured_arguments
@@ -56,6 +64,15 @@ def check_extremes(axis: int) -> None:
         values[:, :2], values[:2] = -0.0, -0.0
         for combiner in ("max", "min", "argmax", "argmin", "sum"):
             check_same_bits(g.symbolic_trace(OVER_AXIS[combiner](axis), f"f32[{shape[0]},{shape[1]}]"), [values])
+
+
+def program_of(function: Function, *specs: str, target: GpuTarget) -> Program:
+    """The program for a GPU, whose kernels keep rows of any length."""
+    lowered = lower(pipeline_of("strict", None, target).run(g.symbolic_trace(function, *specs)), target)
+    calls = tuple(call for each in lowered.calls for _, call in scheduled_by(each, target))
+    for call in calls:
+        verify_kernel(call.kernel, is_scheduled=True)
+    return plan_memory(replace(lowered, calls=calls), {})
 
 
 def kernels_of(function: Function, *specs: str) -> tuple[Kernel, ...]:

@@ -18,8 +18,9 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import overlaps_itself
 from graphc.eager.indexing import Subscript, SubscriptError, is_by_tensors, is_mask, keys_of, parse, part_of, places_of
 from graphc.eager.inplace import assign, check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
+from graphc.eager.masking import put_where
 from graphc.eager.memory import as_strided, clone
-from graphc.eager.mode import MODE, no_grad
+from graphc.eager.mode import MODE, unrecorded
 from graphc.eager.placement import copy_into, gpu_of, mismatch, on, place_of
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
@@ -28,6 +29,7 @@ from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant, wrap_shar
 from graphc.eager.transfer import transfer
 from graphc.eager.view import view_function
 from graphc.eager.watch import WATCHING
+from graphc.ir.dtype import bool_
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import TensorType
@@ -43,6 +45,8 @@ def setitem(self: Tensor, index: object, value: object) -> None:
     if WATCHING and is_by_tensors(self, index):
         _replaced(self, index, source)
         return
+    if type(self._array) is not np.ndarray and _put_by_mask(self, index, source):
+        return
     found = parse(self, index)
     if not found.indices:
         target = part_of(self, found, is_recorded=False) if found.name else self
@@ -57,6 +61,17 @@ def setitem(self: Tensor, index: object, value: object) -> None:
     target = part_of(self, found) if needs_view else self
     shape = _chosen_shape(found)
     put(target, found.indices, without_lead(source, len(shape)), shape)
+
+
+def _put_by_mask(self: Tensor, index: object, source: Tensor) -> bool:
+    """Whether the subscript is a mask of a GPU's tensor, and what is written to it was."""
+    if isinstance(index, tuple) and len(index) == 1:
+        (index,) = index
+    if not isinstance(index, Tensor) or index.dtype is not bool_:
+        return False
+    if source._array.size == 1:
+        source = convert(transfer(source, gpu_of(self._array)), self.dtype)
+    return put_where(self, index._array, without_lead(source, 1 + self._array.ndim - index._array.ndim))
 
 
 def _replaced(self: Tensor, index: object, source: Tensor, accumulate: bool = False) -> Tensor:
@@ -134,8 +149,7 @@ def shape_of(shape: tuple[int, ...], indices: dict[int, AnyArray]) -> tuple[int,
 def _put_on_gpu(self: Tensor, indices: dict[int, AnyArray], values: Tensor, accumulate: bool) -> None:
     gpu = gpu_of(self._array)
     keys = tuple(wrap(on(indices[axis], gpu)) if axis in indices else slice(None) for axis in range(max(indices) + 1))
-    with no_grad():
-        found = function_of("_with_item")(self, keys, values, accumulate)
+    found = unrecorded(lambda: function_of("_with_item")(self, keys, values, accumulate))
     assert isinstance(found, Tensor)
     copy_into(self._array, found._array)
 

@@ -11,21 +11,35 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from graphc.eager import choosing
+from graphc.eager.data import cast
 from graphc.eager.dispatch import function_of
+from graphc.eager.distinct import MOST_COLUMNS, Runs, consecutive, sorted_runs
 from graphc.eager.indexing import normal_axis, pick_elements
+from graphc.eager.mode import no_grad
 from graphc.eager.out import with_out
-from graphc.eager.placement import gpu_of, on
+from graphc.eager.placement import contiguous, empty, gpu_of, on, refuse_mixed
+from graphc.eager.question import holds
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.transfer import through_host
 from graphc.eager.view import rename, view_function
 from graphc.eager.watch import WATCHING, look, looking
 from graphc.ir.dtype import dtype as to_dtype
+from graphc.ir.dtype import f32, f64, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError, UnsupportedDType
+from graphc.ir.graph import Node
+from graphc.ops import build, elementwise
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
     """The indices of the elements that aren't 0, one row for each; or a vector of them for each dimension."""
     array = input._array
+    if type(array) is not np.ndarray:
+        if as_tuple:
+            return tuple(wrap(each) for each in choosing.places(array if array.ndim else array.reshape(1)))
+        if not array.ndim:
+            return wrap(empty((int(bool(array)), 0), np.dtype(np.int64), gpu_of(array)))
+        return wrap(choosing.place_table(array).T)
     if as_tuple:
         return tuple(wrap(np.ascontiguousarray(each)) for each in np.atleast_1d(array).nonzero())
     if not array.ndim:
@@ -37,6 +51,8 @@ def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1) -> Tensor:
     """`nonzero` with a number of rows that is known: the first ones, or then rows of a fill value."""
     if size < 0:
         raise ArgumentError("nonzero_static: 'size' must be an non-negative integer")
+    if type(input._array) is not np.ndarray:
+        return wrap(choosing.first_places(input._array, size, fill_value))
     rows = np.full((size, input._array.ndim), fill_value, np.int64)
     found = np.argwhere(input._array)[:size]
     rows[: len(found)] = found
@@ -53,7 +69,7 @@ def argwhere(input: Tensor) -> Tensor:
 def where(condition: Tensor, input: object = None, other: object = None, **named: object) -> object:
     """`input` where the condition holds, else `other`; of the condition alone, the indices where it holds."""
     if input is None and other is None and not named:
-        return through_host(nonzero)(condition, as_tuple=True)
+        return nonzero(condition, as_tuple=True)
     return function_of("where")(condition, *(each for each in (input, other) if each is not None), **named)
 
 
@@ -68,15 +84,20 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
         raise _mismatch(mask._array.shape, input._array.shape) from None
     x = expand(input, shape) if shape != input._array.shape else input
     assert isinstance(x, Tensor)
-    places = np.broadcast_to(mask._array, shape)
+    refuse_mixed("masked_select", (input, mask))
+    chosen = np.broadcast_to(mask._array, shape, subok=True)
     if not shape:
         flat = view_function("reshape")(x, (1,))
         assert isinstance(flat, Tensor)
-        return pick_elements(flat, {0: places.reshape(1).nonzero()[0]})
-    result = pick_elements(x, dict(enumerate(places.nonzero())))
+        return pick_elements(flat, dict(enumerate(_places(chosen.reshape(1)))), is_sure=True)
+    result = pick_elements(x, dict(enumerate(_places(chosen))), is_sure=True)
     if result._meta is not None and result._meta.node is not None:
         rename(result._meta.node, "MaskedSelectBackward0")
     return result
+
+
+def _places(mask: AnyArray) -> Sequence[AnyArray]:
+    return mask.nonzero() if type(mask) is np.ndarray else choosing.places(mask)
 
 
 def _mismatch(first: Sequence[int], second: Sequence[int]) -> ShapeError:
@@ -100,8 +121,7 @@ def repeat_interleave(
     if repeats is None:
         if input._array.ndim != 1:
             raise ArgumentError("repeat_interleave only accept 1D vector as repeat")
-        counts = on(input._array, None)
-        return wrap(on(np.repeat(np.arange(counts.size), _counts(counts)), gpu_of(input._array)))
+        return wrap(_repeated(input._array, input._array.size))
     if not isinstance(repeats, Tensor):
         plain = function_of("repeat_interleave")(input, repeats, dim, output_size=output_size)
         assert isinstance(plain, Tensor)
@@ -113,7 +133,8 @@ def repeat_interleave(
         assert isinstance(flat, Tensor)
         input, dim = flat, 0
     size = input._array.shape[normal_axis(dim, input._array.ndim)] if input._array.ndim else 1
-    counts = on(repeats._array, None)
+    refuse_mixed("repeat_interleave", (input, repeats))
+    counts = repeats._array
     if counts.ndim > 1:
         raise ArgumentError("repeats must be 0-dim or 1-dim tensor")
     if counts.size != 1 and counts.size != size:
@@ -121,21 +142,31 @@ def repeat_interleave(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "
             f"{counts.size} and input.size({dim}) = {size}"
         )
-    number = _counts(np.broadcast_to(counts.reshape(-1), (size,)))
-    chosen = np.repeat(np.arange(size), number)
+    chosen = _repeated(counts.reshape(-1), size)
     if output_size is not None and output_size != chosen.size:
         raise ArgumentError("allocated size does not match required size")
-    found = function_of("index_select")(input, dim, wrap(on(chosen, gpu_of(input._array))))
+    found = function_of("index_select")(input, dim, wrap(chosen))
     assert isinstance(found, Tensor)
     return found
 
 
-def _counts(array: AnyArray) -> AnyArray:
-    if array.dtype.kind not in "iu":
-        raise UnsupportedDType(f"\"repeat_interleave_cpu\" not implemented for '{to_dtype(array.dtype).scalar}'")
-    if array.size and array.min() < 0:
+def _repeated(counts: AnyArray, size: int) -> AnyArray:
+    """Each number below `size` as many times as the counts say; a single count is that of all."""
+    if counts.dtype.kind not in "iu":
+        raise UnsupportedDType(f"\"repeat_interleave_cpu\" not implemented for '{to_dtype(counts.dtype).scalar}'")
+    if type(counts) is np.ndarray:
+        if counts.size and counts.min() < 0:
+            raise ArgumentError("repeats can not be negative")
+        return np.repeat(np.arange(size), np.broadcast_to(counts, (size,)))
+    if not holds(_is_none_negative, wrap(counts)):
         raise ArgumentError("repeats can not be negative")
-    return array
+    running = function_of("cumsum")(wrap(contiguous(np.broadcast_to(counts, (size,), subok=True))), 0, dtype=i64)
+    assert isinstance(running, Tensor)
+    return choosing.repeated(running._array, choosing.end_of(running._array))
+
+
+def _is_none_negative(counts: Node) -> Node:
+    return elementwise.ge(counts, build.zeros_like(counts))
 
 
 # Distinct values
@@ -153,26 +184,15 @@ def unique(
     if array.dtype.kind == "c":
         raise UnsupportedDType(f"\"unique\" not implemented for '{input.dtype.scalar}'")
     if dim is None:
-        keys: AnyArray = array.reshape(-1)
-        order = _order(keys)
-        shape: tuple[int, ...] = array.shape
-        parts: AnyArray = keys
-    else:
-        axis = normal_axis(dim, array.ndim)
-        parts = np.moveaxis(array, axis, 0) if array.ndim else array.reshape(1)
-        if not array.size and 0 in parts.shape[1:] and parts.shape[0]:
-            raise ArgumentError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
-        keys = parts.reshape(parts.shape[0], -1) if parts.size else parts.reshape(parts.shape[0], 0)
-        order = np.lexsort(keys.T[::-1]) if keys.shape[1] else np.arange(keys.shape[0])
-        shape = (parts.shape[0],)
-    firsts, numbers = _runs(keys[order])
-    inverse = np.empty(order.size, np.int64)
-    inverse[order] = numbers
-    chosen = np.ascontiguousarray(parts[order][firsts])
-    if dim is not None and array.ndim:
-        chosen = np.moveaxis(chosen, 0, axis)
-    counts = np.diff(np.append(firsts, order.size))
-    return _answer(chosen, inverse.reshape(shape), counts, return_inverse, return_counts)
+        return _answer(_runs(array.reshape(-1), True), array.shape, return_inverse, return_counts)
+    axis = normal_axis(dim, array.ndim)
+    parts = np.moveaxis(array, axis, 0) if array.ndim else array.reshape(1)
+    if not array.size and 0 in parts.shape[1:] and parts.shape[0]:
+        raise ArgumentError("There are 0 sized dimensions, and they aren't selected, so unique cannot be applied")
+    runs = _runs(parts.reshape(parts.shape[0], math.prod(parts.shape[1:])), True)
+    chosen = runs.chosen.reshape(len(runs.chosen), *parts.shape[1:])
+    runs = runs._replace(chosen=np.moveaxis(chosen, 0, axis) if array.ndim else chosen)
+    return _answer(runs, parts.shape[:1], return_inverse, return_counts)
 
 
 def unique_consecutive(
@@ -180,41 +200,43 @@ def unique_consecutive(
 ) -> Tensor | tuple[Tensor, ...]:
     """The elements, or the parts along `dim`, without those that repeat the one before them."""
     array = input._array
-    axis = 0 if dim is None else normal_axis(dim, array.ndim)
-    parts = array.reshape(-1) if dim is None else np.moveaxis(array, axis, 0)
-    keys = parts if parts.ndim == 1 else parts.reshape(parts.shape[0], math.prod(parts.shape[1:]))
-    firsts, numbers = _runs(keys)
-    chosen = np.ascontiguousarray(parts[firsts])
-    if dim is not None:
-        chosen = np.moveaxis(chosen, 0, axis)
-    shape = array.shape if dim is None else (parts.shape[0],)
-    counts = np.diff(np.append(firsts, keys.shape[0]))
-    return _answer(chosen, numbers.reshape(shape), counts, return_inverse, return_counts)
+    if dim is None:
+        return _answer(_runs(array.reshape(-1), False), array.shape, return_inverse, return_counts)
+    axis = normal_axis(dim, array.ndim)
+    parts = np.moveaxis(array, axis, 0)
+    runs = _runs(parts.reshape(parts.shape[0], math.prod(parts.shape[1:])), False)
+    chosen = runs.chosen.reshape(len(runs.chosen), *parts.shape[1:])
+    return _answer(runs._replace(chosen=np.moveaxis(chosen, 0, axis)), parts.shape[:1], return_inverse, return_counts)
 
 
-def _order(keys: AnyArray) -> AnyArray:
-    return np.argsort(keys, kind="stable")
+def _runs(keys: AnyArray, is_sorted: bool) -> Runs:
+    """The runs of equal elements of a vector, or rows of a matrix, as they stand or sorted; nan equals nothing."""
+    gpu = gpu_of(keys)
+    if gpu is not None and keys.size and (keys.ndim == 1 or not is_sorted or keys.shape[1] <= MOST_COLUMNS):
+        return sorted_runs(keys) if is_sorted else consecutive(keys)
+    array = on(keys, None)
+    order = np.arange(len(array))
+    if is_sorted:
+        if array.ndim == 1:
+            order = np.argsort(array, kind="stable")
+        elif array.shape[1]:
+            order = np.lexsort(array.T[::-1])
+        array = array[order]
+    differs = array[1:] != array[:-1]
+    begins = np.concatenate(([True] * min(1, len(array)), differs.any(axis=1) if array.ndim > 1 else differs))
+    firsts = begins.nonzero()[0]
+    numbers = np.empty(order.size, np.int64)
+    numbers[order] = np.cumsum(begins) - 1
+    counts = np.diff(np.append(firsts, order.size)).astype(np.int64)
+    return Runs(*(on(each, gpu) for each in (np.ascontiguousarray(array[firsts]), numbers, counts)))
 
 
-def _runs(keys: AnyArray) -> tuple[AnyArray, AnyArray]:
-    """Where each run of equal elements or rows begins, and the number of the run of each; nan equals nothing."""
-    if not len(keys):
-        return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    differs = keys[1:] != keys[:-1]
-    if keys.ndim > 1:
-        differs = differs.any(axis=1)
-    begins = np.concatenate(([True], differs))
-    return begins.nonzero()[0], np.cumsum(begins) - 1
-
-
-def _answer(
-    chosen: AnyArray, inverse: AnyArray, counts: AnyArray, return_inverse: bool, return_counts: bool
-) -> Tensor | tuple[Tensor, ...]:
-    found = [wrap(chosen)]
+def _answer(runs: Runs, shape: Sequence[int], return_inverse: bool, return_counts: bool) -> Tensor | tuple[Tensor, ...]:
+    found = [wrap(runs.chosen)]
     if return_inverse:
-        found.append(wrap(inverse))
+        found.append(wrap(runs.numbers.reshape(shape)))
     if return_counts:
-        found.append(wrap(counts.astype(np.int64)))
+        found.append(wrap(runs.counts))
     return found[0] if len(found) == 1 else tuple(found)
 
 
@@ -230,9 +252,13 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if minlength < 0:
         raise ArgumentError("minlength should be >= 0")
     if array.ndim == 1 and not array.size:
-        return wrap(np.zeros(minlength, np.int64))
-    if array.ndim != 1 or array.min() < 0:
+        none = empty((minlength,), np.dtype(np.int64), gpu_of(array))
+        none.fill(0)
+        return wrap(none)
+    if array.ndim != 1 or _extreme("amin", input) < 0:
         raise ArgumentError("bincount only supports 1-d non-negative integral inputs.")
+    if type(array) is not np.ndarray:
+        return _counted_on_gpu(input, weights, minlength)
     if weights is None:
         return wrap(np.bincount(array.astype(np.int64), minlength=minlength).astype(np.int64))
     given = weights._array
@@ -241,6 +267,34 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     result = np.zeros(max(minlength, int(array.max()) + 1), given.dtype if given.dtype == np.float32 else np.float64)
     np.add.at(result, array.astype(np.int64), given.astype(result.dtype))
     return wrap(result)
+
+
+def _extreme(name: str, x: Tensor) -> int:
+    """The least or greatest of integers; waits for where they are."""
+    if type(x._array) is np.ndarray:
+        return int(x._array.min() if name == "amin" else x._array.max())
+    found = function_of(name)(x)
+    assert isinstance(found, Tensor)
+    return int(found._array)
+
+
+def _counted_on_gpu(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
+    """As `bincount`; weights of one number are added in their order, as the CPU does."""
+    refuse_mixed("bincount", (input, weights))
+    if weights is not None and weights._array.shape != input._array.shape:
+        raise ShapeError("weights should be 1-d and have the same length as input")
+    dtype = i64 if weights is None else weights.dtype if weights.dtype is f32 else f64
+    if weights is None:
+        added: AnyArray = empty(input._array.shape, dtype.numpy, gpu_of(input._array))
+        added.fill(1)
+    else:
+        added = cast(weights._array, dtype)
+    result = empty((max(minlength, _extreme("amax", input) + 1),), dtype.numpy, gpu_of(input._array))
+    result.fill(0)
+    with no_grad():
+        found = function_of("scatter_add")(wrap(result), 0, wrap(cast(input._array, i64)), wrap(added))
+    assert isinstance(found, Tensor)
+    return found
 
 
 def hash_tensor(input: Tensor, dim: int | Sequence[int] = (), *, keepdim: bool = False, mode: int = 0) -> Tensor:
@@ -314,38 +368,40 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         return function_of("one_hot")(tensor, num_classes)  # type: ignore[return-value]  # a tensor
     if WATCHING:
         look(tensor, "one_hot() without num_classes")
-    gpu, array = gpu_of(tensor._array), on(tensor._array, None)
+    array = tensor._array
     if array.dtype != np.int64:
         raise DTypeError("one_hot is only applicable to index tensor of type LongTensor.")
     if not array.size:
         if num_classes <= 0:
             raise ArgumentError("Can not infer total number of classes from empty tensor.")
-        return wrap(np.empty((*array.shape, num_classes), np.int64))
-    if array.min() < 0:
+        return wrap(empty((*array.shape, num_classes), np.dtype(np.int64), gpu_of(array)))
+    if _extreme("amin", tensor) < 0:
         raise ArgumentError("Class values must be non-negative.")
     if num_classes == -1:
-        num_classes = int(array.max()) + 1
+        num_classes = _extreme("amax", tensor) + 1
     elif num_classes < 1:
         raise ArgumentError("num_classes should be positive")
-    elif num_classes <= array.max():
+    elif num_classes <= _extreme("amax", tensor):
         raise ArgumentError("Class values must be smaller than num_classes.")
-    return wrap(on((array[..., None] == np.arange(num_classes)).astype(np.int64), gpu))
+    if type(array) is not np.ndarray:
+        return function_of("one_hot")(tensor, num_classes)  # type: ignore[return-value]  # a tensor
+    return wrap((array[..., None] == np.arange(num_classes)).astype(np.int64))
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
     "allclose": looking(allclose),
-    "argwhere": through_host(looking(argwhere)),
-    "bincount": through_host(looking(bincount)),
+    "argwhere": looking(argwhere),
+    "bincount": looking(bincount),
     "equal": looking(equal),
     "hash_tensor": with_out(through_host(looking(hash_tensor)), "hash_tensor"),
-    "masked_select": with_out(through_host(looking(masked_select)), "masked_select"),
-    "nonzero": with_out(through_host(looking(nonzero)), "nonzero"),
-    "nonzero_static": with_out(through_host(looking(nonzero_static)), "nonzero_static"),
+    "masked_select": with_out(looking(masked_select), "masked_select"),
+    "nonzero": with_out(looking(nonzero), "nonzero"),
+    "nonzero_static": with_out(looking(nonzero_static), "nonzero_static"),
     "one_hot": one_hot,
     "repeat_interleave": repeat_interleave,
     "tensor_split": tensor_split,
-    "unique": through_host(looking(unique)),
-    "unique_consecutive": through_host(looking(unique_consecutive)),
+    "unique": looking(unique),
+    "unique_consecutive": looking(unique_consecutive),
     "where": where,
 }
 METHODS: dict[str, Callable[..., object]] = {

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 
 from graphc.eager import watch
+from graphc.eager.choosing import places
 from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import as_strided, row_major, shifted, strided
+from graphc.eager.inplace import converted
 from graphc.eager.layout import dense_strides
 from graphc.eager.memory import new_array
 from graphc.eager.mode import MODE
@@ -33,6 +35,7 @@ from graphc.eager.slicing import record_slice
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.view import share
 from graphc.eager.watch import WATCHING
+from graphc.ir.dtype import bool_, i64
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.errors import ArgumentError, IndexOutOfRange, SignatureError
 from graphc.ir.graph import Graph, make_input
@@ -64,7 +67,9 @@ class Subscript:
     name: str
     """The last operation that the part stands for."""
     indices: dict[int, AnyArray]
-    """By dimension of the part: int64 arrays, whose elements exist."""
+    """By dimension of the part: int64 arrays."""
+    is_sure: bool = True
+    """Whether their elements are known to exist; those that a GPU has are checked by the program that takes them."""
 
 
 def getitem(self: Tensor, index: object) -> Tensor:
@@ -81,7 +86,7 @@ def getitem(self: Tensor, index: object) -> Tensor:
         return function_of("__getitem__")(self, index)  # type: ignore[return-value]  # a tensor
     found = parse(self, index)
     if found.indices:
-        return pick_elements(part_of(self, found), found.indices)
+        return pick_elements(part_of(self, found), found.indices, found.is_sure)
     return part_of(self, found, "Slice" if type(index) is slice else "Alias")
 
 
@@ -265,7 +270,7 @@ def _checked(array: AnyArray) -> AnyArray:
         warnings.warn(
             "indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.", stacklevel=6
         )
-        return on(array, None).astype(np.bool_)
+        return array.astype(np.bool_) if type(array) is np.ndarray else converted(array, bool_)
     if array.dtype != np.bool_ and array.dtype != np.int64 and array.dtype != np.int32:
         raise SubscriptError("tensors used as indices must be long, int, byte or bool tensors")
     return array
@@ -330,7 +335,9 @@ def _index(found: Subscript, item: AnyArray, axis: int, shape: Sequence[int], st
                 f"The shape of the mask {list(item.shape)} at index {wrong} does not match the shape of the indexed "
                 f"tensor {list(shape)} at index {axis + wrong}"
             )
-        arrays = on(item, None).nonzero()
+        arrays = item.nonzero() if type(item) is np.ndarray else places(item)
+    elif type(item) is not np.ndarray:
+        found.is_sure = False
     for each, array in enumerate(arrays, axis):
         found.indices[len(found.shape)] = array
         found.keys.append(slice(None))
@@ -354,14 +361,16 @@ def _check_indices(found: Subscript) -> None:
 
 
 def checked_places(array: AnyArray, size: int, dim: int) -> AnyArray:
-    """Positions counted from the front, as int64; raises IndexOutOfRange."""
-    array = on(array, None).astype(np.int64, copy=False)
+    """Positions counted from the front, as int64; raises IndexOutOfRange. Those of a GPU are left as they are."""
+    if array.size and not size:
+        raise IndexOutOfRange("index is out of bounds for dimension with size 0")
+    if type(array) is not np.ndarray:
+        return array if array.dtype == np.int64 else converted(array, i64)
+    array = array.astype(np.int64, copy=False)
     if not array.size:
         return array
     low = array.min()
     if low < -size or array.max() >= size:
-        if not size:
-            raise IndexOutOfRange("index is out of bounds for dimension with size 0")
         wrong = array[(array < -size) | (array >= size)].reshape(-1)[0]
         raise IndexOutOfRange(f"index {wrong} is out of bounds for dimension {dim} with size {size}")
     return np.where(array < 0, array + size, array) if low < 0 else array
@@ -388,17 +397,17 @@ def places_of(self: Tensor, indices: Sequence[object]) -> dict[int, AnyArray]:
     return subscript(self, items).indices
 
 
-def pick_elements(part: Tensor, indices: dict[int, AnyArray]) -> Tensor:
-    """The elements at index arrays, in new memory."""
+def pick_elements(part: Tensor, indices: dict[int, AnyArray], is_sure: bool = False) -> Tensor:
+    """The elements at index arrays, in new memory. `is_sure`: they are known to exist."""
     array = part._array
     if type(array) is np.ndarray:
         taken = array[keys_of(indices)]
     else:
-        plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()))
+        plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()), is_sure)
         (taken,) = plan.run([array, *indices.values()])
     result = wrap(_laid_out(array, taken, indices))
     if MODE.grad and part.requires_grad:
-        plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()))
+        plan = _pick_plan(_type(array), tuple((axis, _type(each)) for axis, each in indices.items()), is_sure)
         record(plan, [part, *indices.values()], [result], shown=1)
     return result
 
@@ -428,7 +437,7 @@ def _type(array: AnyArray) -> TensorType:
 
 
 @functools.lru_cache(maxsize=512)
-def _pick_plan(whole: TensorType, indices: tuple[tuple[int, TensorType], ...]) -> Plan:
+def _pick_plan(whole: TensorType, indices: tuple[tuple[int, TensorType], ...], is_sure: bool) -> Plan:
     axes = tuple(axis for axis, _ in indices)
 
     def build_graph(types: Sequence[TensorType]) -> Graph:
@@ -438,7 +447,7 @@ def _pick_plan(whole: TensorType, indices: tuple[tuple[int, TensorType], ...]) -
 
     types = tuple(type for _, type in indices)
     # How many elements are chosen may differ from call to call: one program serves them.
-    return Plan(build_graph(types), "IndexBackward0", Recipe(("index", whole, axes), types, build_graph))
+    return Plan(build_graph(types), "IndexBackward0", Recipe(("index", whole, axes), types, build_graph), is_sure)
 
 
 # Parts at one place, under names

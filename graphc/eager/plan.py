@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
@@ -110,7 +110,8 @@ class Backward:
         recipe = self.plan.recipe
         if recipe is not None:
             recipe = Recipe(("backward", recipe.key, self.needs, given), recipe.types, self._rebuild(given, reads))
-        return Variant(Plan(graph, gradient_name(self.plan.name), recipe), positions, produces)
+        plan = Plan(graph, gradient_name(self.plan.name), recipe, self.plan.is_sure)
+        return Variant(plan, positions, produces)
 
     def _rebuild(self, given: Needs, reads: tuple[Saved, ...]) -> Callable[[Sequence[TensorType]], Graph | None]:
         """What builds the graph of the gradients for other sizes, if it reads the same values there."""
@@ -180,18 +181,21 @@ class Plan:
         "fast_on_gpu",
         "graph",
         "is_elementwise",
+        "is_sure",
         "layouts",
         "name",
         "number",
         "recipe",
     )
 
-    def __init__(self, graph: Graph, name: str, recipe: Recipe | None = None) -> None:
+    def __init__(self, graph: Graph, name: str, recipe: Recipe | None = None, is_sure: bool = False) -> None:
         self.graph = graph
         self.recipe = recipe
         """What builds the graph for other sizes, so that they can share native code."""
         self.name = name
         """That of the nodes that record it."""
+        self.is_sure = is_sure
+        """Whether all elements that it looks for are there: then nobody waits for what a GPU finds wrong."""
         self.number = next_number()
         self.differentiable: Needs = tuple(
             node.tensor.dtype.is_differentiable and node.op is not elementwise.detach for node in graph.outputs
@@ -258,7 +262,8 @@ class Plan:
             with _lock:
                 found = self._on_gpus.get(key)
                 if found is None:
-                    found = self._on_gpus[key] = executable_for(self.graph, self.recipe, place_for(gpu))
+                    place = replace(place_for(gpu), waits=not self.is_sure)
+                    found = self._on_gpus[key] = executable_for(self.graph, self.recipe, place)
                     if not self.layouts and self.fast_on_gpu is _not_yet:
                         self.fast_on_gpu = found.fast
         return found

@@ -239,7 +239,7 @@ FORBIDDEN: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "cpu": (lambda x: x.cpu(), PINNED),
     "tensor": (lambda x: here.tensor([1.0, 2.0, 3.0], device="cuda"), PINNED),
-    "nonzero": (lambda x: x.nonzero(), PINNED),
+    "nonzero": (lambda x: x.nonzero(), NOT_PERMITTED),
     "uncaptured work": (
         lambda x: here.cuda.current_stream().wait_stream(here.cuda.default_stream()),
         "CUDA error: dependency created on uncaptured work in another stream",

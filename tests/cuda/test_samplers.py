@@ -10,7 +10,7 @@ import pytest
 import graphc
 from graphc import Tensor, nn
 from graphc.ir.settings import override
-from graphc.runtime.cuda.select import driver
+from tests.cuda.traffic import Traffic, bits
 
 FILLS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "uniform_": ("float32 float64 float16 bfloat16 complex64", lambda x: x.uniform_(-2.5, 7.25)),
@@ -40,28 +40,6 @@ CHOICES: dict[str, Callable[[Any], Any]] = {
     "randn_like": lambda p: graphc.randn_like(p.cfloat()),
     "rand into a tensor": lambda p: graphc.rand(4, out=graphc.empty(4, dtype=graphc.float32, device=p.device)),
 }
-
-
-class Traffic:
-    """The bytes that a block copies between the memories of host and GPU."""
-
-    def __enter__(self) -> Traffic:
-        self._start = self._now()
-        return self
-
-    def _now(self) -> tuple[int, int]:
-        found: Any = driver()
-        return found.bytes_to_device, found.bytes_to_host
-
-    def __exit__(self, *error: object) -> None:
-        (up, down), (first_up, first_down) = self._now(), self._start
-        self.moved = up - first_up, down - first_down
-
-
-def bits(tensor: Tensor) -> tuple[Any, ...]:
-    """Dtype, sizes, strides and bytes."""
-    array = tensor.cpu()._array
-    return str(tensor.dtype), tuple(tensor.shape), tensor.stride(), array.copy(order="C").tobytes()
 
 
 @pytest.mark.parametrize("name", FILLS)

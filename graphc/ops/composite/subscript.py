@@ -100,6 +100,10 @@ def pick(x: Node, indices: tuple[tuple[int, Node], ...]) -> Node:
     if not indices:
         return x
     for number, (axis, index) in enumerate(indices):
+        if x.shape[axis] == 0 and 0 not in index.shape:
+            raise IndexOutOfRange(
+                "index is out of bounds for dimension with size 0", hint="a dimension of no elements takes no index"
+            )
         _check_known(index, number, x.shape[axis])
     if len(indices) == 1:
         ((axis, index),) = indices

@@ -56,6 +56,10 @@ BUSY_THREADS: Final = 256
 """Threads that keep a multiprocessor's tensor cores busy: smaller blocks shall fit more than once."""
 GROUP_THREADS: Final = 512
 """The same of groups of 4 warps, of which others multiply while one waits for its tiles."""
+SMALL_RESULTS: Final = 64 * 128
+"""Results of a block whose products of 64 along the depth take little time."""
+DEEP_BYTES: Final = 256
+"""Bytes along the depth of a tile of a factor for such a block."""
 MOST_RESULTS: Final = 128 * 256
 """Results of a block, whose registers leave no room for another one."""
 RESERVED_BYTES: Final = 1024
@@ -131,8 +135,20 @@ def choose_matrix_tile(problem: Problem, arithmetic: Arithmetic, chunks: int, ta
     tiles: tuple[MatrixTile, ...] = COPIED_TILES if is_copied else COMPUTED_TILES
     if target.has_warpgroups and target.allow_warpgroups:
         tiles = (*(COPIED_GROUP_TILES if is_copied else COMPUTED_GROUP_TILES), tiles[-1])
-        return min(tiles, key=lambda tile: cost_of(problem, tile, chunks))
+        return _deep(problem, min(tiles, key=lambda tile: cost_of(problem, tile, chunks)), chunks)
     return fitting_tile(problem, tiles, chunks)
+
+
+def _deep(problem: Problem, tile: MatrixTile, chunks: int) -> MatrixTile:
+    """The tile, with more of the depth at once where a small one is alone: what is done once for each takes as long.
+
+    Waiting for copies and for the other threads takes some 200 clocks; 64 x 64 sums of 64 products take 128.
+    """
+    is_small = tile.by_groups and tile.rows * tile.columns <= SMALL_RESULTS
+    is_alone = chunks * count_blocks(problem, tile) <= FULL
+    is_long = likely(problem.contract.depth) * ELEMENT_BYTES >= 2 * chunks * DEEP_BYTES
+    is_copied = tile.depth_bytes == COPIED_GROUP_TILES[0].depth_bytes
+    return replace(tile, depth_bytes=DEEP_BYTES) if is_small and is_alone and is_long and is_copied else tile
 
 
 def should_split_matrices(problem: Problem, whole: MatrixTile, part: MatrixTile, steps: int, chunks: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,15 @@ def test_every_tile_is_right(tile: MatrixTile, dtype: DType, transposed: str) ->
         assert has(kernel, MultiplyShared)
         assert has(kernel, CopyAsync) is (shape[0] % 8 == 0)
         check_close(run_kernels([kernel], a, b, transposed), a, b, dtype)
+
+
+@pytest.mark.parametrize(("depth", "at_once"), [(1024, 128), (256, 128), (192, 64), (40, 64)])
+def test_small_tiles_that_are_alone_are_deep(depth: int, at_once: int) -> None:
+    (call,) = calls_of(product(500, 512, depth, bf16), TARGET)
+    assert [s.depth for s in statements_in(call.kernel.body) if isinstance(s, MultiplyShared)] == [at_once]
+    tile = replace(SMALLEST, depth_bytes=2 * at_once)
+    a, b = factors((60, 72, depth), bf16)
+    check_close(run_kernels([groups(tile, product(60, 72, depth, bf16))], a, b), a, b, bf16)
 
 
 @pytest.mark.parametrize("depth", [64, 36, 34, 33])

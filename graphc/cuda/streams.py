@@ -17,6 +17,8 @@ from graphc.eager.guard import guarded
 from graphc.ir.errors import ArgumentError, MissingFeature
 from graphc.runtime.cuda import device as runtime_device
 from graphc.runtime.cuda import stream as runtime_stream
+from graphc.runtime.cuda.capture import is_capturing
+from graphc.runtime.cuda.device import activate
 from graphc.runtime.cuda.event import Event as Mark
 from graphc.runtime.cuda.select import what_is_missing
 from graphc.runtime.cuda.stream import Stream as Queue
@@ -106,6 +108,15 @@ class Stream:
         """Let work that is put in from now on wait for all that another stream has so far."""
         self.wait_event(stream.record_event())
 
+    def is_capturing(self) -> bool:
+        """Whether what it gets is noted, for a CUDA graph."""
+        activate(self._queue.device)
+        return is_capturing(self._queue.handle)
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        """How other libraries of Python ask for the driver's handle: a version, and the handle."""
+        return 0, self.cuda_stream
+
     def __enter__(self) -> Stream:
         entered = StreamContext(self)
         entered.__enter__()
@@ -144,7 +155,10 @@ def _wrap(queue: Queue, cls: type[Any] = Stream) -> Any:
 
 
 class Event:
-    """A mark in a stream, to wait for, or `enable_timing` to take the time between two of them."""
+    """A mark in a stream, to wait for, or `enable_timing` to take the time between two of them.
+
+    Who waits for it asks again and again whether it is passed, or, `blocking`, sleeps meanwhile.
+    """
 
     @guarded
     def __init__(
@@ -155,7 +169,7 @@ class Event:
             raise ArgumentError("Tried to instantiate dummy base class Event", hint=missing)
         if interprocess or external:
             raise MissingFeature("graphc has no events that several processes share", hint="leave interprocess out")
-        self._mark = Mark(enable_timing)
+        self._mark = Mark(enable_timing, blocking)
 
     @guarded
     def record(self, stream: Stream | None = None) -> None:

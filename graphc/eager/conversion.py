@@ -62,7 +62,8 @@ _PYTHON_TYPES = (bool, int, float, complex)
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """`to(dtype)`, `to(device, dtype)` or `to(other)`, each with `non_blocking`, `copy` and `memory_format`.
 
-    The tensor itself where it has the dtype already and `copy` is not set.
+    The tensor itself where it has the dtype already and `copy` is not set. `non_blocking`: copies of pinned memory to a
+    GPU are not waited for; what comes to the CPU is always there at return.
     """
     given = dict(kwargs)
     values = list(args)
@@ -93,10 +94,11 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     order = given.get("memory_format")
     if order is not None and not isinstance(order, memory_format):
         raise SignatureError(f"to(): argument 'memory_format' must be torch.memory_format, not {type_name(order)}")
+    is_quick = bool(given.get("non_blocking", False))
     if gpu != gpu_of(self._array):
         if target.itemsize > self.dtype.itemsize:  # the fewer bytes go from one memory to the other
-            return convert(transfer(self, gpu), target, memory_format=order)
-        return transfer(convert(self, target, memory_format=order), gpu)
+            return convert(transfer(self, gpu, is_quick), target, memory_format=order)
+        return transfer(convert(self, target, memory_format=order), gpu, is_quick)
     return convert(self, target, bool(given.get("copy", False)), order)
 
 
@@ -154,11 +156,14 @@ def cpu(self: Tensor, memory_format: object = None) -> Tensor:
 
 
 def cuda(self: Tensor, device: object = None, non_blocking: bool = False, memory_format: object = None) -> Tensor:
-    """The tensor on a GPU, the current one unless another is named; itself if it is there."""
+    """The tensor on a GPU, the current one unless another is named; itself if it is there.
+
+    `non_blocking`: a copy of pinned memory is not waited for.
+    """
     place = _gpu("cuda" if device is None else device)
     if place is None:
         raise ArgumentError("Invalid device, must be cuda device", hint='name a GPU, as in cuda("cuda:0")')
-    return convert(transfer(self, place), self.dtype, memory_format=memory_format)
+    return convert(transfer(self, place, bool(non_blocking)), self.dtype, memory_format=memory_format)
 
 
 def device_of(self: Tensor) -> device:

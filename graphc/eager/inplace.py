@@ -157,12 +157,12 @@ def entered(target: Tensor, values: Tensor, is_kept: bool = True) -> None:
         rebase(target, values, is_kept)
 
 
-def copy_to(target: AnyArray, values: AnyArray) -> None:
-    """Copy with a change of dtype where it must be."""
+def copy_to(target: AnyArray, values: AnyArray, non_blocking: bool = False) -> None:
+    """Copy with a change of dtype where it must be; `non_blocking` as for `graphc.eager.placement.on`."""
     if WATCHING:
         overwritten(target, values)
     if target.dtype == values.dtype:
-        copy_into(target, values)
+        copy_into(target, values, non_blocking)
     elif type(values) is not np.ndarray:
         copy_into(target, converted(values, to_dtype(target.dtype)))
     else:
@@ -247,7 +247,10 @@ def sizes_text(tensor: Tensor) -> str:
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
-    """Copy the elements of another tensor, repeated and converted as needed."""
+    """Copy the elements of another tensor, repeated and converted as needed.
+
+    `non_blocking`: a copy of pinned memory to a GPU is not waited for.
+    """
     if isinstance(src, bool | int | float | complex):
         return fill_(self, src)
     if not isinstance(src, Tensor):
@@ -265,7 +268,7 @@ def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     if source.dtype.kind == "c" and target.dtype.kind != "c":
         if target.dtype != np.bool_:
             warnings.warn("Casting complex values to real discards the imaginary part", stacklevel=4)
-    copy_to(target, source)
+    copy_to(target, source, bool(non_blocking))
     _enter_copy(self, src, "CopyBackwards")
     return self
 

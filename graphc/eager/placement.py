@@ -105,8 +105,11 @@ def refuse_index(index: AnyArray, indexed: AnyArray) -> None:
         )
 
 
-def on(array: AnyArray, gpu: int | None) -> AnyArray:
-    """The elements on that GPU, or for None on the host: the array itself if it is there."""
+def on(array: AnyArray, gpu: int | None, non_blocking: bool = False) -> AnyArray:
+    """The elements on that GPU, or for None on the host: the array itself if it is there.
+
+    `non_blocking`: don't wait until a GPU has read pinned memory; what comes to the host is always there at return.
+    """
     here = gpu_of(array)
     if here == gpu:
         return array
@@ -119,7 +122,7 @@ def on(array: AnyArray, gpu: int | None) -> AnyArray:
         moved = device_array.empty(array.shape, array.dtype, gpu)
         device_array.copy(moved, array)
         return moved
-    return device_array.from_host(array, gpu)
+    return device_array.from_host(array, gpu, non_blocking=non_blocking)
 
 
 def empty(shape: Sequence[int], dtype: np.dtype[Any], gpu: int | None) -> AnyArray:
@@ -145,14 +148,16 @@ def contiguous(array: AnyArray) -> AnyArray:
     return device_array.contiguous(array)  # type: ignore[arg-type]  # it is a GPU's
 
 
-def copy_into(target: AnyArray, values: AnyArray) -> None:
-    """Write the values, repeated as needed, to the target's elements; between devices too. Dtypes are the same."""
-    if type(target) is np.ndarray:
-        if type(values) is not np.ndarray and values.shape == target.shape:
-            from graphc.runtime.cuda import array as device_array  # late, as in `on`
+def copy_into(target: AnyArray, values: AnyArray, non_blocking: bool = False) -> None:
+    """Write the values, repeated as needed, to the target's elements; between devices too. Dtypes are the same.
 
-            device_array.copy(target, values)
-            return
+    `non_blocking`: as for `on`.
+    """
+    if (type(target) is not type(values)) and values.shape == target.shape:
+        from graphc.runtime.cuda import array as device_array  # late, as in `on`
+
+        device_array.copy(target, values, non_blocking=non_blocking and type(values) is np.ndarray)
+    elif type(target) is np.ndarray:
         np.copyto(target, values if type(values) is np.ndarray else on(values, None))
     else:
         target[...] = on(values, gpu_of(target))

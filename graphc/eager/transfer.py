@@ -45,8 +45,11 @@ class ToCopyBackward0(GradNode):
         return (None if cotangent is None else transfer(cotangent, self.place),)
 
 
-def transfer(tensor: Tensor, place: int | None) -> Tensor:
-    """The tensor on that GPU, or for None on the CPU: itself if it is there."""
+def transfer(tensor: Tensor, place: int | None, non_blocking: bool = False) -> Tensor:
+    """The tensor on that GPU, or for None on the CPU: itself if it is there.
+
+    `non_blocking`: don't wait until the GPU has read pinned memory, which must not be changed before it has.
+    """
     source = tensor._array
     if gpu_of(source) == place:
         return tensor
@@ -58,10 +61,10 @@ def transfer(tensor: Tensor, place: int | None) -> Tensor:
     if strides is None and source.size and source.strides != row_major(source.shape, source.itemsize):
         strides = source.strides  # of dimensions of size 1, where any will do
     if strides is None:
-        array = on(source, place)
+        array = on(source, place, non_blocking)
     else:
         array = new_array(source.shape, source.dtype, strides, place)
-        copy_into(array, source)
+        copy_into(array, source, non_blocking)
     result = wrap(array)
     if WATCHING:
         copied(array, source)

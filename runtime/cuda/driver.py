@@ -152,8 +152,8 @@ class Driver(Protocol):
     def is_stream_idle(self, stream: int) -> bool:
         """Whether its work is done."""
 
-    def create_event(self, has_time: bool) -> int:
-        """A mark in a stream."""
+    def create_event(self, has_time: bool, is_blocking: bool = False) -> int:
+        """A mark in a stream. `is_blocking`: who waits for it sleeps, and else asks again and again."""
 
     def destroy_event(self, event: int) -> None:
         """Forget it."""

@@ -311,7 +311,7 @@ class Emulator:
         self._check_quiet("cuStreamQuery", stream)
         return True
 
-    def create_event(self, has_time: bool) -> int:
+    def create_event(self, has_time: bool, is_blocking: bool = False) -> int:
         self._memory("cuEventCreate")
         return self._new(self._events, None)
 

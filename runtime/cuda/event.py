@@ -19,11 +19,12 @@ from graphc.runtime.cuda.stream import Stream
 class Event:
     """A mark behind what a stream has to do so far."""
 
-    __slots__ = ("_driver", "device", "handle", "has_time")
+    __slots__ = ("_driver", "device", "handle", "has_time", "is_blocking")
 
-    def __init__(self, has_time: bool = False) -> None:
-        """`has_time`: whether the device notes when it passes the mark."""
+    def __init__(self, has_time: bool = False, is_blocking: bool = False) -> None:
+        """`has_time`: whether the device notes when it passes the mark. `is_blocking`: who waits for it sleeps."""
         self.has_time = has_time
+        self.is_blocking = is_blocking
         self.handle: int | None = None
         self.device: int | None = None
         self._driver: Driver | None = None
@@ -33,7 +34,8 @@ class Event:
         found = driver()
         found.activate(stream.device)
         if self.handle is None:
-            self.handle, self.device, self._driver = found.create_event(self.has_time), stream.device, found
+            self.handle = found.create_event(self.has_time, self.is_blocking)
+            self.device, self._driver = stream.device, found
         if self.device != stream.device:
             raise ArgumentError(
                 f"Event device {self.device} does not match recording stream's device {stream.device}.",

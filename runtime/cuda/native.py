@@ -59,6 +59,7 @@ _SHARED_PER_BLOCK: Final = 97
 _HOST_PORTABLE: Final = 1
 """Pinned for every device."""
 _STREAM_NON_BLOCKING: Final = 1
+_EVENT_BLOCKING_SYNC: Final = 1
 _EVENT_DISABLE_TIMING: Final = 2
 _CAPTURE_RELAXED: Final = 2
 _SHARED_BYTES: Final = 1
@@ -245,8 +246,9 @@ class NativeDriver:
     def is_stream_idle(self, stream: int) -> bool:
         return self._is_done("cuStreamQuery", stream)
 
-    def create_event(self, has_time: bool) -> int:
-        return int(self._one("cuEventCreate", 0 if has_time else _EVENT_DISABLE_TIMING))
+    def create_event(self, has_time: bool, is_blocking: bool = False) -> int:
+        flags = (0 if has_time else _EVENT_DISABLE_TIMING) | (_EVENT_BLOCKING_SYNC if is_blocking else 0)
+        return int(self._one("cuEventCreate", flags))
 
     def destroy_event(self, event: int) -> None:
         self._do("cuEventDestroy", event)

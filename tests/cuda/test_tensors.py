@@ -12,6 +12,7 @@ import pytest
 
 import graphc
 from graphc import Tensor, nn
+from graphc.runtime.cuda import select
 
 
 def plain(value: Any) -> Any:
@@ -330,3 +331,26 @@ def test_numpy_gets_copies_only_when_asked() -> None:
         with pytest.raises(TypeError, match=r"can't convert cuda:0 device type tensor to numpy\. Use Tensor\.cpu\(\)"):
             touch()
     assert x.numpy(force=True).tolist() == [0.0, 1.0, 2.0]
+
+
+def test_pinned_memory_is_copied_without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    emulator: Any = select.driver()
+    waits: list[int] = []
+    plain = emulator.synchronize_stream
+    monkeypatch.setattr(emulator, "synchronize_stream", lambda stream: waits.append(stream) or plain(stream))
+    x: Any = graphc.arange(20.0)
+    pinned = x.pin_memory()
+    target: Any = graphc.empty(20, device="cuda")
+    turned = pinned.reshape(4, 5).t()
+    waits.clear()
+    found = [
+        pinned.to("cuda", non_blocking=True), pinned.cuda(non_blocking=True), target.copy_(pinned, non_blocking=True),
+        turned.to("cuda", non_blocking=True).t().reshape(20),
+    ]  # fmt: skip
+    assert waits == []
+    assert all(each.tolist() == x.tolist() for each in found)
+    for wait in (lambda: pinned.cuda(), lambda: x.to("cuda", non_blocking=True), lambda: target.copy_(x)):
+        waits.clear()
+        wait()
+        assert waits != []
+    assert target.to("cpu", non_blocking=True).tolist() == x.tolist()

@@ -120,6 +120,7 @@ METHODS: list[tuple[Callable[[NativeDriver], Any], Any, list[tuple[Any, ...]]]] 
     (lambda d: d.is_stream_idle(5), True, [("cuStreamQuery", 5)]),
     (lambda d: d.create_event(True), 0x1000, [("cuEventCreate", 0)]),
     (lambda d: d.create_event(False), 0x1000, [("cuEventCreate", 2)]),
+    (lambda d: d.create_event(False, is_blocking=True), 0x1000, [("cuEventCreate", 3)]),
     (lambda d: d.destroy_event(6), None, [("cuEventDestroy", 6)]),
     (lambda d: d.record_event(6, 5), None, [("cuEventRecord", 6, 5)]),
     (lambda d: d.wait_for_event(5, 6), None, [("cuStreamWaitEvent", 5, 6, 0)]),

@@ -93,7 +93,10 @@ _ON_DEMAND = frozenset(
 )
 """Namespaces that are imported when they are asked for, since many programs use none of them."""
 _LATE = {
+    "AcceleratorError": "accelerator",
+    "Event": "accelerator",
     "GradScaler": "amp",
+    "Stream": "accelerator",
     "autocast": "amp",
     "autocast_decrement_nesting": "amp.autocast_mode",
     "autocast_increment_nesting": "amp.autocast_mode",

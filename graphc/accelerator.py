@@ -47,6 +47,24 @@ __all__ = [
 ]
 
 _GPU: Final = Device("cuda")
+AcceleratorError = cuda.CudaError
+Stream = cuda.Stream
+
+
+class Event(cuda.Event):
+    """A mark in a stream of the accelerator, which is on the device of the stream where it is first recorded."""
+
+    def __init__(
+        self,
+        device: object = None,
+        *,
+        enable_timing: bool = False,
+        blocking: bool = False,
+        interprocess: bool = False,
+    ) -> None:
+        if device is not None and Device(device).type != "cuda":
+            raise ArgumentError(f"there are no events of {device}", hint="events are of GPUs")
+        super().__init__(enable_timing, blocking, interprocess)
 
 
 def _require() -> None:

@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from graphc.cpu import amp
 
-__all__ = ["amp", "current_device", "device_count", "is_available", "is_initialized", "set_device", "synchronize"]
+__all__ = [
+    "Event",
+    "Stream",
+    "StreamContext",
+    "amp",
+    "current_device",
+    "current_stream",
+    "device_count",
+    "is_available",
+    "is_initialized",
+    "set_device",
+    "stream",
+    "synchronize",
+]
 
 
 def is_available() -> bool:
@@ -37,3 +50,65 @@ def set_device(device: object) -> None:
 
 def synchronize(device: object = None) -> None:
     """Wait for the device, which is done."""
+
+
+class Stream:
+    """A queue of work, in the form of those of GPUs: on the CPU all is done when a line returns, and nobody waits."""
+
+    def __init__(self, priority: int = -1) -> None:
+        self.priority = priority
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Wait for another one, which is done."""
+
+    def wait_event(self, event: Event) -> None:
+        """Wait for a mark, which is passed."""
+
+    def record_event(self) -> None:
+        """Put a mark behind what is done."""
+
+
+class Event:
+    """A mark in a stream: passed."""
+
+    def query(self) -> bool:
+        """Whether it is passed: True."""
+        return True
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Put it behind what is done."""
+
+    def synchronize(self) -> None:
+        """Wait until it is passed."""
+
+    def wait(self, stream: Stream | None = None) -> None:
+        """Let a stream wait for it."""
+
+
+_streams = [Stream()]
+"""The one in force, last."""
+
+
+class StreamContext:
+    """A context in which a stream is the current one; None changes nothing."""
+
+    def __init__(self, stream: Stream | None) -> None:
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        if self.stream is not None:
+            _streams.append(self.stream)
+
+    def __exit__(self, *error: object) -> None:
+        if self.stream is not None:
+            _streams.pop()
+
+
+def stream(stream: Stream | None) -> StreamContext:
+    """A context in which a stream is the current one."""
+    return StreamContext(stream)
+
+
+def current_stream(device: object = None) -> Stream:
+    """The stream in force."""
+    return _streams[-1]

@@ -216,6 +216,37 @@ def test_accelerators() -> None:
     assert accelerator.current_device_index() == 1
 
 
+def test_streams_and_events_without_the_name_of_the_device() -> None:
+    stream = here.Stream(device="cuda")
+    start, end = here.Event(enable_timing=True), here.Event(device="cuda", enable_timing=True, blocking=True)
+    with stream:
+        start.record()
+        x = here.ones(3, device="cuda") * 2
+        end.record(stream)
+    end.synchronize()
+    assert (start.elapsed_time(end) >= 0, x.tolist(), stream.is_capturing()) == (True, [2, 2, 2], False)
+    assert stream.__cuda_stream__() == (0, stream.cuda_stream)
+    assert here.AcceleratorError is cuda.CudaError
+    with pytest.raises(RuntimeError, match="there are no events of cpu"):
+        here.Event("cpu")
+
+
+def test_streams_of_the_cpu_are_done() -> None:
+    first = here.cpu.current_stream()
+    other = here.cpu.Stream()
+    with here.cpu.stream(other), here.cpu.stream(None):
+        assert here.cpu.current_stream() is other
+        other.wait_stream(first)
+        other.record_event()
+    assert here.cpu.current_stream() is first
+    event = here.cpu.Event()
+    event.record()
+    other.wait_event(event)
+    event.wait()
+    event.synchronize()
+    assert event.query()
+
+
 def test_graphs_of_accelerators() -> None:
     x = here.ones(3, device="cuda")
     graph = accelerator.Graph()

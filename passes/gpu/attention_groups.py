@@ -25,8 +25,9 @@ from typing import Final, cast
 
 import numpy as np
 
-from graphc.ir.dtype import bool_, f32, i64
+from graphc.ir.dtype import bf16, bool_, f16, f32, i64
 from graphc.ir.graph import FUSED, GET, INPUT, Graph, Node, make, make_input
+from graphc.ir.location import using
 from graphc.ir.op import Flags
 from graphc.ir.replace import replace_nodes, with_inputs
 from graphc.ir.type import TupleType
@@ -68,7 +69,8 @@ def fuse_attention(graph: Graph) -> Graph:
             taken.update(chains[dot])
     made: dict[Node, Node] = {}
     for region in regions:
-        made |= _groups_of(region, chains) or {}
+        with using(region.softmax.weights.location):
+            made |= _groups_of(region, chains) or {}
     return _with(plain, made) if made else graph
 
 
@@ -113,7 +115,7 @@ def _groups_of(region: Region, chains: Mapping[Node, tuple[Node, ...]]) -> dict[
     value = _value_of(region, values, means)
     if value is None:
         return None
-    chain = chains.get(value, (value,))
+    chain = chains.get(value) or _rounded(value, next(iter(means.values()))[0])
     statistic = cone((statistic_of(region.softmax),), stop=region.rows)
     forward = _group("attention", region, (chain, tuple(reversed(statistic))), ends)
     found_attention = find_attention(_body(forward))
@@ -174,6 +176,16 @@ def _sum_of_values(weighted: Node, product: Node) -> Node:
     contract = ((len(lead) + 1,), free_axes(product, 1))
     batch = (lead, axes_of_dot(product, "batch", 1))
     return make(contraction.dot, (weighted, product.inputs[1]), {"contract": contract, "batch": batch})
+
+
+def _rounded(value: Node, product: Node) -> tuple[Node, ...]:
+    """The sum of values, and its rounding in the forward pass: the dtype that its cotangents come in."""
+    cotangent = product.inputs[0]
+    while cotangent.op in MOVED:
+        cotangent = cotangent.inputs[0]
+    if cotangent.op is not ew.cast or cotangent.inputs[0].tensor.dtype not in (f16, bf16):
+        return (value,)
+    return (value, build.cast_to(value, cotangent.inputs[0].tensor.dtype))
 
 
 def _sums_values_of(value: Node, product: Node) -> bool:

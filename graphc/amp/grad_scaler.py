@@ -18,12 +18,13 @@ from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
 from graphc.eager.placement import on
 from graphc.eager.tensor import Tensor
-from graphc.eager.watch import depends, pass_over, watcher
+from graphc.eager.together import can_run_together, change_together
+from graphc.eager.watch import WATCHING, depends, pass_over, watcher
 from graphc.ir.dtype import f16, f32, i32
 
 __all__ = ["GradScaler", "OptState"]
 
-where = of_table("where")
+where, stack = of_table("where"), of_table("stack")
 
 
 def _has_no_gpu() -> bool:
@@ -128,11 +129,17 @@ class GradScaler:
 
     def _unscale(self, optimizer: Any, inverse: Any) -> dict[Any, Any]:
         """Multiply the gradients; for each device whether one there is inf or nan. Without a factor they stay."""
+        gradients = [parameter.grad for parameter in _parameters(optimizer)]
+        if inverse is not None and any(gradient.dtype is f16 for gradient in gradients):
+            raise ValueError("Attempting to unscale FP16 gradients.")
+        if len(gradients) > 1 and not WATCHING:
+            factor = [] if inverse is None else [inverse.to(gradients[0].device)]
+            if can_run_together(gradients, factor):
+                changed, read = ([], gradients) if inverse is None else (gradients, factor)
+                (found,) = change_together("unscale", _unscaled, changed, read)
+                return {gradients[0].device: found}
         finite: dict[Any, Any] = {}
-        for parameter in _parameters(optimizer):
-            gradient = parameter.grad
-            if gradient.dtype is f16 and inverse is not None:
-                raise ValueError("Attempting to unscale FP16 gradients.")
+        for gradient in gradients:
             device, good = gradient.device, gradient.isfinite().all()
             finite[device] = good if device not in finite else finite[device] & good
             if inverse is not None:
@@ -316,6 +323,12 @@ def _parameters(optimizer: Any) -> Iterator[Any]:
         for parameter in group["params"]:
             if parameter.grad is not None:
                 yield parameter
+
+
+def _unscaled(changed: list[Any], read: list[Any]) -> list[Any]:
+    """The gradients `changed` times what is read; 1 where one of them, or of those that are read, is inf or nan."""
+    good = stack([each.isfinite().all() for each in changed or read]).all()
+    return [*(each * read[0].to(each.dtype) for each in changed), good.logical_not().float()]
 
 
 def _sum(found: Iterable[Any], device: Any) -> Any:

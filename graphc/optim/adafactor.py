@@ -14,8 +14,9 @@ from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.type_info import finfo
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element, has_decay
-from graphc.optim.rule import Group, Numbers, Options, Rule, Value, number, update, where
+from graphc.optim.rule import Group, Numbers, Options, Rule, Value, number, where
 from graphc.optim.ruled import RuledOptimizer, State, scalar, zeros_like
+from graphc.optim.together import Change
 
 __all__ = ["Adafactor"]
 
@@ -126,9 +127,9 @@ class Adafactor(RuledOptimizer):
     def _states(self, group: Group) -> tuple[str, ...]:
         return ("step",)
 
-    def _update(
+    def _change(
         self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
-    ) -> None:
+    ) -> Change:
         if param.is_complex():
             raise RuntimeError("Adafactor does not support complex parameters")
         if not state:
@@ -136,7 +137,7 @@ class Adafactor(RuledOptimizer):
         names = ("step", "row_var", "col_var") if param.ndim > 1 else ("step", "variance")
         if numbers.group["eps"][0] is None:
             options = (*options[:-1], finfo(param.dtype).eps)
-        update(self._rule, options, (param, *[state[name] for name in names]), (grad,), numbers)
+        return Change(options, (param, *[state[name] for name in names]), grad)
 
     def _start(self, param: Tensor, state: dict[str, Any], group: Group) -> None:
         state["step"] = scalar(0.0, group, param)

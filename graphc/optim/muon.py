@@ -12,6 +12,7 @@ from graphc.optim.optimizer import Params
 from graphc.optim.options import check_one_element
 from graphc.optim.rule import Group, Numbers, Options, Rule, Value, number
 from graphc.optim.ruled import RuledOptimizer, State
+from graphc.optim.together import Change
 
 __all__ = ["Muon"]
 
@@ -124,10 +125,10 @@ class Muon(RuledOptimizer):
     def _states(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",)
 
-    def _update(
+    def _change(
         self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
-    ) -> None:
+    ) -> Change:
         if param.is_complex():
             raise RuntimeError("Muon does not support complex parameters")
         rows, columns = param._array.shape
-        super()._update(param, grad, state, (*options[:-1], rows > columns), names, numbers)
+        return super()._change(param, grad, state, (*options[:-1], rows > columns), names, numbers)

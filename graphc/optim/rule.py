@@ -31,7 +31,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.guard import shorten
 from graphc.eager.inplace import assign, check_writable
 from graphc.eager.mode import MODE
-from graphc.eager.placement import common_gpu, copy_into, copy_of, mismatch
+from graphc.eager.placement import common_gpu, copy_into, copy_of, mismatch, on
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe, place_for
 from graphc.eager.record import Source, apply, see
@@ -85,7 +85,7 @@ class Rule:
 class Numbers:
     """The hyperparameters of a group that a rule computes with, and where each comes from."""
 
-    __slots__ = ("_values", "arrays", "group", "kinds", "places")
+    __slots__ = ("_moved", "_values", "arrays", "group", "kinds", "places")
 
     def __init__(self, group: Group, places: Mapping[str, Place]) -> None:
         self.group = group
@@ -96,6 +96,8 @@ class Numbers:
         self.kinds: tuple[object, ...] = ()
         """Their dtypes."""
         self._values: list[object] = [None] * len(self.places)
+        self._moved: dict[Hashable, list[tuple[AnyArray, AnyArray]]] = {}
+        """For a GPU the numbers of the host that were copied there last, and the copies."""
 
     def read(self) -> None:
         """Take the numbers that the group has now."""
@@ -109,6 +111,16 @@ class Numbers:
                 is_new = True
         if is_new:
             self.kinds = tuple([array.dtype for array in self.arrays])
+
+    def on_gpu(self, gpu: int) -> list[AnyArray]:
+        """The numbers on a GPU; those that stay the same are copied once."""
+        key = gpu, settings().cuda_driver
+        known = self._moved.get(key, [(_ZERO, _ZERO)] * len(self.arrays))
+        self._moved[key] = [
+            pair if pair[0] is array and not isinstance(value, Tensor) else (array, on(array, gpu))
+            for array, value, pair in zip(self.arrays, self._values, known, strict=True)
+        ]
+        return [moved for _, moved in self._moved[key]]
 
     def tell(self) -> None:
         """Tell who watches where the numbers come from."""

@@ -1,7 +1,7 @@
 """Optimizers whose step is one rule for every parameter.
 
 In: a `Rule`, and what a subclass says of its options and states. Out: `step`, which runs one native call for each
-parameter that has a gradient.
+parameter that has a gradient, or on a GPU one program for all of a group.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from graphc.eager.placement import gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap_constant
 from graphc.eager.watch import WATCHING, depends
 from graphc.optim.optimizer import Optimizer, _get_scalar_dtype, _use_grad_for_differentiable
-from graphc.optim.rule import Group, Numbers, Options, Rule, update
+from graphc.optim.rule import Group, Numbers, Options, Rule
+from graphc.optim.together import Change, update_all
 
 __all__ = ["RuledOptimizer"]
 
@@ -61,11 +62,13 @@ class RuledOptimizer(Optimizer):
         for group, numbers in zip(self.param_groups, self._numbers()):
             numbers.read()
             options, names = self._options(group), self._states(group)
+            changes: list[Change] = []
             for param in group["params"]:
                 grad = param.grad
                 if grad is not None:
                     state = states[param] if names else {}
-                    self._update(param, grad, state, options, names, numbers)
+                    changes.append(self._change(param, grad, state, options, names, numbers))
+            update_all(self._rule, changes, numbers)
         return loss
 
     def _kinds(self) -> object:
@@ -75,13 +78,13 @@ class RuledOptimizer(Optimizer):
             for group, numbers in zip(self.param_groups, self._numbers())
         ]
 
-    def _update(
+    def _change(
         self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
-    ) -> None:
-        """Apply the rule to one parameter."""
+    ) -> Change:
+        """What the rule is to do for one parameter."""
         if not state and names:
             self._start(param, state, numbers.group)
-        update(self._rule, options, (param, *[state[name] for name in names]), (grad,), numbers)
+        return Change(options, (param, *[state[name] for name in names]), grad)
 
     def _options(self, group: Group) -> Options:
         """The values of the rule's options."""

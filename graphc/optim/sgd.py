@@ -11,8 +11,9 @@ from typing import ClassVar
 from graphc.eager.tensor import Tensor
 from graphc.optim.optimizer import Params
 from graphc.optim.options import check_learning_rate, check_not_negative, check_ways, has_decay
-from graphc.optim.rule import Group, Numbers, Options, Rule, Value, update
+from graphc.optim.rule import Group, Numbers, Options, Rule, Value
 from graphc.optim.ruled import RuledOptimizer, State, zeros_like
+from graphc.optim.together import Change
 
 __all__ = ["SGD"]
 
@@ -93,10 +94,10 @@ class SGD(RuledOptimizer):
     def _states(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
 
-    def _update(
+    def _change(
         self, param: Tensor, grad: Tensor, state: State, options: Options, names: tuple[str, ...], numbers: Numbers
-    ) -> None:
+    ) -> Change:
         if names and state.get("momentum_buffer") is None:
             state["momentum_buffer"] = zeros_like(param)
             options = (*options[:-1], True)
-        update(self._rule, options, (param, *[state[name] for name in names]), (grad,), numbers)
+        return Change(options, (param, *[state[name] for name in names]), grad)

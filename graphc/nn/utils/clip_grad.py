@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from graphc.eager.methods import of_table
 from graphc.eager.mode import no_grad
+from graphc.eager.placement import gpu_of
 from graphc.eager.tensor import Tensor
+from graphc.eager.together import can_run_together, change_together, number_on_gpu
+from graphc.eager.watch import WATCHING
+from graphc.ir.dtype import dtype, f32, f64
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -40,8 +44,10 @@ def get_total_norm(
     norm_type = float(norm_type)
     if not given:
         return _zeros(())
-    norms = [_vector_norm(each, norm_type) for each in given]
-    total = _vector_norm(_stack(norms), norm_type)
+    if _is_together(given):
+        (total,) = change_together(("norm", norm_type), lambda _, read: (_norm(read, norm_type),), (), given)
+    else:
+        total = _norm(given, norm_type)
     if error_if_nonfinite and not bool(_isfinite(total)):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -57,8 +63,10 @@ def clip_grads_with_norm_(parameters: Tensors, max_norm: float, total_norm: Any,
     gradients = _gradients(parameters)
     if not gradients:
         return
-    # Multiplying by 1 leaves the bits, and asks for no value.
-    factor = _clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+    if _is_together(gradients) and can_run_together(gradients, [total_norm]) and total_norm.dtype is gradients[0].dtype:
+        change_together("clip by norm", _clip, gradients, (total_norm, _number(max_norm, gradients)))
+        return
+    factor = _factor(float(max_norm), total_norm)
     for gradient in gradients:
         gradient.mul_(factor)
 
@@ -76,7 +84,17 @@ def clip_grad_norm_(
     given = _listed(parameters)
     if is_generator and not given:
         warnings.warn("`parameters` is an empty generator, no gradient clipping will occur.", stacklevel=3)
-    total = get_total_norm(_gradients(given), norm_type, error_if_nonfinite, foreach)
+    gradients = _gradients(given)
+    if _is_together(gradients) and not error_if_nonfinite:
+        kind, order = ("clip", float(norm_type)), float(norm_type)
+
+        def clip(changed: list[Any], read: list[Any]) -> list[Any]:
+            total = _norm(changed, order)
+            return [*_clip(changed, [total, *read]), total]
+
+        (total,) = change_together(kind, clip, gradients, (_number(max_norm, gradients),))
+        return total
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite, foreach)
     clip_grads_with_norm_(given, max_norm, total, foreach)
     return total
 
@@ -101,8 +119,43 @@ def clip_grad_norm(
 def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | None = None) -> None:
     """Bring each element of the gradients between `-clip_value` and `clip_value`."""
     bound = float(clip_value)
-    for gradient in _gradients(parameters):
+    gradients = _gradients(parameters)
+    if _is_together(gradients):
+        change_together(
+            ("clip by value", bound), lambda x, _: [_clamp(each, min=-bound, max=bound) for each in x], gradients, ()
+        )
+        return
+    for gradient in gradients:
         gradient.clamp_(min=-bound, max=bound)
+
+
+def _norm(tensors: Sequence[Any], order: float) -> Any:
+    return _vector_norm(_stack([_vector_norm(each, order) for each in tensors]), order)
+
+
+def _factor(max_norm: Any, total_norm: Any) -> Any:
+    """At most 1: multiplying by that leaves the bits, and asks for no value."""
+    return _clamp(max_norm / (total_norm + 1e-6), max=1.0)
+
+
+def _clip(changed: list[Any], read: list[Any]) -> list[Any]:
+    """The gradients clipped; `read` are the norm that they have and the one that they may have."""
+    total_norm, max_norm = read
+    factor = _factor(max_norm, total_norm)
+    return [each * factor for each in changed]
+
+
+def _number(value: float, gradients: Sequence[Tensor]) -> Tensor:
+    array = gradients[0]._array
+    return number_on_gpu(float(value), dtype(array.dtype), gpu_of(array) or 0)
+
+
+def _is_together(gradients: Sequence[Any]) -> bool:
+    """Whether one program does it for all of them: on a GPU, in one dtype in which numbers round as they do alone."""
+    if len(gradients) < 2 or WATCHING or not can_run_together(gradients):
+        return False
+    found = {each.dtype for each in gradients}
+    return found in ({f32}, {f64})
 
 
 def _listed(tensors: Tensors) -> list[Any]:

@@ -269,6 +269,16 @@ class NativeDriver:
         return float(self._one("cuEventElapsedTime", start, end))
 
     def compile(self, image: Image) -> bytes:
+        try:
+            return self._linked(image)
+        except CudaError as error:
+            complaint = self._complaint(image)
+            if complaint is None:
+                return b""
+            error.hint = complaint.hint or error.hint
+            raise
+
+    def _linked(self, image: Image) -> bytes:
         # Without a log: the driver writes its length to the options' values until the state is destroyed.
         state = self._one("cuLinkCreate", {})
         try:
@@ -277,12 +287,6 @@ class NativeDriver:
             self._compile("cuLinkAddData", image, b"", state, _INPUT_PTX, ptx, len(ptx), name, {})
             address, nbytes = self._compile("cuLinkComplete", image, b"", state)
             return ctypes.string_at(address, nbytes)
-        except CudaError as error:
-            complaint = self._complaint(image)
-            if complaint is None:
-                return b""
-            error.hint = complaint.hint or error.hint
-            raise
         finally:
             self._functions["cuLinkDestroy"](state)
 
@@ -292,7 +296,11 @@ class NativeDriver:
         The linker goes by the context's capability, and might not take PTX for that generation alone (`sm_90a`).
         """
         try:
-            self.unload(self.load(Image(image.name, image.ptx, image.kernel)))
+            module = self.load(Image(image.name, image.ptx, image.kernel))
+            try:  # drivers that load lazily may look at the code only now
+                self._one("cuModuleGetFunction", module, image.name.encode() + b"\0")
+            finally:
+                self.unload(module)
         except CudaError as error:
             return error
         return None

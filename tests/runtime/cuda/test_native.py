@@ -220,6 +220,16 @@ def test_properties(pair: tuple[FakeDriver, NativeDriver]) -> None:
     assert found.pci == (330, 340, 500)
 
 
+@pytest.mark.parametrize("call", ["cuLinkCreate", "cuLinkAddData", "cuLinkComplete"])
+def test_where_the_drivers_linker_fails_loading_compiles(pair: tuple[FakeDriver, NativeDriver], call: str) -> None:
+    fake, driver = pair
+    fake.statuses = {call: 1}
+    assert driver.compile(IMAGE) == b""
+    made = [each[0] for each in fake.calls]
+    assert made[-3:] == ["cuModuleLoadDataEx", "cuModuleGetFunction", "cuModuleUnload"]
+    assert ("cuLinkDestroy" in made) is (call != "cuLinkCreate")
+
+
 def test_what_is_not_done_is_no_error(pair: tuple[FakeDriver, NativeDriver]) -> None:
     fake, driver = pair
     fake.statuses = {"cuStreamQuery": 600, "cuEventQuery": 600}
@@ -260,6 +270,12 @@ ERRORS: list[tuple[dict[str, int], Callable[[NativeDriver], Any], type[GraphcErr
         CudaError,
         "CUDA error: unknown error (error 209 in cuModuleLoadDataEx of kernel k)\n"
         "  the driver's compiler says: line 3: bad",
+    ),
+    (
+        {"cuLinkCreate": 1, "cuModuleGetFunction": 209},
+        lambda d: d.compile(IMAGE),
+        CudaError,
+        "CUDA error: unknown error (error 1 in cuLinkCreate)",
     ),
     (
         {"cuModuleLoadDataEx": 222},

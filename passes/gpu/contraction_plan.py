@@ -32,7 +32,7 @@ WORD_BYTES: Final = 4
 FULL: Final = 132
 """Blocks that keep a large GPU busy."""
 UNKNOWN: Final = 1024
-"""What a size of which little is known is taken for."""
+"""What a symbol of which little is known is taken for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,13 @@ def count_blocks(problem: Problem, tile: Block) -> int:
 def likely(size: Size) -> int:
     """A number for a size of which only bounds are known."""
     low, high = bounds(size)
-    return low if low == high else max(low, min(high, UNKNOWN))
+    if low == high:
+        return low
+    guesses = {}
+    for symbol in symbols(size):
+        least, most = bounds(symbol.size)
+        guesses[symbol.name] = max(least, min(most, UNKNOWN))
+    return max(low, min(high, evaluate(size, guesses)))
 
 
 Axis: TypeAlias = "tuple[Symbol, Size]"

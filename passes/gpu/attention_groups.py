@@ -45,7 +45,7 @@ from graphc.passes.gpu.attention import (
 )
 from graphc.passes.gpu.attention_gradient import MOST_PRODUCTS, find_gradient
 from graphc.passes.gpu.attention_region import Region, factor_keys, find_region, slopes_of
-from graphc.passes.match import constant_array, is_finite_splat, splat, static_shape
+from graphc.passes.match import axes_of, constant_array, is_finite_splat, splat, static_shape
 from graphc.passes.rewrite import rewrite
 
 MOST_EPILOGUE: Final = 16
@@ -77,17 +77,18 @@ def fuse_attention(graph: Graph) -> Graph:
 def _chain(graph: Graph, region: Region, dot: Node, taken: Collection[Node]) -> tuple[Node, ...]:
     """The sum, and what its kernel makes of it: what follows it alone, by element or with its axes in another order.
 
-    A result that gradients read is given as it is, but for rounding.
+    A result that gradients read is given as it is, but for rounding and the order of its axes.
     """
     chain = [dot]
     is_read_again = dot in region.values and len(region.sums) > 1
-    for _ in range(1 if is_read_again else MOST_EPILOGUE):
+    for _ in range(MOST_EPILOGUE):
         node = chain[-1]
         users = set(graph.users[node])
         if node in graph.outputs or len(users) != 1:
             break
         (user,) = users
-        if user in taken or (is_read_again and user.op is not ew.cast):
+        is_plain = user.op is movement.permute or (user.op is ew.cast and user.tensor.dtype.is_floating_point)
+        if user in taken or (is_read_again and not is_plain):
             break
         sizes, others = ([size for size in each.shape if size != 1] for each in (node, user))
         is_reshaped = user.op is movement.reshape and sizes == others
@@ -125,7 +126,7 @@ def _groups_of(region: Region, chains: Mapping[Node, tuple[Node, ...]]) -> dict[
     made = {chain[-1]: result}
     replaced = _computed_again(region, given)
     for row, (product, _) in means.items():
-        mean = _mean(region, product, chain[-1] if value in chains else result)
+        mean = _mean(region, product, _in_first_order(chain, chain[-1] if value in chains else result))
         replaced |= {view: build.broadcast_to(mean, region.shape) for view, of in region.views.items() if of is row}
         ends.add(mean)
     rank = len(region.shape)
@@ -225,6 +226,15 @@ def _mean(region: Region, product: Node, result: Node) -> Node:
     both = make(ew.mul, tuple(build.cast_to(each, f32) for each in (cotangent, result)), {}, product.location)
     total = make(reduction.sum_, (both,), {"axes": (len(order) - 1,)}, product.location)
     return build.reshape_to(total, (*region.shape[:-1], 1))
+
+
+def _in_first_order(chain: tuple[Node, ...], result: Node) -> Node:
+    """The end of a chain with the axes in the order in which its sum gives them."""
+    for node in reversed(chain):
+        if node.op is movement.permute:
+            axes = axes_of(node)
+            result = build.permute_to(result, tuple(axes.index(axis) for axis in range(len(axes))))
+    return result
 
 
 def _group(

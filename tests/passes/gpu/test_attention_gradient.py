@@ -45,8 +45,9 @@ def dropped(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
     return F.dropout(F.softmax(q @ k.mT * 0.25, -1), 0.25, key=7) @ v
 
 
-def behind(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
-    return causal(*(each.transpose(1, 2) for each in (q, k, v)))
+def by_sums(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor) -> object:
+    weights = F.softmax(graphc.einsum("bthd,bshd->bhts", q, k) * 0.2, -1)
+    return graphc.einsum("bhts,bshd->bthd", weights, v)
 
 
 def written_out(q: graphc.Tensor, k: graphc.Tensor, v: graphc.Tensor, bias: graphc.Tensor) -> object:
@@ -172,7 +173,7 @@ def test_random_bits_are_computed_again(dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
 def test_heads_may_stand_behind_the_length_and_share_keys(dtype: str) -> None:
-    check(behind, [f"{dtype}[2,40,3,16]"] * 3)
+    check(by_sums, [f"{dtype}[2,20,3,16]"] * 3)
     graph = with_gradients(grouped, [f"{dtype}[1,4,20,16]", f"{dtype}[1,2,20,16]", f"{dtype}[1,2,20,16]"])
     program, given = program_of(graph), arrays([f"{dtype}[1,{heads},20,16]" for heads in (4, 2, 2, 4)])
     assert names(program)[:4] == [FORWARD, ROWS, BY_QUERY, BY_KEY]

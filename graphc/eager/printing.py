@@ -1,6 +1,6 @@
 """How an eager tensor prints: PyTorch's text, character for character.
 
-In: the tensor's values as a numpy array and what else its text tells (dtype, device, gradient). Out: the text of
+In: the tensor's values as an array and what else its text tells (dtype, device, gradient). Out: the text of
 `repr`. Numbers share one precision and one column width, found from all elements that are shown; tensors of more than
 `threshold` elements show the first and last `edgeitems` along each dimension.
 
@@ -21,6 +21,7 @@ from typing import Final, TypeAlias, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from graphc.eager.placement import empty, gpu_of, on
 from graphc.ir.dtype import DType, bool_, default_complex, get_default_dtype, i64
 
 Array: TypeAlias = "npt.NDArray[np.generic]"
@@ -163,12 +164,20 @@ def array_text(array: Array, dtype: DType, indent: int = 0) -> str:
     cut = tuple(array.size > _options.threshold and size > 2 * edge for size in array.shape)
     for axis, is_cut in enumerate(cut):
         if is_cut:
-            ends = (*range(edge), *range(array.shape[axis] - edge, array.shape[axis]))
-            array = array.take(np.array(ends, np.intp), axis)
-    texts, width = _element_texts(array.ravel(), dtype)
+            array = _ends(array, edge, axis)
+    texts, width = _element_texts(on(array, None).ravel(), dtype)
     if not array.ndim:
         return texts[0]
     return _bracketed(texts, width, array.shape, cut, indent)
+
+
+def _ends(array: Array, edge: int, axis: int) -> Array:
+    """The first and last elements along an axis, where the array is: what is left out of a GPU's stays there."""
+    source = np.moveaxis(array, axis, 0)
+    kept = empty((2 * edge, *source.shape[1:]), array.dtype, gpu_of(array))
+    kept[:edge] = source[:edge]
+    kept[edge:] = source[-edge:]
+    return np.moveaxis(kept, 0, axis)
 
 
 def _bracketed(texts: list[str], width: int, shape: tuple[int, ...], cut: tuple[bool, ...], indent: int) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc.eager.dispatch import function_of
 from graphc.eager.placement import on, refuse_mixed
-from graphc.eager.tensor import Tensor
+from graphc.eager.tensor import Tensor, wrap
 from graphc.eager.watch import WATCHING, look
 from graphc.ir.dtype import f32
 from graphc.ir.errors import ArgumentError, DTypeError, SignatureError
@@ -131,8 +131,13 @@ def __contains__(self: Tensor, element: object) -> bool:
         raise ArgumentError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
     if isinstance(element, Tensor):
         refuse_mixed("eq", (self, element))
-        element = on(element._array, None)
-    return bool((on(self._array, None) == element).any())
+        if type(element._array) is np.ndarray:
+            element = element._array
+    if type(self._array) is np.ndarray and not isinstance(element, Tensor):
+        return bool((self._array == element).any())
+    found = function_of("any")(function_of("eq")(self, wrap(element) if isinstance(element, np.ndarray) else element))
+    assert isinstance(found, Tensor)
+    return bool(found._array)
 
 
 def __format__(self: Tensor, specification: str) -> str:

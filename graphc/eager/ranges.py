@@ -6,9 +6,10 @@ start, by the formulas of the table (`graphc/ops/composite/creation.py`), and ro
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,19 @@ from graphc.eager.arguments import (
     number_of,
     output,
 )
+from graphc.eager.choosing import sized_plan
 from graphc.eager.dispatch import function_of
 from graphc.eager.mode import no_grad
+from graphc.eager.placement import empty, on
+from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, Tensor
-from graphc.ir.dtype import DType, get_default_dtype, i32, i64
+from graphc.eager.watch import WATCHING, constant
+from graphc.ir.dtype import DType, f64, get_default_dtype, i32, i64
 from graphc.ir.errors import ArgumentError, DTypeError, SignatureError, UnsupportedDType
+from graphc.ir.graph import Node
+from graphc.ir.type import TensorType
+from graphc.ops import build, creation
+from graphc.ops import elementwise as ew
 
 _OPTIONS = (
     "torch.dtype dtype = None, torch.layout layout = None, torch.device device = None, bool pin_memory = False, "
@@ -75,7 +84,7 @@ def arange(
     low, high, by = (0, numbers[0], 1) if len(numbers) == 1 else (*numbers, 1)[:3]
     is_float = any(isinstance(each, float) for each in numbers)
     target = dtype_with_out("arange", dtype, get_default_dtype() if is_float else i64, out)
-    place = check_place("arange", layout, device, pin_memory)
+    place = check_place("arange", layout, device, pin_memory, None if out is None else output(out)._array)
     _check_range("arange", low, high, by, target)
     count = math.ceil((high - low) / by) if is_float else max(0, -((low - high) // by))
     if out is not None and output(out)._array.size not in (0, count):
@@ -86,7 +95,8 @@ def arange(
             f"out tensor will be resized to a tensor of shape ({count},).",
             stacklevel=3,
         )
-    return deliver(_line(count, low, by, target, is_float), out, requires_grad, place, pin_memory=pin_memory)
+    line = _line(count, low, by, target, is_float, place)
+    return deliver(line, out, requires_grad, pin_memory=pin_memory)
 
 
 def range_(
@@ -122,10 +132,10 @@ def range_(
     by: Any
     low, high, by = (number_of("range", name, place + 1, each) for place, (name, each) in enumerate(given))
     target = dtype_with_out("range", dtype, get_default_dtype(), out)
-    place = check_place("range", layout, device, pin_memory)
+    place = check_place("range", layout, device, pin_memory, None if out is None else output(out)._array)
     _check_range("range", low, high, by, target)
     count = math.floor((high - low) / by) + 1
-    return deliver(_line(count, low, by, target, True), out, requires_grad, place, pin_memory=pin_memory)
+    return deliver(_line(count, low, by, target, True, place), out, requires_grad, pin_memory=pin_memory)
 
 
 def _check_range(name: str, low: Any, high: Any, step: Any, dtype: DType) -> None:
@@ -141,12 +151,31 @@ def _check_range(name: str, low: Any, high: Any, step: Any, dtype: DType) -> Non
         raise DTypeError("value cannot be converted to type int64_t without overflow")
 
 
-def _line(count: int, first: Any, step: Any, dtype: DType, is_float: bool) -> AnyArray:
+def _line(count: int, first: Any, step: Any, dtype: DType, is_float: bool, place: int | None) -> AnyArray:
     """first + i * step; in a range of integers both are integers."""
+    if place is not None and count and not dtype.is_storage_only:
+        numbers = i64 if dtype.is_integer or not is_float else f64
+        like = empty((count,), dtype.numpy, place)
+        if WATCHING:
+            constant(like)
+        given = [np.array(int(each) if numbers is i64 else float(each), numbers.numpy) for each in (first, step)]
+        (found,) = _line_plan(numbers, TensorType((count,), dtype)).run([like, *given])
+        return found
     if dtype.is_integer or not is_float:
-        return (np.arange(count, dtype=np.int64) * int(step) + int(first)).astype(dtype.numpy)
+        return on((np.arange(count, dtype=np.int64) * int(step) + int(first)).astype(dtype.numpy), place)
     line: AnyArray = np.arange(count, dtype=np.float64) * step + first
-    return line.astype(dtype.numpy)
+    return on(line.astype(dtype.numpy), place)
+
+
+@functools.lru_cache(maxsize=512)
+def _line_plan(numbers: DType, result: TensorType) -> Plan:
+    def outputs(like: Node, first: Node, step: Node) -> Sequence[Node]:
+        place = creation.iota(shape=like.shape, axis=0, dtype=numbers)
+        by, start = (build.broadcast_to(each, like.shape) for each in (step, first))
+        return (build.cast_to(ew.add(ew.mul(place, by), start), result.dtype),)
+
+    types = (result, TensorType((), numbers), TensorType((), numbers))
+    return sized_plan("line", (numbers, result.dtype), types, outputs)
 
 
 def _spaced(name: str) -> Callable[..., Tensor]:
@@ -210,8 +239,11 @@ def eye(
         if size < 0:
             raise ArgumentError(f"{name} must be greater or equal to 0, got {size}")
     target = dtype_with_out("eye", dtype, get_default_dtype(), out)
-    place = check_place("eye", layout, device, pin_memory)
-    return deliver(np.eye(rows, columns, dtype=target.numpy), out, requires_grad, place, pin_memory=pin_memory)
+    place = check_place("eye", layout, device, pin_memory, None if out is None else output(out)._array)
+    array = empty((rows, columns), target.numpy, place)
+    array.fill(0)
+    array.reshape(-1)[: min(rows, columns) * (columns + 1) : columns + 1].fill(1)
+    return deliver(array, out, requires_grad, pin_memory=pin_memory)
 
 
 def _indices(name: str, choose: Callable[..., tuple[AnyArray, AnyArray]]) -> Callable[..., Tensor]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from graphc.eager.history import grad_fn
 from graphc.eager.node import AutogradError
-from graphc.eager.placement import on, place_of
+from graphc.eager.placement import place_of
 from graphc.eager.printing import tensor_text
 from graphc.eager.tensor import Tensor
 from graphc.eager.watch import WATCHING, look
@@ -27,7 +27,7 @@ def show(self: Tensor, *, tensor_contents: str | None = None) -> str:
     if WATCHING:
         look(self, "repr()")
     return tensor_text(
-        on(self._array, None),
+        self._array,
         self.dtype,
         device=str(place_of(self._array)),
         requires_grad=self.requires_grad,

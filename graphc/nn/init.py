@@ -136,7 +136,7 @@ def eye_(tensor: Any) -> Any:
     """1 on the diagonal of a matrix, else 0."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    return tensor.copy_(_eye(*tensor.shape, dtype=tensor.dtype))
+    return tensor.copy_(_eye(*tensor.shape, dtype=tensor.dtype, device=tensor.device))
 
 
 @no_grad()
@@ -148,7 +148,7 @@ def dirac_(tensor: Any, groups: int = 1) -> Any:
     if outputs % groups:
         raise ValueError("dim 0 must be divisible by groups")
     per_group = outputs // groups
-    channels = _arange(min(per_group, inputs))
+    channels = _arange(min(per_group, inputs), device=tensor.device)
     tensor.zero_()
     center = tuple(size // 2 for size in kernel)
     for first in range(0, outputs, per_group):

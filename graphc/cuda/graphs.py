@@ -113,7 +113,11 @@ class CUDAGraph:
         self._graph.replay(runtime_stream.current_stream(runtime_device.current_device()))
 
     def reset(self) -> None:
-        """Drop what was captured, so that another capture may begin."""
+        """Drop what was captured, or is being captured, so that another capture may begin."""
+        if self._capture is not None:
+            capture, self._capture = self._capture, None
+            with suppress(CudaError):  # whatever was wrong with it
+                runtime_capture.end(capture).close()
         if self._graph is not None:
             self._graph.close()
             self._graph = None

@@ -23,6 +23,7 @@ from typing import Final, Protocol
 
 from graphc.ir.errors import ArgumentError, GraphcError, MissingFeature
 from graphc.runtime.cuda import checks
+from graphc.runtime.cuda.device import activated
 from graphc.runtime.cuda.driver import CudaError, Driver
 from graphc.runtime.cuda.select import driver
 from graphc.runtime.cuda.stream import Stream, current_stream, new_stream, using_stream
@@ -119,8 +120,12 @@ def _leave(capture: Capture) -> None:
 def capture_of(stream: int) -> Capture | None:
     """The capture that notes what a stream gets: it has begun there, or the stream waits for one where it has."""
     for capture in UNDER_WAY:
-        if capture.driver is driver() and (stream == capture.stream.handle or is_capturing(stream)):
-            return capture
+        if capture.driver is driver():
+            if stream == capture.stream.handle:
+                return capture
+            with activated(capture.driver, capture.stream.device):  # the thread may have none yet
+                if is_capturing(stream):
+                    return capture
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -164,6 +165,35 @@ def test_other_streams_may_take_part() -> None:
     made, y = captured(work)
     made.replay()
     assert y.tolist() == [4, 7]
+
+
+def test_a_capture_can_be_given_up() -> None:
+    made = CUDAGraph()
+    with here.cuda.stream(here.cuda.Stream()):
+        made.capture_begin()
+        assert is_current_stream_capturing()
+        made.reset()
+        assert not is_current_stream_capturing()
+
+
+def test_other_threads_go_on_meanwhile() -> None:
+    x = on_gpu(1, 2)
+    found: list[Any] = []
+
+    def other() -> None:
+        with here.cuda.stream(here.cuda.Stream()):
+            found.append((on_gpu(3, 4) * 2).tolist())
+
+    def work() -> Any:
+        thread = threading.Thread(target=other)
+        y = x + 1
+        thread.start()
+        thread.join()
+        return y * 2
+
+    made, y = captured(work)
+    made.replay()
+    assert (found, y.tolist()) == ([[6, 8]], [4, 6])
 
 
 def test_checks_in_kernels_are_told_after_a_replay() -> None:

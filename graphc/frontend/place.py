@@ -98,9 +98,10 @@ def _for_device(target: GpuTarget, device: int | None) -> GpuTarget:
     """The target without what its own generation alone can do, if a device of a later one is to run the code."""
     from graphc.runtime.cuda.select import driver  # late, as in find_place
 
-    if device is None or driver().target(device).capability == target.capability:
+    if device is None:
         return target
-    return replace(target, allow_warpgroups=False)
+    own = driver().target(device)
+    return replace(target, allow_warpgroups=own.allow_warpgroups and own.capability == target.capability)
 
 
 def _device_for(target: GpuTarget) -> int | None:

@@ -29,6 +29,8 @@ NO_DEVICE: Final = 100
 NOT_READY: Final = 600
 _TAKEN_FROM: Final = {88: 13000, 100: 12080, 103: 12090, 110: 13000, 120: 12080, 121: 12090}
 """Of capabilities, the CUDA version whose drivers are the first to take their PTX; that of the others all take."""
+_OWN_TAKEN_FROM: Final = 12000
+"""The same of PTX for a generation alone, `sm_90a`."""
 _WAYS_OUT: Final = {
     34: "the library is the stub that programs are linked with, not the driver's: take its folder (.../stubs) out of "
     "LD_LIBRARY_PATH",
@@ -429,7 +431,8 @@ class NativeDriver:
                 hint="CUDA_VISIBLE_DEVICES chooses another GPU",
             )
         # What a generation has for itself alone is not on its successors.
-        return GpuTarget(known[-1], allow_warpgroups=known[-1] == 10 * major + minor)
+        is_own = known[-1] == 10 * major + minor
+        return GpuTarget(known[-1], allow_warpgroups=is_own and version >= _OWN_TAKEN_FROM)
 
     def _failure(self, call: str, status: int, kernel: str | None = None) -> CudaError | MemoryExceeded:
         name, text = (self._said(function, status) for function in ("cuGetErrorName", "cuGetErrorString"))

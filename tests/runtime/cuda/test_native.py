@@ -359,6 +359,17 @@ def test_code_is_such_as_the_driver_takes(
     assert make("ctypes")[1].target(0).capability == target
 
 
+@pytest.mark.parametrize(
+    "capability, version, is_allowed", [((9, 0), 11080, False), ((9, 0), 12000, True), ((10, 0), 12000, False)]
+)
+def test_code_for_one_generation_is_for_that_and_newer_drivers(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], version: int, is_allowed: bool
+) -> None:
+    monkeypatch.setattr(fake_driver, "ATTRIBUTES", {75: capability[0], 76: capability[1]})
+    monkeypatch.setitem(fake_driver.ANSWERS, "cuDriverGetVersion", (version,))
+    assert make("ctypes")[1].target(0) == GpuTarget(90, allow_warpgroups=is_allowed)
+
+
 def test_a_library_without_a_symbol_is_too_old() -> None:
     functions = vars(FakeDriver().library())
     del functions["cuGraphInstantiateWithFlags"]

@@ -32,6 +32,7 @@ from graphc.kernel.ir import (
     Value,
 )
 from graphc.passes.gpu.build import finish
+from graphc.passes.gpu.row_memory import along
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
 from graphc.passes.gpu.rows import computes_scratch_simply, depends_on_row, keeps_rows, runs_down_columns
 from graphc.passes.gpu.slice import needed_by
@@ -40,6 +41,10 @@ from graphc.passes.lower import KernelCall, Scratch
 
 FEW_ROWS: Final = 128
 """Rows that are cut into their blocks: so many teams leave some of a GPU idle."""
+VERY_LONG_ROW: Final = 8 * BLOCK
+"""Elements of a row from which on another launch takes little of the time that it needs."""
+FEW_LONG_ROWS: Final = 512
+"""Such rows that are cut: by a block each, some multiprocessors would have another row than the others to do."""
 FEW_COLUMNS: Final = 1024
 """The same for columns, of which a block has several."""
 LONG_LOOP: Final = 1 << 15
@@ -52,7 +57,9 @@ def in_stages(call: KernelCall, target: GpuTarget) -> tuple[KernelCall, ...] | N
     if nest is None or not computes_scratch_simply(nest) or depends_on_row(nest):
         return None
     are_columns = runs_down_columns(nest)
-    if bounds(nest.rows)[1] > (FEW_COLUMNS if are_columns else FEW_ROWS):
+    shortest = min((bounds(way.length)[0] for s in nest.body if (way := along(s)) is not None), default=0)
+    few_rows = FEW_ROWS if shortest < VERY_LONG_ROW else FEW_LONG_ROWS
+    if bounds(nest.rows)[1] > (FEW_COLUMNS if are_columns else few_rows):
         return None
     if not are_columns and keeps_rows(nest, target):
         # One block does such a row in about ten microseconds, which are as many launches as it would take stages.

@@ -50,8 +50,11 @@ def find_assembler() -> str | None:
     return shutil.which("ptxas")
 
 
-def assemble(ptx: str, target: GpuTarget) -> dict[str, Usage]:
-    """Each kernel's usage by its name; raises AssemblerError with ptxas' words. Skips the test where there is none."""
+def assemble(ptx: str, target: GpuTarget, level: int = 3) -> dict[str, Usage]:
+    """Each kernel's usage by its name; raises AssemblerError with ptxas' words. Skips the test where there is none.
+
+    Level 0 is for whether it takes the text, which it finds out in half the time; then it optimises nothing.
+    """
     program = find_assembler()
     if program is None:
         pytest.skip("no ptxas: install nvidia-cuda-nvcc")
@@ -60,7 +63,7 @@ def assemble(ptx: str, target: GpuTarget) -> dict[str, Usage]:
         source.write_text(ptx)
         named = re.search(r"^\.target (\w+)", ptx, re.MULTILINE)  # sm_90a where a kernel takes that
         arch = target.processor if named is None else named[1]
-        command = [program, "-v", f"-arch={arch}", str(source), "-o", str(Path(folder, "kernels.cubin"))]
+        command = [program, "-v", f"-O{level}", f"-arch={arch}", str(source), "-o", str(Path(folder, "kernels.cubin"))]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     report = done.stdout + done.stderr
     # It says so where it makes products in the background wait for each other.
@@ -87,7 +90,7 @@ def _usages(report: str) -> dict[str, Usage]:
     return usages
 
 
-def compiled(kernels: Mapping[str, Kernel], target: GpuTarget) -> tuple[str, dict[str, Usage]]:
+def compiled(kernels: Mapping[str, Kernel], target: GpuTarget, level: int = 3) -> tuple[str, dict[str, Usage]]:
     """PTX of the kernels in one module, and what each takes."""
     ptx = emit_ptx(kernels, target)
-    return ptx, assemble(ptx, target)
+    return ptx, assemble(ptx, target, level)

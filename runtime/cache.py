@@ -31,7 +31,7 @@ from graphc.ir.errors import CodeMemoryFull
 from graphc.ir.settings import settings
 from graphc.runtime import engine
 from graphc.runtime.llvm import versions
-from graphc.runtime.lock import LOCK
+from graphc.runtime.lock import LOCK, TURN
 from graphc.runtime.target import Target
 
 _FORMAT = b"graphc object 1\n"
@@ -116,7 +116,7 @@ def compiled(
     found = _loaded.get(name)
     if found is None:
         assert target.runs_here, f"code for {target.cpu} cannot be loaded on this machine"
-        with LOCK:
+        with TURN, LOCK:
             found = _loaded.get(name)
             if found is None:
                 try:

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from graphc.ir.errors import CodeMemoryFull
 from graphc.runtime.llvm import llvm
-from graphc.runtime.lock import LOCK
+from graphc.runtime.lock import LOCK, TURN
 from graphc.runtime.target import Target, native_target, new_target_machine, target_machine
 
 
@@ -55,7 +55,7 @@ _Result = TypeVar("_Result")
 def _emit(
     text: str, target: Target, clean: bool, produce: Callable[[llvm.TargetMachine, llvm.ModuleRef], _Result]
 ) -> _Result:
-    with LOCK:
+    with TURN, LOCK:
         machine = target_machine(target)
         # A context of its own: types and constants of the module go with it, and the global one does not grow.
         with llvm.create_context() as context:
@@ -165,7 +165,7 @@ def load(object_bytes: bytes, symbols: Iterable[str], name: str = "kernel") -> C
     """
     symbols = tuple(symbols)
     assert symbols, "linking happens when a symbol is looked up: name at least one"
-    with LOCK:
+    with TURN, LOCK:
         _unload()
         if Code._live >= most_libraries():
             raise CodeMemoryFull(

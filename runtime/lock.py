@@ -8,48 +8,42 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import Final
 
 
-class ForkSafeLock:
-    """A lock that its holder may take again, and that lets a thread which waits go next.
-
-    A plain lock may be had over and over by the thread that just let go of it: a fork would wait until a thread that
-    compiles many kernels has done them all.
-    """
+class _Turn:
+    """A `with` block's first item: it lets a fork that waits for the lock go first."""
 
     def __init__(self) -> None:
-        self._turnstile = threading.Lock()
-        self._lock = threading.Lock()
-        self._owner: int | None = None
-        self._depth = 0
-
-    def acquire(self) -> None:
-        me = threading.get_ident()
-        if self._owner != me:
-            with self._turnstile:
-                self._lock.acquire()
-            self._owner = me
-        self._depth += 1
-
-    def release(self) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            self._owner = None
-            self._lock.release()
-
-    def release_in_child(self) -> None:
-        """Release after a fork, where whoever waited for their turn does not exist."""
-        self._turnstile = threading.Lock()
-        self.release()
+        self.turnstile = threading.Lock()
 
     def __enter__(self) -> None:
-        self.acquire()
+        if not LOCK._is_owned():  # type: ignore[attr-defined]  # as threading.Condition asks it
+            with self.turnstile:
+                pass
 
     def __exit__(self, *exception: object) -> None:
-        self.release()
+        """Nothing: it is all done at the beginning."""
 
 
-LOCK = ForkSafeLock()
+LOCK: Final = threading.RLock()
+"""Taken and given back by C code alone: an interrupt (Ctrl-C) that comes at any of our own instructions leaves it as it
+should be."""
+TURN: Final = _Turn()
+"""`with TURN, LOCK:` where one thread may take the lock over and over, as for many kernels in a row: otherwise it would
+have it again before a fork in another thread gets it."""
+
+
+def _before_fork() -> None:
+    with TURN.turnstile:
+        LOCK.acquire()
+
+
+def _after_in_child() -> None:
+    """Whoever waited for their turn does not exist here."""
+    TURN.turnstile = threading.Lock()
+    LOCK.release()
+
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=LOCK.acquire, after_in_parent=LOCK.release, after_in_child=LOCK.release_in_child)
+    os.register_at_fork(before=_before_fork, after_in_parent=LOCK.release, after_in_child=_after_in_child)

@@ -20,7 +20,7 @@ from graphc.eager.indexing import Subscript, SubscriptError, is_by_tensors, is_m
 from graphc.eager.inplace import assign, check_overlap, check_writable, copy_, entered, fill_, scalar_of, type_of
 from graphc.eager.masking import put_where
 from graphc.eager.memory import as_strided, clone
-from graphc.eager.mode import MODE, no_grad
+from graphc.eager.mode import MODE, unrecorded
 from graphc.eager.placement import copy_into, gpu_of, mismatch, on, place_of
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
@@ -149,8 +149,7 @@ def shape_of(shape: tuple[int, ...], indices: dict[int, AnyArray]) -> tuple[int,
 def _put_on_gpu(self: Tensor, indices: dict[int, AnyArray], values: Tensor, accumulate: bool) -> None:
     gpu = gpu_of(self._array)
     keys = tuple(wrap(on(indices[axis], gpu)) if axis in indices else slice(None) for axis in range(max(indices) + 1))
-    with no_grad():
-        found = function_of("_with_item")(self, keys, values, accumulate)
+    found = unrecorded(lambda: function_of("_with_item")(self, keys, values, accumulate))
     assert isinstance(found, Tensor)
     copy_into(self._array, found._array)
 

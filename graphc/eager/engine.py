@@ -18,7 +18,7 @@ from graphc.eager.dispatch import function_of
 from graphc.eager.geometry import is_dense
 from graphc.eager.hooks import call_post_hooks, call_pre_hooks, call_tensor_hooks
 from graphc.eager.memory import new_array
-from graphc.eager.mode import MODE, set_grad_enabled
+from graphc.eager.mode import MODE
 from graphc.eager.node import AccumulateGrad, AutogradError, Edge, GradNode
 from graphc.eager.placement import copy_into, copy_of, gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, meta_of, wrap
@@ -68,7 +68,9 @@ def _run_nodes(
     accumulate: bool,
 ) -> None:
     pending: dict[GradNode, list[Tensor | None]] = {}
-    with set_grad_enabled(create_graph):
+    before = MODE.asked, MODE.grad
+    try:  # rather than `with set_grad_enabled`, as an interrupt must not leave it behind: see `unrecorded`
+        MODE.asked, MODE.grad = create_graph, create_graph and not MODE.inference
         for (node, index), cotangent in roots:
             _add(pending, node, index, shared(cotangent))
         for node in order:
@@ -78,6 +80,8 @@ def _run_nodes(
             _run_node(node, cotangents, pending, wanted, captured, needed, create_graph, accumulate)
             if not keep_graph:
                 node.release()
+    finally:
+        MODE.asked, MODE.grad = before
 
 
 def _run_compiled(

@@ -33,7 +33,7 @@ from graphc.eager.function_node import (
     template_of,
 )
 from graphc.eager.history import detach, requires_grad_
-from graphc.eager.mode import MODE, enable_grad, no_grad
+from graphc.eager.mode import MODE, enable_grad, unrecorded
 from graphc.eager.node import AutogradError, SavedValue, edge_of
 from graphc.eager.tensor import AutogradMeta, Tensor, meta_of, wrap_shared
 from graphc.eager.view import rebase, share
@@ -110,12 +110,7 @@ class Function:
         node = cls._backward_cls(edges if is_recorded else (None,) * len(edges), 1)
         node.needs_input_grad = needs
         node.inputs = tuple([template_of(each) for each in tensors])
-        with no_grad():
-            if has_setup:
-                returned = cls.forward(*args, **kwargs)
-                cls.setup_context(node, args, returned)
-            else:
-                returned = cls.forward(node, *args, **kwargs)
+        returned = unrecorded(lambda: _forward(cls, node, has_setup, args, kwargs))
         outputs = returned if isinstance(returned, tuple) else (returned,)
         _check_marks(node, outputs, tensors)
         node.outputs = len(outputs)
@@ -245,6 +240,15 @@ def _save(
     return SavedTensor(tensor, edge_of(tensor))
 
 
+def _forward(cls: Any, node: Any, has_setup: bool, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `forward` returns; the node keeps what the gradient will need."""
+    if not has_setup:
+        return cls.forward(node, *args, **kwargs)
+    returned = cls.forward(*args, **kwargs)
+    cls.setup_context(node, args, returned)
+    return returned
+
+
 class InplaceFunction(Function):
     """A `Function` that may write to its input; kept for programs that derive from it."""
 
@@ -259,8 +263,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(backward)
     def call(ctx: Any, *gradients: Tensor) -> Any:
         is_recorded = MODE.grad and any(isinstance(each, Tensor) and each.requires_grad for each in gradients)
-        with no_grad():
-            returned = backward(ctx, *gradients)
+        returned = unrecorded(lambda: backward(ctx, *gradients))
         if not is_recorded:
             return returned
         listed = returned if isinstance(returned, tuple) else (returned,)

@@ -15,7 +15,7 @@ import numpy as np
 
 from graphc.eager.dispatch import PLAIN_TYPES, function_of
 from graphc.eager.geometry import address_of, extent_of, is_dense, overlaps_itself
-from graphc.eager.mode import MODE, no_grad
+from graphc.eager.mode import MODE, unrecorded
 from graphc.eager.names import backward_name
 from graphc.eager.node import AutogradError
 from graphc.eager.placement import copy_into
@@ -175,8 +175,7 @@ def converted(array: AnyArray, dtype: DType) -> AnyArray:
     """The values in another dtype, where the array is."""
     if type(array) is np.ndarray:
         return array.astype(dtype.numpy)
-    with no_grad():
-        found = function_of("to")(wrap(array), dtype)
+    found = unrecorded(lambda: function_of("to")(wrap(array), dtype))
     assert isinstance(found, Tensor)
     return found._array
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 D = TypeVar("D", bound="_Decorator")
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class _Mode(threading.local):
@@ -157,6 +158,20 @@ def _ask(recorded: bool) -> None:
     """Record gradients or not, but for inference mode."""
     MODE.asked = recorded
     MODE.grad = recorded and not (SPECIAL and MODE.inference)
+
+
+def unrecorded(compute: Callable[[], T]) -> T:
+    """What a computation gives with nothing recorded.
+
+    For our own code in place of `no_grad`: an interrupt (Ctrl-C) may come at the first instruction of a context
+    manager's `__exit__`, which then does nothing. Between the instructions of this `finally` none can.
+    """
+    before = MODE.asked, MODE.grad
+    try:
+        MODE.asked = MODE.grad = False
+        return compute()
+    finally:
+        MODE.asked, MODE.grad = before
 
 
 class no_grad(_Decorator):

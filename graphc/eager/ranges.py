@@ -26,7 +26,7 @@ from graphc.eager.arguments import (
 )
 from graphc.eager.choosing import sized_plan
 from graphc.eager.dispatch import function_of
-from graphc.eager.mode import no_grad
+from graphc.eager.mode import unrecorded
 from graphc.eager.placement import empty, on
 from graphc.eager.plan import Plan
 from graphc.eager.tensor import AnyArray, Tensor
@@ -209,8 +209,7 @@ def _spaced(name: str) -> Callable[..., Tensor]:
                 raise UnsupportedDType(f"\"{name}_cpu\" not implemented for '{target.scalar}'")
         place = check_place(name, layout, device, pin_memory)
         more = [] if "base" not in given else [number_of(name, "base", 4, given["base"])]
-        with no_grad():
-            found = function_of(name)(*ends, int(steps), *more, dtype=target)
+        found = unrecorded(lambda: function_of(name)(*ends, int(steps), *more, dtype=target))
         assert isinstance(found, Tensor)
         return deliver(found._array, out, requires_grad, place, pin_memory=pin_memory)
 

@@ -14,7 +14,7 @@ import numpy as np
 from graphc.eager.arguments import check_sizes, type_name
 from graphc.eager.dispatch import function_of
 from graphc.eager.generator import Generator, generator_of
-from graphc.eager.mode import no_grad
+from graphc.eager.mode import unrecorded
 from graphc.eager.placement import empty, gpu_of, on
 from graphc.eager.tensor import AnyArray, Tensor, wrap, wrap_constant
 from graphc.eager.watch import WATCHING, watcher
@@ -99,8 +99,7 @@ def _sampled(name: str, shape: Sequence[int], dtype: DType, key: Tensor) -> Tens
 
 def call(name: str, *args: Any, **kwargs: Any) -> Tensor:
     """The one tensor that a table function gives; nothing is recorded."""
-    with no_grad():
-        found = function_of(name)(*args, **kwargs)
+    found = unrecorded(lambda: function_of(name)(*args, **kwargs))
     assert isinstance(found, Tensor)
     return found
 

@@ -9,13 +9,17 @@ import sys
 import textwrap
 import threading
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 
 import graphc as torch
+from graphc.eager import dispatch, program
 from graphc.eager.compiled import PROGRAMS
+from graphc.ir.settings import override
+from graphc.runtime.lock import LOCK
 
 THREADS = 6
 ROUNDS = 40
@@ -229,6 +233,7 @@ INTERRUPTED = """
                 y[n % 5].mul_(2.0)
                 y.sum().backward()
                 torch.ones(n % 300 + 1, attempt + 2).tanh().mean(0)
+            timer.join()  # on a busy machine it may come late
         except KeyboardInterrupt:
             interrupted += 1
         timer.join()
@@ -242,6 +247,81 @@ INTERRUPTED = """
         assert torch.ones(attempt + 2, 3).sum(0).tolist() == [attempt + 2.0] * 3
     print(interrupted)
 """
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the n-th call of a function of ours: at its first instruction, where Python looks."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.calls = 0
+
+    def __call__(self, frame: FrameType, event: str, argument: object) -> None:
+        if frame.f_globals.get("__name__", "").startswith("graphc."):
+            self.calls += 1
+            if self.calls == self.left:
+                sys.settrace(None)
+                raise KeyboardInterrupt
+
+    def during(self, work: Callable[[], object]) -> bool:
+        """Whether the work was interrupted. (What Python does while it takes an object apart it can't interrupt.)"""
+        before = sys.gettrace()
+        sys.settrace(self)
+        try:
+            work()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(before)
+        return False
+
+
+def step(x: torch.Tensor, n: int) -> list[float]:
+    y = (x * n).sin()
+    y[1:3].mul_(2.0)
+    y.sum().backward()
+    return x.grad.tolist()
+
+
+def is_free(lock: Any) -> bool:
+    """Whether another thread gets the lock, once others have done what they are about."""
+    found: list[bool] = []
+
+    def ask() -> None:
+        found.append(lock.acquire(timeout=20))
+        if found[0]:
+            lock.release()
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("is_new, most", [(False, 300), (True, 12)])
+def test_an_interrupt_at_any_call_leaves_the_mode_and_the_lock(is_new: bool, most: int) -> None:
+    def work() -> list[float]:
+        if is_new:  # plans are made again, and compiled
+            dispatch._forget_all()
+            program._patterns.clear()
+        with override(backward="eager"):  # node by node: what is compiled calls little
+            return step(torch.ones(5, requires_grad=True), 3)
+
+    expected = work()
+    total = Interrupt(0)
+    total.during(work)
+    pace, at, interrupted = max(1, total.calls // most), 0, 0
+    for _ in range(most):
+        at += pace
+        watch = Interrupt(at)
+        interrupted += watch.during(work)
+        if watch.calls < at:  # each call of a whole step has been interrupted
+            at = 0
+        assert torch.is_grad_enabled()
+        assert is_free(LOCK)
+    assert interrupted >= most // 2
+    assert work() == expected
 
 
 def test_an_interrupt_leaves_everything_usable() -> None:

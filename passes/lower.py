@@ -67,6 +67,8 @@ class KernelCall:
     kernel: Kernel
     sources: tuple[Source, ...]
     location: Location | None
+    is_part: bool = False
+    """Whether others write the rest of what it writes to, so that they may run in any order."""
 
 
 @dataclass(frozen=True, slots=True)

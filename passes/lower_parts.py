@@ -6,6 +6,7 @@ pulled element by element, every element of the result would ask of every part w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from graphc.ir.dim import Size, is_at_most, product
@@ -41,7 +42,7 @@ def lower_parts(group: GroupLowering) -> list[KernelCall]:
         _write(group, root, part, axis, offset)
         offset = offset + part.shape[axis]
         if not is_small or part is parts[-1]:
-            calls.append(group.finish())
+            calls.append(replace(group.finish(), is_part=not is_small))
             group.restart()
     return calls
 

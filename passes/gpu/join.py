@@ -95,7 +95,7 @@ class _General:
     """A scheduled kernel for any size, and which buffers of the kernel that it is made from are its own."""
 
     kernel: Kernel
-    size: Symbol
+    sizes: tuple[Symbol, ...]
     places: tuple[int, ...]
 
 
@@ -120,16 +120,16 @@ def _code_for_any_size(stage: KernelCall, target: GpuTarget, known: dict[str, _G
     found = for_any_size(stage)
     if found is None:
         return None
-    call, size, value = found
+    call, sizes, values = found
     key = f"any size {kernel_key(call.kernel)}"
     general = known.get(key)
     if general is None:
         (scheduled,) = schedule_gpu(call, target)
         places = {buffer: place for place, buffer in enumerate(call.kernel.buffers)}
-        general = _General(scheduled.kernel, size, tuple(places[buffer] for buffer in scheduled.kernel.buffers))
+        general = _General(scheduled.kernel, sizes, tuple(places[buffer] for buffer in scheduled.kernel.buffers))
         known[key] = general
     sources = tuple(call.sources[place] for place in general.places)
-    return Code(general.kernel, sources, general.size, value), key
+    return Code(general.kernel, sources, general.sizes, values), key
 
 
 def _traffic(call: KernelCall) -> int:
@@ -205,7 +205,8 @@ def _dependences(tasks: Sequence[_Task], donors: Mapping[Source, Source]) -> dic
         found: dict[_Task, None] = {}
         kernel = task.call.kernel
         for buffer, source in zip(kernel.buffers, task.call.sources, strict=True):
-            found.update(dict.fromkeys(writers.get(source, ())))
+            is_part = task.call.is_part and buffer in kernel.writes
+            found.update(dict.fromkeys(w for w in writers.get(source, ()) if not (is_part and w.call.is_part)))
             if buffer in kernel.writes:
                 found.update(dict.fromkeys(readers.get(source, ())))
                 if source in donors:

@@ -43,25 +43,30 @@ class Code:
 
     kernel: Kernel
     sources: tuple[Source, ...]
-    size: Symbol | None = None
-    """The one of the kernel's sizes that differs between calls."""
-    value: int = 0
-    """What it is here."""
+    sizes: tuple[Symbol, ...] = ()
+    """Those of the kernel's sizes that differ between calls."""
+    values: tuple[int, ...] = ()
+    """What they are here."""
 
     @property
     def blocks(self) -> int:
         """Blocks of the grid."""
         found = _grid(self.kernel).blocks
-        return evaluate(found, {} if self.size is None else {self.size.name: self.value})
+        return evaluate(found, self.known)
+
+    @property
+    def known(self) -> dict[str, int]:
+        """What is known of the sizes."""
+        return {size.name: value for size, value in zip(self.sizes, self.values, strict=True)}
 
 
 def several(calls: Sequence[Code], location: Location | None) -> KernelCall:
     """One call of a kernel that does what all of these do, which have the same code."""
     first = calls[0]
-    kernel, size = first.kernel, first.size
+    kernel, sizes = first.kernel, first.sizes
     loop, threads = _loops(kernel)
     columns = list(zip(*(call.sources for call in calls)))
-    varies = [size is not None and size in symbols(buffer.size) for buffer in kernel.buffers]
+    varies = [any(size in sizes for size in symbols(buffer.size)) for buffer in kernel.buffers]
     same = [i for i, column in enumerate(columns) if not varies[i] and column.count(column[0]) == len(calls)]
     chosen = tuple(i for i in range(len(columns)) if i not in same)
     rows = tuple(
@@ -74,7 +79,8 @@ def several(calls: Sequence[Code], location: Location | None) -> KernelCall:
     sources += [call.sources[i] for call in calls for i in chosen]
     with writer.loop("block", sum(call.blocks for call in calls), LoopKind.BLOCK) as block:
         row: Operand
-        if size is None:
+        values: list[Operand] = []
+        if not sizes:
             row = writer.position(quotient(block, first.blocks))
             place = writer.position(remainder(block, first.blocks))
         else:
@@ -82,9 +88,10 @@ def several(calls: Sequence[Code], location: Location | None) -> KernelCall:
             table = Buffer("blocks", i32, node.tensor.size)
             buffers.append(table)
             sources.append(node)
-            row, place, value = (writer.load(table, 3 * block + i) for i in range(3))
+            line = 2 + len(sizes)
+            row, place, *values = (writer.load(table, line * block + i) for i in range(line))
         _copy_shared(kernel, copier)
-        binds = () if size is None else (Bind(size, size.upper + 1, value),)
+        binds = tuple(Bind(size, size.upper + 1, value) for size, value in zip(sizes, values, strict=True))
         names = tuple(copier.another(kernel.buffers[i]) for i in chosen)
         inner = Writer(writer.names)
         _copy_thread(kernel, replace(copier, writer=inner))
@@ -93,10 +100,11 @@ def several(calls: Sequence[Code], location: Location | None) -> KernelCall:
             body = (Choose(row, names, rows, body),)
         writer.add(replace(threads, body=(*binds, Bind(loop.symbol, loop.extent, place), *body)))
     written = {each for each_row in rows for i, each in zip(chosen, each_row) if kernel.buffers[i] in kernel.writes}
+    written.update(copier.buffer(kernel.buffers[i]) for i in same if kernel.buffers[i] in kernel.writes)
     joint = Kernel(
         f"{kernel.name}_x{len(calls)}",
         tuple(buffers),
-        tuple(each for each in kernel.sizes if each != size),
+        tuple(each for each in kernel.sizes if each not in sizes),
         tuple(writer.statements),
         frozenset(written),
     )
@@ -140,8 +148,7 @@ def side_by_side(calls: Sequence[KernelCall]) -> KernelCall:
 
 def _parameter(buffer: Buffer, call: Code, number: int) -> Buffer:
     """The buffer of one of several calls."""
-    size = buffer.size if call.size is None else substitute(buffer.size, {call.size.name: call.value})
-    return Buffer(f"{buffer.name}_{number}", buffer.dtype, size)
+    return Buffer(f"{buffer.name}_{number}", buffer.dtype, substitute(buffer.size, call.known))
 
 
 def _loops(kernel: Kernel) -> tuple[Loop, Loop]:
@@ -177,6 +184,6 @@ def _grid(kernel: Kernel) -> Grid:
 
 
 def _table(calls: Sequence[Code]) -> Node:
-    """For each block, of which call it is, which of its blocks, and the size there."""
-    lines = [(row, block, call.value) for row, call in enumerate(calls) for block in range(call.blocks)]
+    """For each block, of which call it is, which of its blocks, and the sizes there."""
+    lines = [(row, block, *call.values) for row, call in enumerate(calls) for block in range(call.blocks)]
     return creation.constant(value=Array(np.array(lines, np.int32).reshape(-1)))

@@ -198,3 +198,13 @@ def test_what_overwrites_an_input_waits_for_those_that_read_it() -> None:
 
     graph = g.symbolic_trace(step, "f32[]", "f32[32,32]")
     assert dict(gpu_program(graph, donated={0: 0}).in_place) == {0: 0}
+
+
+def test_parts_of_a_whole_are_written_at_once() -> None:
+    graph = g.symbolic_trace(
+        lambda *x: g.cat(x), *[f"f32[{48 + 16 * i}]" for i in range(12)], "f32[33008]", "f32[40000]"
+    )
+    program = check(graph, 1)
+    assert sum(choices(program.kernels[0])) == 14
+    both = g.symbolic_trace(lambda *x: g.cat(x).sum(), *["f32[3000]"] * 9, "f32[40001]", "f32[7]")
+    check(both, len(schedule_graph(g.symbolic_trace(lambda x: x.sum(), "f32[67008]")).program.launches) + 1)

@@ -89,9 +89,10 @@ def several(calls: Sequence[Code], location: Location | None) -> KernelCall:
             buffers.append(table)
             sources.append(node)
             line = 2 + len(sizes)
-            row, place, *values = (writer.load(table, line * block + i) for i in range(line))
+            values = [writer.load(table, line * block + i) for i in range(line)]
+            row, place = values[:2]
         _copy_shared(kernel, copier)
-        binds = tuple(Bind(size, size.upper + 1, value) for size, value in zip(sizes, values, strict=True))
+        binds = tuple(Bind(size, size.upper + 1, value) for size, value in zip(sizes, values[2:], strict=True))
         names = tuple(copier.another(kernel.buffers[i]) for i in chosen)
         inner = Writer(writer.names)
         _copy_thread(kernel, replace(copier, writer=inner))

@@ -9,7 +9,7 @@ import sys
 import llvmlite
 import numpy
 
-from graphc.runtime.pool import get_num_threads
+from graphc.runtime.threads import get_num_threads
 from graphc.version import graphc as version
 
 

@@ -64,7 +64,7 @@ from graphc.ir.dtype import get_default_dtype, set_default_dtype
 from graphc.ir.errors import GraphcError
 from graphc.ir.errors import MemoryExceeded as OutOfMemoryError
 from graphc.ir.graph import Graph
-from graphc.runtime.pool import get_num_threads, set_num_threads
+from graphc.runtime.threads import get_num_threads, set_num_threads
 from graphc.version import __version__
 
 bool, bfloat16, float16, float32, float64 = _dtype.bool_, _dtype.bf16, _dtype.f16, _dtype.f32, _dtype.f64

@@ -18,7 +18,6 @@ A pass of one's own:
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import time
@@ -28,7 +27,7 @@ from dataclasses import dataclass
 from types import NoneType
 from typing import Literal, Protocol, TypeAlias, TypeVar
 
-from graphc.ir.errors import ArgumentError, ParseError
+from graphc.ir.errors import ArgumentError, ParseError, nearest
 from graphc.ir.graph import Graph
 
 OptionValue: TypeAlias = "bool | int | float | str | None"
@@ -340,7 +339,7 @@ def _options(name: str, function: Callable[..., Graph]) -> Iterator[Option]:
 
 def _nearest(name: str, names: Iterable[str]) -> str:
     known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"did you mean {close[0]}?"
+    close = nearest(name, known)
+    if close is not None:
+        return f"did you mean {close}?"
     return f"there are {', '.join(known)}" if known else "it has no options"

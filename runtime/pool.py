@@ -13,13 +13,12 @@ import os
 import threading
 from typing import TYPE_CHECKING, Protocol
 
-from graphc.ir.errors import ArgumentError
-from graphc.ir.settings import settings
 from graphc.runtime import cache, engine
 from graphc.runtime.cpu import available_cpus
 from graphc.runtime.lock import LOCK
-from graphc.runtime.pool_code import MAX_THREADS, SPIN, is_supported, pool_text
+from graphc.runtime.pool_code import SPIN, is_supported, pool_text
 from graphc.runtime.target import native_target
+from graphc.runtime.threads import MAX_THREADS, follow_threads
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
@@ -37,7 +36,6 @@ class Pool(Protocol):
 
 
 _pool: Pool | None = None
-_threads: int | None = None  # None: not chosen yet
 
 
 def start() -> Pool:
@@ -49,32 +47,13 @@ def start() -> Pool:
     with LOCK:
         if _pool is None:
             pool: Pool = NativePool() if is_supported(native_target()) else PythonPool()
-            pool.set_threads(get_num_threads())
+            follow_threads(pool.set_threads)
             engine.import_symbol("graphc_pool_run", pool.run)
             engine.import_symbol("graphc_pool_run_n", pool.run_n)
             if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=pool.reset_after_fork)
             _pool = pool
         return _pool
-
-
-def get_num_threads() -> int:
-    """How many threads a parallel region may use, the caller among them."""
-    global _threads
-    if _threads is None:
-        _threads = min(settings().num_threads or available_cpus(), MAX_THREADS)
-    return _threads
-
-
-def set_num_threads(count: int) -> None:
-    """Let parallel regions that start from now on use `count` threads. Results do not depend on it."""
-    global _threads
-    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_THREADS:
-        raise ArgumentError(f"set_num_threads takes a whole number from 1 to {MAX_THREADS}, not {count!r}")
-    with LOCK:
-        _threads = count
-        if _pool is not None:
-            _pool.set_threads(count)
 
 
 class NativePool:

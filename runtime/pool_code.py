@@ -17,8 +17,7 @@ thread of the program) does the work by itself, as the only thread.
 from __future__ import annotations
 
 from graphc.runtime.target import Target
-
-MAX_THREADS = 1024
+from graphc.runtime.threads import MAX_THREADS
 
 # The futex system call, where the pool knows it. Both are little-endian, as the two halves of the word require.
 _FUTEX_NUMBER = {"x86_64": 202, "aarch64": 98}

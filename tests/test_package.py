@@ -127,8 +127,39 @@ def run_python(code: str) -> None:
 
 
 def test_importing_graphc_loads_no_namespace_and_no_compiler() -> None:
-    late = (*ON_DEMAND, "graphc.passes", "graphc.codegen", "llvmlite")
+    late = (*ON_DEMAND, "graphc.passes", "graphc.codegen", "graphc.kernel.ir", "graphc.runtime.engine")
+    late += ("graphc.runtime.cuda", "llvmlite")
     run_python(f"import sys, graphc; found = {{*{late!r}}} & {{*sys.modules}}; assert not found, found")
+
+
+MOST_MODULES = 265
+MOST_DATACLASSES = 50
+MOST_SIGNATURES = 55
+
+
+def test_importing_graphc_is_quick_by_what_it_does() -> None:
+    """What takes the time: modules, dataclasses and signatures that are made, slow parts of the standard library."""
+    run_python(f"""
+import dataclasses, inspect, sys
+import numpy, ml_dtypes
+known = {{*sys.modules}}
+made = [0, 0]
+process, signature = dataclasses._process_class, inspect.signature
+def count_process(*args, **kwargs):
+    made[0] += 1
+    return process(*args, **kwargs)
+def count_signature(*args, **kwargs):
+    made[1] += 1
+    return signature(*args, **kwargs)
+dataclasses._process_class, inspect.signature = count_process, count_signature
+import graphc
+new = {{*sys.modules}} - known
+ours = sum(name.partition(".")[0] == "graphc" for name in new)
+assert ours <= {MOST_MODULES}, ours
+assert made[0] <= {MOST_DATACLASSES} and made[1] <= {MOST_SIGNATURES}, made
+slow = {{"concurrent.futures", "decimal", "difflib", "fractions", "hashlib", "logging", "subprocess", "traceback"}} & new
+assert not slow, slow
+""")
 
 
 @pytest.mark.parametrize("name", ON_DEMAND)

@@ -30,9 +30,9 @@ from graphc.runtime.cpu import cgroup_quota
 from graphc.runtime.cuda.driver import CudaError
 from graphc.runtime.cuda.select import OLDEST, driver
 from graphc.runtime.llvm import llvm
-from graphc.runtime.pool import get_num_threads
 from graphc.runtime.pool_code import is_supported
 from graphc.runtime.target import Target, host_target, native_target
+from graphc.runtime.threads import get_num_threads
 from graphc.version import graphc as VERSION
 
 PYTHON: Final = (3, 10)

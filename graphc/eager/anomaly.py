@@ -5,7 +5,6 @@ While it is on every node keeps the stack of the call that made it; a backward c
 
 from __future__ import annotations
 
-import traceback
 import warnings
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
 
 def where() -> str:
     """The stack of the user's frames, outermost first, as Python prints it."""
+    import traceback  # late: importing graphc must be quick, and this is for finding mistakes
+
     frames = [frame for frame, _ in traceback.walk_stack(None) if not is_own(frame)]
     lines = traceback.StackSummary.extract((frame, frame.f_lineno) for frame in reversed(frames))
     return "".join(lines.format())

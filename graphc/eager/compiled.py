@@ -12,7 +12,6 @@ A program is made in the background, by one thread, while the tape goes on node 
 from __future__ import annotations
 
 import atexit
-import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -32,8 +31,6 @@ from graphc.ir.replace import inline
 from graphc.ir.settings import settings
 from graphc.ir.type import TensorType
 from graphc.ops import elementwise as ew
-
-log = logging.getLogger("graphc.eager")
 
 MOST_KNOWN = 4096
 """Structures that are remembered; then all that have come only once are forgotten."""
@@ -189,7 +186,9 @@ class _Programs:
             try:
                 plan.prepare(gpu)
             except Exception:  # node by node the same gradients come, only slower
-                log.exception("a backward pass could not be compiled")
+                import logging  # late: importing graphc must be quick
+
+                logging.getLogger("graphc.eager").exception("a backward pass could not be compiled")
             else:
                 self._known[key] = program
 

@@ -51,7 +51,7 @@ from graphc.eager.view import MAYBE_VIEWS, VIEWS, view_function
 from graphc.eager.watch import WATCHING
 from graphc.frontend.autocast import CASTING
 from graphc.frontend.autocast_rules import is_listed
-from graphc.frontend.entry import show_as, signature_of
+from graphc.frontend.entry import show_as
 from graphc.frontend.scope import TRACING, current_scope
 from graphc.frontend.tensor import PROPERTIES, SymbolicTensor
 from graphc.frontend.tensor import call as call_symbolically
@@ -127,7 +127,7 @@ def free_function(entry: Function, shown: str | None = None) -> Callable[..., ob
     shown = shown or entry.name
     compute = eager_form(entry)
     of_one, of_two, plain = _ways(compute)
-    if "out" not in signature_of(entry).parameters and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
+    if "out" not in entry.build.__annotations__ and "out" not in (getattr(compute, "__kwdefaults__", None) or ()):
         compute = with_out(compute, entry.name)
     described = OVERRIDES.get(entry.name, entry.build)
     casting = CASTING if is_listed(entry.name) else ()

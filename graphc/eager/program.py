@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from graphc.frontend.executable import Executable
 from graphc.frontend.place import Place, place_of
-from graphc.ir.dim import symbol, symbols
+from graphc.ir.dim import Size, symbol, symbols
 from graphc.ir.errors import CodeMemoryFull, GraphcError
 from graphc.ir.graph import Graph
 from graphc.ir.location import using
@@ -49,7 +49,7 @@ def pattern_of(types: Sequence[TensorType]) -> tuple[TensorType, ...]:
 def _with_symbols(types: Sequence[TensorType], fixed: Collection[str]) -> tuple[TensorType, ...]:
     """The types with symbols for sizes above 1, one for each number; symbols of these names stay numbers."""
     names = _names(types)
-    symbol_of = {size: symbol(name, 2) for name, size in names.items() if name not in fixed}
+    symbol_of: dict[Size, Size] = {size: symbol(name, 2) for name, size in names.items() if name not in fixed}
     return tuple(type.with_shape(tuple(symbol_of.get(size, size) for size in type.shape)) for type in types)
 
 

@@ -10,7 +10,6 @@ under PyTorch's names, and an ArgumentError for a call that no builder could ser
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import re
@@ -18,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 from graphc.frontend.signature import short_text
 from graphc.ir.dim import Dim
-from graphc.ir.errors import ArgumentError, GraphcError, SignatureError, describe
+from graphc.ir.errors import ArgumentError, GraphcError, SignatureError, describe, nearest
 from graphc.ir.graph import Node
 from graphc.ops.function import Function
 
@@ -65,18 +64,37 @@ def _signature(build: Callable[..., object]) -> inspect.Signature:
     return plain.replace(parameters=parameters, return_annotation=_shown(plain.return_annotation))
 
 
+class _Shown:
+    """What a function that calls an entry wraps, as `inspect` sees it: it makes the signature when that is asked for.
+
+    There are hundreds of entries, and signatures take long to make.
+    """
+
+    __slots__ = ("__wrapped__",)
+
+    def __init__(self, build: Callable[..., object]) -> None:
+        self.__wrapped__ = build
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return _signature(self.__wrapped__)
+
+
 def show_as(function: Callable[..., object], entry: Function) -> None:
     """Let `help`, editors and `inspect` show a function that calls an entry with the entry's text and parameters."""
     function.__doc__ = entry.build.__doc__
-    function.__signature__ = signature_of(entry)  # type: ignore[attr-defined]  # inspect.signature asks for it
+    function.__wrapped__ = _Shown(entry.build)  # type: ignore[attr-defined]  # inspect.signature looks there
     function.__annotations__ = _annotations(entry.build)
 
 
 @functools.cache
 def _annotations(build: Callable[..., object]) -> dict[str, object]:
-    signature = _signature(build)
-    found = {name: each.annotation for name, each in signature.parameters.items()}
-    return {**found, "return": signature.return_annotation}
+    if hasattr(build, "__signature__"):  # it tells of more parameters than the function it wraps
+        own = inspect.signature(build)
+        found = {name: each.annotation for name, each in own.parameters.items()} | {"return": own.return_annotation}
+    else:
+        found = build.__annotations__
+    return {name: _shown(annotation) for name, annotation in found.items()}
 
 
 @functools.cache
@@ -181,5 +199,5 @@ def _way_to_tensor(value: object) -> str:
 def _way_to_call(signature: inspect.Signature, kwargs: Mapping[str, object]) -> str:
     takes = f"its parameters are {short_text(signature)}"
     unknown = next((name for name in kwargs if name not in signature.parameters), None)
-    close = [] if unknown is None else difflib.get_close_matches(unknown, list(signature.parameters), n=1)
-    return f"did you mean {close[0]!r}? {takes}" if close else takes
+    close = None if unknown is None else nearest(unknown, signature.parameters)
+    return takes if close is None else f"did you mean {close!r}? {takes}"

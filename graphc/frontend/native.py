@@ -19,6 +19,7 @@ from graphc.runtime import pool
 from graphc.runtime.cache import compiled
 from graphc.runtime.launch import Launcher
 from graphc.runtime.target import host_target
+from graphc.runtime.threads import get_num_threads
 
 if TYPE_CHECKING:
     from graphc.runtime.cuda.launch import CudaLauncher
@@ -35,7 +36,7 @@ def load_program(program: Program) -> Launcher:
     addresses = np.array([code[KERNEL] for code in kernels], np.int64)
     text = emit_program(program, target)
     entry = compiled(text, lambda: text, (ENTRY,), target)
-    threads = pool.get_num_threads()
+    threads = get_num_threads()
     return Launcher(
         entry[ENTRY],
         tuple(each.type for each in program.inputs),

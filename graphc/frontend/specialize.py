@@ -6,7 +6,6 @@ the arrays to run it on. Threads may ask at once; each kind of arguments is trac
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ MOST_REMEMBERED = 4096
 """Exact shapes of past calls that are looked up at once; with dynamic sizes there may be any number."""
 MANY = 32
 """So many graphs of one function are worth a warning."""
-
-log = logging.getLogger("graphc.compile")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,6 +136,9 @@ class Specializer(Generic[Made]):
         return found
 
     def _report(self, reason: str) -> None:
+        import logging  # late: importing graphc must be quick
+
+        log = logging.getLogger("graphc.compile")
         count, name = len(self._made), self.signature.name
         if count % MANY == 0:
             log.warning(

@@ -7,7 +7,6 @@ an error that names the line and what to use instead.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -22,7 +21,7 @@ from graphc.ir.attribute import Array
 from graphc.ir.boundary import hide_frames, hide_internal_frames
 from graphc.ir.dim import Dim
 from graphc.ir.dtype import DType, default_complex, dtype, get_default_dtype, i64
-from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, TraceError, UnknownAttribute, describe
+from graphc.ir.errors import ArgumentError, DTypeError, MemoryExceeded, TraceError, UnknownAttribute, describe, nearest
 from graphc.ir.graph import Node
 from graphc.ir.type import TensorType
 from graphc.ops import build, creation
@@ -172,8 +171,8 @@ class SymbolicTensor:
 
     @hide_internal_frames
     def _refuse_attribute(self, name: str) -> NoReturn:
-        close = difflib.get_close_matches(name, [entry.name for entry in functions().values() if entry.is_method], n=1)
-        hint = _NUMPY_METHODS.get(name) or (f"did you mean {close[0]}?" if close else None)
+        close = nearest(name, [entry.name for entry in functions().values() if entry.is_method])
+        hint = _NUMPY_METHODS.get(name) or (None if close is None else f"did you mean {close}?")
         raise UnknownAttribute(f"a symbolic tensor has no {name!r}", hint=hint)
 
     def _refuse_numpy(self, name: str) -> NoReturn:

@@ -9,7 +9,6 @@ False
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -44,6 +43,8 @@ class Array:
     def digest(self) -> bytes:
         """SHA-256 of dtype, shape and bits; computed when first asked for."""
         if self._digest is None:
+            import hashlib  # late: importing graphc must be quick, and this loads OpenSSL
+
             head = f"{self.value.dtype.name}{self.value.shape}".encode()
             self._digest = hashlib.sha256(head + self.value.tobytes()).digest()
         return self._digest

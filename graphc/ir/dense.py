@@ -6,8 +6,6 @@ form gives the same bits again: elements whose bits no number tells, such as a n
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
@@ -30,6 +28,8 @@ def array_text(array: Array) -> str:
     with np.errstate(all="ignore"):  # a conversion of a signalling nan counts as invalid
         elements = _element_texts(value) if value.size <= READABLE else None
     if elements is None:
+        import base64  # late: importing graphc must be quick, and most constants are small
+
         return f'{head} "{base64.b64encode(_little_endian(value)).decode()}"'
     return " ".join([head, *elements])
 
@@ -49,9 +49,11 @@ def from_elements(shape: tuple[int, ...], element_type: DType, elements: Sequenc
 
 def from_base64(shape: tuple[int, ...], element_type: DType, text: str) -> Array:
     """The array of these bytes; ValueError says what is wrong with them."""
+    import base64  # late, as in array_text
+
     try:
         data = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         raise ValueError("the text isn't base64") from None
     if len(data) % element_type.itemsize:
         raise ValueError(f"{len(data)} bytes are no whole number of elements of {element_type.name}")

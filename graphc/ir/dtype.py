@@ -9,7 +9,6 @@ Promotion is PyTorch's: within a kind the wider type, across kinds the higher ki
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -19,7 +18,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from graphc.ir.errors import DTypeError, SignatureError
+from graphc.ir.errors import DTypeError, SignatureError, nearest
 
 
 class Kind(IntEnum):
@@ -177,9 +176,9 @@ def _show(value: object) -> str:
 
 
 def _advice(value: object) -> str:
-    close = difflib.get_close_matches(value, _BY_NAME, n=1) if isinstance(value, str) else []
+    close = nearest(value, _BY_NAME) if isinstance(value, str) else None
     names = ", ".join(d.name for d in DTYPES)
-    return f"did you mean {close[0]!r}?" if close else f"use one of {names}"
+    return f"use one of {names}" if close is None else f"did you mean {close!r}?"
 
 
 def promote(*dtypes: DType) -> DType:

@@ -5,6 +5,7 @@ An error's first line says what is wrong with the values; then comes the user's 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -113,6 +114,13 @@ class MemoryExceeded(GraphcError, MemoryError, RuntimeError):
 
 class CodeMemoryFull(MemoryExceeded):
     """No room for more native code in this process."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that is most like a wrong one, if any is close: it may have been meant."""
+    from difflib import get_close_matches  # late: importing graphc must be quick, and few programs are wrong
+
+    return next(iter(get_close_matches(word, list(known), n=1)), None)
 
 
 def describe(value: object) -> str:

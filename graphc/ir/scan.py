@@ -10,7 +10,6 @@ column, what was found and what was expected.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import keyword
 import re
@@ -19,7 +18,7 @@ from typing import Final, NamedTuple
 
 from graphc.ir.dim import MAX_SIZE, Dim, Size, SizeSyntaxError, read_size, symbol
 from graphc.ir.dtype import DTYPES, DType, dtype
-from graphc.ir.errors import DTypeError, ParseError
+from graphc.ir.errors import DTypeError, ParseError, nearest
 from graphc.ir.type import Shape, TensorType, TupleType, Type
 
 MAX_NESTING: Final = 32
@@ -184,8 +183,8 @@ class Scanner:
 
     def suggest(self, name: str, known: Iterable[str]) -> str | None:
         """A hint that names what is close to a wrong name, if anything is."""
-        close = difflib.get_close_matches(name, list(known), n=1)
-        return f"did you mean {close[0]!r}?" if close else None
+        close = nearest(name, known)
+        return None if close is None else f"did you mean {close!r}?"
 
     def string(self) -> str:
         """A quoted string."""

@@ -9,7 +9,6 @@ Out: one frozen `Settings`. A value that does not parse is an error that names t
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
 import warnings
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 
-from graphc.ir.errors import ArgumentError
+from graphc.ir.errors import ArgumentError, nearest
 
 PREFIX = "GRAPHC_"
 
@@ -81,8 +80,8 @@ def read(environment: Mapping[str, str]) -> Settings:
     for variable in environment:
         if variable.startswith(PREFIX) and variable not in known:
             names = [each[len(PREFIX) :] for each in known]
-            close = difflib.get_close_matches(variable[len(PREFIX) :], names, n=1)
-            advice = f"; did you mean {PREFIX}{close[0]}?" if close else f"; there are {', '.join(known)}"
+            close = nearest(variable[len(PREFIX) :], names)
+            advice = f"; there are {', '.join(known)}" if close is None else f"; did you mean {PREFIX}{close}?"
             warnings.warn(f"{variable} is no setting of graphc{advice}", stacklevel=2)
     return Settings(**values)  # type: ignore[arg-type]  # _parse returns the type of each field's default
 

@@ -12,7 +12,6 @@ correctly rounded sums, 2008). Results near the subnormal range are computed wit
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -83,6 +82,8 @@ def _double(a: _Array, b: _Array, c: _Array) -> _Array:
     result = np.where(is_hard, result, plain)
     is_tiny = is_hard & (difference <= _DOMINANT) & (np.abs(result) <= 4 * _LEAST_NORMAL) & (scaled != 0)
     if is_tiny.any():
+        from fractions import Fraction  # late: importing graphc must be quick, and few results are that small
+
         result = np.array(result)
         for index in np.argwhere(is_tiny):
             where = tuple(index)

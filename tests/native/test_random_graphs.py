@@ -10,7 +10,7 @@ from graphc.ir.graph import Graph
 from graphc.ir.interpret import evaluate_graph
 from graphc.passes.instrument import random_arguments
 from graphc.runtime import cache
-from graphc.runtime.pool import get_num_threads, set_num_threads
+from graphc.runtime.threads import get_num_threads, set_num_threads
 from tests.random_graphs import random_graph
 
 SEEDS = range(24)

@@ -12,7 +12,7 @@ from graphc.ir.interpret import evaluate_graph
 from graphc.ir.parse import parse_graph
 from graphc.kernel.interpret import run_program
 from graphc.kernel.verify import verify_kernel
-from graphc.runtime.pool import get_num_threads, set_num_threads
+from graphc.runtime.threads import get_num_threads, set_num_threads
 from tests.structured_graphs import structured_arguments, structured_graph
 
 SEEDS = range(36)

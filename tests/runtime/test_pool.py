@@ -10,6 +10,7 @@ from graphc.ir.errors import ArgumentError
 from graphc.runtime import engine, pool
 from graphc.runtime.pool_code import is_supported, pool_text
 from graphc.runtime.target import TARGETS, native_target
+from graphc.runtime.threads import set_num_threads
 
 # `repeat(counts, times, most)` runs regions whose tasks count in counts[thread] and record the thread count in
 # counts[100]; `nested(counts)` runs a region whose tasks each run a region.
@@ -17,6 +18,7 @@ PRELUDE = """
 import ctypes, os, pathlib, signal, sys, threading, time
 from graphc.runtime import engine, pool
 from graphc.runtime.target import host_target
+from graphc.runtime.threads import get_num_threads, set_num_threads
 TEXT = '''
 declare void @graphc_pool_run(ptr, ptr)
 declare void @graphc_pool_run_n(ptr, ptr, i64)
@@ -51,7 +53,7 @@ define void @nested(ptr %counts) nounwind {
 signal.alarm(100)  # a hang ends the child
 if FALLBACK:
     pool.is_supported = lambda target: False
-pool.set_num_threads(2)
+set_num_threads(2)
 addresses = engine.load(engine.compile_object(TEXT, host_target()), ["repeat", "nested"])
 repeat = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(addresses["repeat"])
 nested = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(addresses["nested"])
@@ -80,8 +82,8 @@ def test_each_thread_runs_the_task_once(in_child, fallback: bool) -> None:
 kind = type(pool.start()).__name__
 assert kind == ("PythonPool" if FALLBACK else "NativePool"), kind
 for threads in (1, 2, 3, 8, 2, 1, 4):
-    pool.set_num_threads(threads)
-    assert pool.get_num_threads() == threads
+    set_num_threads(threads)
+    assert get_num_threads() == threads
     for times in (1, 50):
         assert run(times) == ([times] * threads, threads), threads
 print("done")
@@ -95,7 +97,7 @@ print("done")
 def test_a_region_may_use_fewer_threads(in_child, fallback: bool) -> None:
     output = in_child(
         """
-pool.set_num_threads(4)
+set_num_threads(4)
 for most in (1, 2, 3, 4, 1000, 2, 4, 1, 0, -5):
     expected = max(1, min(most, 4))
     assert run(20, most) == ([20] * expected, expected), most
@@ -110,7 +112,7 @@ print("done")
 def test_a_nested_region_runs_serially(in_child, fallback: bool) -> None:
     output = in_child(
         """
-pool.set_num_threads(3)
+set_num_threads(3)
 nested(counts)
 assert counts[0] == 3 and counts[1] == counts[2] == 0 and counts[100] == 1
 assert run(5) == ([5] * 3, 3)
@@ -148,7 +150,7 @@ def test_a_hundred_thousand_regions(in_child) -> None:
 
 def test_regions_after_the_workers_fell_asleep(in_child) -> None:
     output = in_child("""
-pool.set_num_threads(5)  # more than the CPUs of some machines: those go to sleep at once
+set_num_threads(5)  # more than the CPUs of some machines: those go to sleep at once
 for _ in range(20):
     assert run(1) == ([1] * 5, 5)
     assert run(1, 3) == ([1] * 3, 3)
@@ -198,7 +200,7 @@ for times in (0, 100):
     if child == 0:
         signal.alarm(20)
         assert run(100) == ([100] * 2, 2)
-        pool.set_num_threads(3)
+        set_num_threads(3)
         assert run(100) == ([100] * 3, 3)
         grandchild = os.fork()
         if grandchild == 0:
@@ -237,7 +239,7 @@ print("done")
 def test_too_few_threads_granted_is_no_failure(in_child) -> None:
     output = in_child("""
 import resource
-pool.set_num_threads(200)
+set_num_threads(200)
 # No room for 200 stacks: the pool takes the threads that it gets.
 used = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + (100 << 20), resource.RLIM_INFINITY))
@@ -265,7 +267,7 @@ print("done")
 
 
 def test_the_count_comes_from_the_settings(run_child) -> None:
-    source = "from graphc.runtime import pool\nprint(pool.get_num_threads())"
+    source = "from graphc.runtime.threads import get_num_threads\nprint(get_num_threads())"
     assert run_child(source, GRAPHC_NUM_THREADS="3") == "3\n"
     assert int(run_child(source)) >= 1
 
@@ -273,7 +275,7 @@ def test_the_count_comes_from_the_settings(run_child) -> None:
 @pytest.mark.parametrize("count", [0, -1, 1025, 2.0, "2", True, None])
 def test_a_count_out_of_range_is_refused(count: object) -> None:
     with pytest.raises(ArgumentError, match="from 1 to 1024"):
-        pool.set_num_threads(count)  # type: ignore[arg-type]  # wrong on purpose
+        set_num_threads(count)  # type: ignore[arg-type]  # wrong on purpose
 
 
 @pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if is_supported(target)])

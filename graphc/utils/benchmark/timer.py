@@ -12,7 +12,7 @@ import timeit
 from collections.abc import Iterator
 from typing import Any
 
-from graphc.runtime.pool import get_num_threads, set_num_threads
+from graphc.runtime.threads import get_num_threads, set_num_threads
 from graphc.utils.benchmark.measurement import Measurement, TaskSpec
 
 timer = time.perf_counter

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.eager.random_state import RandomState
-from graphc.runtime.pool import set_num_threads
+from graphc.runtime.threads import set_num_threads
 from graphc.utils.data._utils import random_state
 from graphc.utils.data._utils.failure import ExceptionWrapper
 from graphc.utils.data._utils.fetch import MapFetcher, Source, StatefulState, StreamFetcher

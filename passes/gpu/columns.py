@@ -17,6 +17,7 @@ from graphc.ir.dim import MAX_SIZE, Size, bounds, minimum, quotient, remainder
 from graphc.ir.dtype import DType
 from graphc.kernel.gpu import WARP, GpuTarget
 from graphc.kernel.ir import LANES, Allocate, Buffer, Kernel, LoopKind, Operand, Reduce, Space
+from graphc.passes.gpu.chunks import Where, Work, chunks, elements
 from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, halved, within_thread
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
 from graphc.passes.gpu.rows import (
@@ -27,7 +28,7 @@ from graphc.passes.gpu.rows import (
     runs_down_columns,
     symbolic_length,
 )
-from graphc.passes.gpu.team import Holder, Where, Work, chunks, elements, write_row
+from graphc.passes.gpu.team import Holder, write_row
 from graphc.passes.gpu.writer import Copier, Writer
 
 if TYPE_CHECKING:

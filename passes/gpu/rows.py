@@ -53,6 +53,7 @@ from graphc.kernel.ir import (
     Statement,
     Store,
 )
+from graphc.passes.gpu.chunks import Work
 from graphc.passes.gpu.row_memory import WIDEST, along, in_one, keep_row, recomputed, row_base, row_length
 from graphc.passes.gpu.row_nest import (
     RowNest,
@@ -62,7 +63,7 @@ from graphc.passes.gpu.row_nest import (
     with_kept_loads,
     without_scratch,
 )
-from graphc.passes.gpu.team import TILE_BYTES, BlockTeam, WarpTeam, Work, write_row
+from graphc.passes.gpu.team import TILE_BYTES, BlockTeam, WarpTeam, write_row
 from graphc.passes.gpu.writer import Copier, Writer, statements_in
 
 if TYPE_CHECKING:

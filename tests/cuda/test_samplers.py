@@ -188,3 +188,20 @@ def test_a_gradient_that_depends_on_nothing_is_where_its_tensor_is() -> None:
             x.clone().exponential_().sum().backward()
         assert x.grad.device.type == "cuda"
         assert x.grad.tolist() == [0.0] * 3
+
+
+def test_a_graph_fills_with_new_numbers_at_each_replay() -> None:
+    cuda: Any = graphc.cuda
+    x: Any = graphc.empty(4, device="cuda")
+    x.uniform_()  # what is compiled is there before
+    made = cuda.CUDAGraph()
+    with cuda.graph(made):
+        x.uniform_()
+    graphc.manual_seed(5)
+    found = []
+    for _ in range(2):
+        made.replay()
+        found.append(x.tolist())
+    graphc.manual_seed(5)
+    assert found == [x.uniform_().tolist(), x.uniform_().tolist()]
+    assert found[0] != found[1]

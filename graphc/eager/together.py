@@ -97,14 +97,32 @@ def change_together(
 
 def number_on_gpu(value: float, dtype: DType, gpu: int) -> Tensor:
     """A number without dimensions on a GPU; the same one is copied there once."""
-    key = (value, dtype, gpu, settings().cuda_driver)
+    where = reach_of(gpu)
+    key = (value, dtype, where)
     with _lock:
-        known = _numbers.get(key)
+        known = _numbers.get(key) if where is not None else None
         if known is None:
-            known = _numbers[key] = wrap_constant(on(np.array(value, dtype.numpy), gpu))
-            while len(_numbers) > MOST_NUMBERS:
-                _numbers.popitem(last=False)
+            known = wrap_constant(on(np.array(value, dtype.numpy), gpu))
+            if where is not None:
+                _numbers[key] = known
+                while len(_numbers) > MOST_NUMBERS:
+                    _numbers.popitem(last=False)
         return known
+
+
+def reach_of(gpu: int) -> Hashable:
+    """Where what is copied to the GPU now can be read later without waiting: its current stream.
+
+    None while that is capturing: nothing is copied before the graph runs.
+    """
+    # Late: only who has tensors of a GPU comes here.
+    from graphc.runtime.cuda.capture import UNDER_WAY, capture_of
+    from graphc.runtime.cuda.stream import current_stream
+
+    stream = current_stream(gpu).handle
+    if UNDER_WAY and capture_of(stream) is not None:
+        return None
+    return gpu, settings().cuda_driver, stream
 
 
 def can_run_together(changed: Sequence[Tensor], read: Sequence[Tensor] = ()) -> bool:

@@ -12,8 +12,11 @@ from typing import Any
 from graphc.eager.arguments import sizes_of
 from graphc.eager.creation import empty
 from graphc.eager.dispatch import PLAIN_TYPES
+from graphc.eager.methods import of_table
 from graphc.eager.subclass import disabled_torch_function
 from graphc.eager.tensor import AutogradMeta, Tensor, wrap
+from graphc.eager.together import can_run_together, change_together
+from graphc.eager.watch import WATCHING
 from graphc.ir.dtype import DType
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "UninitializedTensorMixin",
     "is_lazy",
 ]
+
+_zeros_like = of_table("zeros_like")
 
 
 class _ParameterMeta(type):
@@ -132,6 +137,7 @@ def _rebuild(
 
 def zero_gradients(parameters: Iterable[Any], set_to_none: bool) -> None:
     """Forget the gradients of parameters, or cut their history and fill them with zeros."""
+    found: list[Any] = []
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None:
@@ -143,6 +149,11 @@ def zero_gradients(parameters: Iterable[Any], set_to_none: bool) -> None:
             gradient.detach_()
         else:
             gradient.requires_grad_(False)
+        found.append(gradient)
+    if len(found) > 1 and not WATCHING and can_run_together(found):
+        change_together("zero", lambda changed, _: [_zeros_like(each) for each in changed], found, ())
+        return
+    for gradient in found:
         gradient.zero_()
 
 

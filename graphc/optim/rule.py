@@ -36,6 +36,7 @@ from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe, place_for
 from graphc.eager.record import Source, apply, see
 from graphc.eager.tensor import AnyArray, Tensor
+from graphc.eager.together import reach_of
 from graphc.eager.view import view_as_real
 from graphc.eager.watch import WATCHING, overwritten, watcher
 from graphc.frontend.executable import Executable
@@ -62,6 +63,8 @@ Options: TypeAlias = "tuple[Hashable, ...]"
 
 MOST_PLANS = 4096
 """Plans that are remembered; with parameters of ever new sizes there may be any number."""
+MOST_PLACES = 16
+"""GPUs and streams for which a group's numbers are kept there."""
 _lock = threading.RLock()
 
 
@@ -114,8 +117,12 @@ class Numbers:
 
     def on_gpu(self, gpu: int) -> list[AnyArray]:
         """The numbers on a GPU; those that stay the same are copied once."""
-        key = gpu, settings().cuda_driver
+        key = reach_of(gpu)
+        if key is None:
+            return [on(array, gpu) for array in self.arrays]
         known = self._moved.get(key, [(_ZERO, _ZERO)] * len(self.arrays))
+        if key not in self._moved and len(self._moved) >= MOST_PLACES:
+            self._moved.clear()
         self._moved[key] = [
             pair if pair[0] is array and not isinstance(value, Tensor) else (array, on(array, gpu))
             for array, value, pair in zip(self.arrays, self._values, known, strict=True)

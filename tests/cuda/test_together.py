@@ -173,3 +173,29 @@ def test_scaled_gradients_are_divided_and_judged_in_few_launches() -> None:
         scaler.update()
         assert scaler.get_scale() == (2.0 if bad else 4.0)
         assert all(graphc.equal(a, b) == bad for a, b in zip(before, given))
+
+
+def test_numbers_are_copied_anew_for_another_stream() -> None:
+    given = parameters("cuda")[:-1]
+    optimizer: Any = graphc.optim.SGD(given, lr=0.5)
+    numbers = optimizer._numbers()[0]
+    set_gradients(given, 0)
+    optimizer.step()
+    first = numbers.on_gpu(0)
+    assert all(a is b for a, b in zip(first, numbers.on_gpu(0)))
+    with graphc.cuda.stream(graphc.cuda.Stream()):
+        assert all(a is not b for a, b in zip(first, numbers.on_gpu(0)))
+
+
+def test_gradients_are_filled_with_zeros_in_one_launch() -> None:
+    given = parameters("cuda")[:-1]
+    optimizer: Any = graphc.optim.SGD(given, lr=0.5)
+    for step in range(2):
+        set_gradients(given, step)
+        kept = [(each.grad, each.grad._version) for each in given]
+        with launches(1 if step else 3):
+            optimizer.zero_grad(set_to_none=False)
+        for each, (grad, version) in zip(given, kept):
+            assert each.grad is grad
+            assert grad._version > version
+            assert not grad.any()

@@ -45,7 +45,8 @@ ret i16 %result
 """A GPU's rounding to bfloat16: CPUs have none, or one that takes subnormal numbers for zero."""
 _TOGETHER = ("barrier", "shfl", "ldmatrix", "mma", "wgmma")
 _ASSEMBLER = re.compile(
-    r'(?P<before>.*)call (?P<result>void|\{[^}]*\}) asm sideeffect "(?P<text>[^"]*)", "[^"]*"\((?P<operands>.*)\)[a-z ]*'
+    r"(?P<before>.*)call (?P<result>void|\{[^}]*\}) asm sideeffect "
+    r'"(?P<text>[^"]*)", "[^"]*"\((?P<operands>.*)\)[a-z ]*'
 )
 _PRODUCT = re.compile(r"m64n(\d+)k16\.f32\.(\w+)\.\w+ \{.*?\}, \$(\d+), \$(\d+), 1, 1, 1, ([01]), ([01]);")
 _SHARED = re.compile(r"(@\w+) = internal addrspace\(3\) global \[(\d+) x i(\d+)\]")

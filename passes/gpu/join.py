@@ -23,7 +23,7 @@ from graphc.kernel.text import kernel_key
 from graphc.passes.gpu.any_size import for_any_size
 from graphc.passes.gpu.joint_kernel import PARAMETERS, Code, several, side_by_side
 from graphc.passes.gpu.schedule import schedule_gpu, scheduled_by, stages_of
-from graphc.passes.gpu.writer import statements_in
+from graphc.passes.gpu.writer import COPIED, statements_in
 from graphc.passes.lower import KernelCall, Lowered, Source
 from graphc.passes.memory import NO_DONATIONS, plan_memory
 
@@ -106,13 +106,20 @@ def _tasks(calls: Sequence[KernelCall], target: GpuTarget) -> Iterator[_Task]:
         for stage in stages_of(call, target):
             for policy, each in scheduled_by(stage, target):
                 task = _Task(each)
-                grid = grid_of(each.kernel)
-                if grid is not None and policy in JOINED and isinstance(grid.blocks, int) and grid.blocks:
+                if policy in JOINED and _can_join(each.kernel):
                     code, key = Code(each.kernel, each.sources), kernel_key(each.kernel)
                     if policy == "elementwise":
                         code, key = _code_for_any_size(stage, target, codes) or (code, key)
-                    task = _Task(each, grid.threads, code, key, _traffic(each))
+                    task = _Task(each, code.threads, code, key, _traffic(each))
                 yield task
+
+
+def _can_join(kernel: Kernel) -> bool:
+    """Whether the kernel's blocks are a number, and its statements can be copied."""
+    grid = grid_of(kernel)
+    if grid is None or not isinstance(grid.blocks, int) or not grid.blocks:
+        return False
+    return all(isinstance(statement, COPIED) for statement in statements_in(kernel.body))
 
 
 def _code_for_any_size(stage: KernelCall, target: GpuTarget, known: dict[str, _General]) -> tuple[Code, str] | None:

@@ -55,6 +55,11 @@ class Code:
         return evaluate(found, self.known)
 
     @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return _grid(self.kernel).threads
+
+    @property
     def known(self) -> dict[str, int]:
         """What is known of the sizes."""
         return {size.name: value for size, value in zip(self.sizes, self.values, strict=True)}

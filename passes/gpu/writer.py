@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from graphc.ir.dim import Size, Symbol, maximum, substitute
 from graphc.ir.dtype import DType, bool_, i64
@@ -179,6 +180,10 @@ class Writer:
         finally:
             outer.append(If(predicate, tuple(self.statements)))
             self.statements = outer
+
+
+COPIED: Final = (Apply, Position, Bind, Load, Store, Check, Loop, Reduce, If, Allocate, Choose, Barrier, Shuffle)
+"""Statements that a `Copier` copies."""
 
 
 @dataclass(slots=True)

@@ -152,11 +152,9 @@ def _value_of(region: Region, values: list[Node], means: Mapping[Node, tuple[Nod
         return values[0] if len(values) == 1 else None
     product, slope = next(iter(means.values()))
     if not values:
-        weights = region.softmax.weights
-        if product.tensor.dtype is not weights.tensor.dtype:
-            return None
+        weights = build.cast_to(region.softmax.weights, product.tensor.dtype)
         (weighted,) = replace_nodes((slope,), {product: weights})
-        values = [_sum_of_values(weighted, product)]
+        values = [_sum_of_values(build.cast_to(weighted, product.tensor.dtype), product)]
     if len(values) != 1:
         return None
     factors = region.factors(values[0].inputs[0])

@@ -241,9 +241,10 @@ def write_result(
         if isinstance(axis, Axis) and size != 1:
             domain[axis.index] = index
     at = tuple(domain)
+    known = tuple(0 if size == 1 else index for index, size in zip(indices, dot.shape, strict=True))
 
     def inside() -> Scalar:
-        group.define(dot, indices, b.cast(x, dot.tensor.dtype))
+        group.define(dot, known, b.cast(x, dot.tensor.dtype))
         return group.read(node, at)
 
     zero = b.constant(0, node.tensor.dtype)

@@ -127,6 +127,10 @@ def test_gradients_are_those_of_the_graph(
     assert all(has_matrices(kernel) is (dtype != "f32") for kernel in program.kernels if FORWARD in kernel.name)
 
 
+def test_single_features() -> None:
+    check(attend, shapes("f32", "", 10, 12, 1, 1))
+
+
 def test_half_precision() -> None:
     check(causal, shapes("f16", "2,", 40, 40, 16, 16))
 
@@ -206,9 +210,10 @@ def test_sizes_known_late() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f32", "bf16"])
-def test_gradients_alone_compute_the_forward_pass_again_and_have_the_same_bits(dtype: str) -> None:
+@pytest.mark.parametrize("function", [attend, capped])
+def test_gradients_alone_compute_the_forward_pass_again_and_have_the_same_bits(dtype: str, function: Function) -> None:
     specs = shapes(dtype, "2,", 20, 30, 16, 16)
-    graph = with_gradients(attend, specs)
+    graph = with_gradients(function, specs)
     alone = Graph("backward", graph.inputs, graph.outputs[1:])
     given = arrays([*specs, f"{dtype}[2,20,16]"])
     assert names(program_of(alone)) == [FORWARD, ROWS, BY_QUERY, BY_KEY]

@@ -7,8 +7,8 @@ Level: tensor graph. In: the body of a group. Out: its parts, if a kernel can go
     result = g(h(weights) @ values)     h a factor for each weight: dropout; g elementwise: the group's epilogue
 
 Where `weights` are replaced by 0 for queries all of whose scores are -inf, that is part of it (`Softmax.nothing`).
-A second result may be log(sum(exp(scores))), from which gradients compute the weights again. Keys that stand behind all
-queries of a block are left out: values there that are not finite don't turn the result into nan.
+Further results may be the greatest score and 1 / sum, from which gradients compute the weights again. Keys that stand
+behind all queries of a block are left out: values there that are not finite don't turn the result into nan.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Attention:
     score_dot: Node
     softmax: Softmax
     value_dot: Node
-    statistic: Node | None
-    """log(sum(exp(scores))) [..., queries, 1], if it is a result; inf for queries without keys."""
+    statistics: tuple[Node, ...]
+    """What gradients compute the weights from, if these are results: see `statistics_of`."""
     has_noise: bool
     """Whether weights are multiplied by something, in front of the values."""
     conditions: tuple[Node, ...]
@@ -117,10 +117,10 @@ def find_attention(body: Graph) -> Attention | None:
     conditions = tuple(node.inputs[0] for node in clearing)
     if softmax.nothing is not None and not conditions:
         return None
-    statistic = body.outputs[1] if len(body.outputs) == 2 and is_statistic(body.outputs[1], softmax) else None
+    statistics = body.outputs[1:] if _are_statistics(body.outputs[1:], softmax) else ()
     is_triangle = compares_numbers(softmax.scores)
     is_causal = is_triangle or masks_triangle(softmax.scores)
-    found = Attention(score_dot, softmax, value_dot, statistic, has_noise, conditions, is_triangle, is_causal)
+    found = Attention(score_dot, softmax, value_dot, statistics, has_noise, conditions, is_triangle, is_causal)
     return found if _fits(body, found) else None
 
 
@@ -189,29 +189,36 @@ def _is_clearing(node: Node, nothing: Node | None) -> bool:
     return nothing is not None and is_chosen and row_value(node.inputs[0]) is nothing
 
 
-def statistic_of(softmax: Softmax) -> Node:
-    """log(sum(exp(scores))) [..., queries, 1]; inf for queries without keys, so that their weights come out as 0."""
-    total = make(ew.add, (softmax.most, make(ew.log, (softmax.total,), {})), {})
+def statistics_of(softmax: Softmax) -> tuple[Node, Node]:
+    """The greatest score of each query and 1 / sum(exp(scores - it)), [..., queries, 1]; their product is the weight.
+
+    For queries without keys these are inf and 0, by which all weights are 0.
+    """
+    most, inverse = softmax.most, make(ew.div, (build.ones_like(softmax.total), softmax.total), {})
     if softmax.nothing is not None:
-        infinite = build.broadcast_to(build.constant(math.inf, f32), total.shape)
-        total = make(ew.select, (softmax.nothing, infinite, total), {})
-    return make(movement.reshape, (total,), {"shape": (*total.shape, 1)})
+        most, inverse = (
+            make(ew.select, (softmax.nothing, build.full_like(x, value), x), {})
+            for x, value in ((most, math.inf), (inverse, 0.0))
+        )
+    rows = [make(movement.reshape, (x,), {"shape": (*x.shape, 1)}) for x in (most, inverse)]
+    return rows[0], rows[1]
 
 
-def is_statistic(node: Node, softmax: Softmax) -> bool:
-    """Whether the node is what `statistic_of` makes."""
-    if node.op is not movement.reshape or node.shape != (*softmax.most.shape, 1):
-        return False
-    total = node.inputs[0]
-    if softmax.nothing is not None:
-        if total.op is not ew.select or total.inputs[0] is not softmax.nothing:
+def _are_statistics(nodes: tuple[Node, ...], softmax: Softmax) -> bool:
+    """Whether the nodes are what `statistics_of` makes."""
+    found: list[Node] = []
+    for node, value in zip(nodes, (math.inf, 0.0)):
+        x = node.inputs[0] if node.op is movement.reshape else node
+        if x is node or node.shape != (*softmax.most.shape, 1):
             return False
-        if not is_splat(total.inputs[1], math.inf):
-            return False
-        total = total.inputs[2]
-    if total.op is not ew.add or total.inputs[0] is not softmax.most:
+        if softmax.nothing is not None:
+            if x.op is not ew.select or x.inputs[0] is not softmax.nothing or not is_splat(x.inputs[1], value):
+                return False
+            x = x.inputs[2]
+        found.append(x)
+    if len(found) != 2 or found[0] is not softmax.most or found[1].op is not ew.div:
         return False
-    return total.inputs[1].op is ew.log and total.inputs[1].inputs[0] is softmax.total
+    return is_splat(found[1].inputs[0], 1.0) and found[1].inputs[1] is softmax.total
 
 
 def _is_nothing(row: Node, scores: Node) -> bool:
@@ -294,7 +301,7 @@ def _fits(body: Graph, found: Attention) -> bool:
     ):
         return False
     after = users_of(body, (value_dot,))
-    results = [node for node in body.outputs if node is not found.statistic]
+    results = [node for node in body.outputs if node not in found.statistics]
     if any(node not in after or node.shape != body.outputs[0].shape for node in results):
         return False
     between = users_of(body, (score_dot,)) & set(cone((scores,)))

@@ -1,9 +1,9 @@
 """The exponential that weights on tensor cores are made with: half the instructions of the exact one.
 
-In: a score less the greatest one of its query, or less its statistic: no positive number, but for rounding. Out: its
-exponential with a relative error below 2^-18, where weights are rounded to 16 bits in the end; 1 is exact. Below
-exp(-87) it is 0. As in `graphc.kernel.formula.exponential`, exp(x) = 2^n exp(r), but with a polynomial of degree 4 and
-with no care for numbers out of the range of normal ones.
+In: a score less the greatest one of its query: no positive number, but for rounding. Out: its exponential with a
+relative error below 2^-18, where weights are rounded to 16 bits in the end; 1 is exact. Below exp(-87) it is 0. As in
+`graphc.kernel.formula.exponential`, exp(x) = 2^n exp(r), but with a polynomial of degree 4 and with no care for numbers
+out of the range of normal ones.
 """
 
 from __future__ import annotations

@@ -124,9 +124,9 @@ def write_with_fma(group: GroupLowering, found: Attention, target: GpuTarget) ->
                 sum_rows(b, total, (weights, first_row, plan.rows), (tile, lane, plan.columns), keys, features + RUN)
             softmax.finish()
             for row in range(plan.rows):
-                if found.statistic is not None:
-                    statistic = softmax.statistic(row, found.is_masked)
-                    tiles.write_statistic(batch, first + first_row + row, lane, statistic)
+                if found.statistics:
+                    statistics = softmax.statistics(row, found.is_masked)
+                    tiles.write_statistics(batch, first + first_row + row, lane, statistics)
                 for j in range(plan.columns):
                     x = softmax.result(row, b.load_again(total, row * plan.columns + j), found.is_masked)
                     tiles.write(batch, first + first_row + row, lane + ACROSS * j, features, x)

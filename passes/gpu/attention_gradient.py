@@ -3,7 +3,7 @@
 Level: tensor graph. In: the body of a group. Out: its parts, if a kernel can go over queries or keys tile by tile.
 
     scores = f(queries @ keys^T)            as in the forward pass
-    weights = exp(scores - statistic)       the statistic of a query is log(sum(exp(scores))), of the forward pass
+    weights = exp(scores - most) * inverse  by the statistics of a query, of the forward pass
     slopes = weights * (ct @ values^T - mean)           mean is sum(ct * result) of a query
     results = g(slopes @ keys), or g(slopes^T @ queries) and g(weights^T @ ct)
 
@@ -51,7 +51,7 @@ class Gradient:
     is_by_key: bool
     """Whether the sums are over queries, so that each block has keys of its own."""
     powers: tuple[Node, ...]
-    """exp(scores - statistic)"""
+    """exp(scores - most)"""
     is_causal: bool
     """Whether keys behind a query count nothing for it."""
 
@@ -127,15 +127,15 @@ def _in_order_of_results(body: Graph, sums: list[Node]) -> list[int] | None:
 
 
 def _powers(body: Graph) -> tuple[Node, ...]:
-    """The weights: exponentials of what is made of products less a value of the query that is read from memory.
+    """Weights, but for a factor: exponentials of what is made of products less a value of the query that is read.
 
     Scores may be made of such exponentials, too, but not of weights.
     """
     found: dict[Node, None] = {}
     for node in reversed(body.nodes):
         if node.op is ew.exp and node.tensor.dtype is f32 and node.inputs[0].op is ew.sub:
-            statistic = node.inputs[0].inputs[1]
-            is_read = statistic.op is movement.broadcast and statistic.inputs[0].op is INPUT
+            most = node.inputs[0].inputs[1]
+            is_read = most.op is movement.broadcast and most.inputs[0].op is INPUT
             if is_read and not any(node in cone((power,)) for power in found):
                 found[node] = None
     return tuple(found)

@@ -3,11 +3,13 @@
 Level: tensor graph to tensor graph, in front of `fuse`. In: a graph of primitives. Out: the same graph, in which the
 products, softmax and sums of each attention are `fused` nodes; `fuse` groups what is left.
 
-In inference that is one node. Where gradients read the weights, the forward node also gives a statistic for each query,
-log(sum(exp(scores))), and one node for the sums over keys (the queries' gradient) and one for those over queries (the
-keys' and values') compute scores and weights again:
+In inference that is one node. Where gradients read the weights, the forward node also gives two statistics for each
+query, and one node for the sums over keys (the queries' gradient) and one for those over queries (the keys' and
+values') compute scores and weights again:
 
-    weights = exp(scores - statistic)
+    weights = exp(scores - most) * inverse      most = max(scores), inverse = 1 / sum(exp(scores - most))
+
+One statistic, log(sum(exp(scores))), would do, but lose the fraction of weights where scores are large: masks may be.
 
 The sum over keys that the gradient of softmax takes, sum(weights * (ct @ values^T)), is sum(ct * (weights @ values))
 over features: of what a query gets anyway (T. Dao, FlashAttention-2, 2023, section 3.1).
@@ -41,7 +43,7 @@ from graphc.passes.gpu.attention import (
     find_attention,
     free_axes,
     softmax_of,
-    statistic_of,
+    statistics_of,
 )
 from graphc.passes.gpu.attention_gradient import MOST_PRODUCTS, find_gradient
 from graphc.passes.gpu.attention_region import Region, factor_keys, find_region, slopes_of
@@ -117,14 +119,14 @@ def _groups_of(region: Region, chains: Mapping[Node, tuple[Node, ...]]) -> dict[
     if value is None:
         return None
     chain = chains.get(value) or _rounded(value, next(iter(means.values()))[0])
-    statistic = cone((statistic_of(region.softmax),), stop=region.rows)
-    forward = _group("attention", region, (chain, tuple(reversed(statistic))), ends)
+    statistics = [tuple(reversed(cone((each,), stop=region.rows))) for each in statistics_of(region.softmax)]
+    forward = _group("attention", region, (chain, *statistics), ends)
     found_attention = find_attention(_body(forward))
-    if found_attention is None or found_attention.statistic is None:
+    if found_attention is None or not found_attention.statistics:
         return None
-    result, given = (make(GET, (forward,), {"index": i}, forward.location) for i in range(2))
+    result, most, inverse = (make(GET, (forward,), {"index": i}, forward.location) for i in range(3))
     made = {chain[-1]: result}
-    replaced = _computed_again(region, given)
+    replaced = _computed_again(region, most, inverse)
     for row, (product, _) in means.items():
         mean = _mean(region, product, _in_first_order(chain, chain[-1] if value in chains else result))
         replaced |= {view: build.broadcast_to(mean, region.shape) for view, of in region.views.items() if of is row}
@@ -204,15 +206,15 @@ def _unrounded(node: Node) -> Node:
     return node
 
 
-def _computed_again(region: Region, statistic: Node) -> dict[Node, Node]:
-    """The weights by the statistic of their query, and what says that a query has no keys."""
+def _computed_again(region: Region, most: Node, inverse: Node) -> dict[Node, Node]:
+    """The weights by the statistics of their query, and what says that a query has no keys."""
     softmax = region.softmax
-    repeated = build.broadcast_to(statistic, region.shape)
-    weights = make(ew.exp, (make(ew.sub, (softmax.scores, repeated), {}),), {}, softmax.weights.location)
-    found = {softmax.weights: weights}
+    repeated, factor = (build.broadcast_to(each, region.shape) for each in (most, inverse))
+    power = make(ew.exp, (make(ew.sub, (softmax.scores, repeated), {}),), {})
+    region.squares.add(power)
+    found = {softmax.weights: make(ew.mul, (power, factor), {})}
     if softmax.nothing is not None:
-        infinite = build.broadcast_to(build.constant(math.inf, f32), statistic.shape)
-        is_nothing = build.broadcast_to(make(ew.eq, (statistic, infinite), {}), region.shape)
+        is_nothing = build.broadcast_to(make(ew.eq, (most, build.full_like(most, math.inf)), {}), region.shape)
         found |= {view: is_nothing for view, row in region.views.items() if row is softmax.nothing}
     return found
 

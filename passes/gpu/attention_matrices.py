@@ -154,8 +154,8 @@ def write_with_matrices(group: GroupLowering, found: Attention, factors: Factors
                 multiply_values(b, total, weights, value_tile, KEYS, width, lane, dtype)
             wait_copies(b, 0)
             softmax.finish()
-            for row in range(2) if found.statistic is not None else ():
-                tiles.write_statistic(batch, query_of(row), lane % 4, softmax.statistic(row, found.is_masked))
+            for row in range(2) if found.statistics else ():
+                tiles.write_statistics(batch, query_of(row), lane % 4, softmax.statistics(row, found.is_masked))
             with b.loop(width // 8, LoopKind.UNROLLED) as part:
                 for row in range(2):
                     with b.loop(2, LoopKind.VECTOR) as column:

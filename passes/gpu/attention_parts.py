@@ -192,16 +192,16 @@ class Tiles:
         is_feature = None if features == self.width else less(b, feature, self.width)
         is_there = both_or_either(b, self._is_query(query), is_feature)
         for output in range(len(self.group.results)):
-            if self.group.body.outputs[output] is not self.found.statistic:
+            if self.group.body.outputs[output] not in self.found.statistics:
                 write_result(self.group, output, self.found.value_dot, (*batch, query, feature), x, is_there)
 
-    def write_statistic(self, batch: Indices, query: Size, lane: Size, x: Operand) -> None:
-        """Store the statistic of a query, which the first of several lanes does."""
+    def write_statistics(self, batch: Indices, query: Size, lane: Size, values: tuple[Operand, ...]) -> None:
+        """Store the statistics of a query, which the first of several lanes does."""
         found, b = self.found, self.group.builder
-        assert found.statistic is not None, "the group gives one"
         is_there = both_or_either(b, less(b, lane, 1), self._is_query(query))
-        index = linear_index((*batch, query, 0), found.statistic.shape)
-        b.store(self.group.results[self.group.body.outputs.index(found.statistic)], index, x, is_there)
+        for node, x in zip(found.statistics, values, strict=True):
+            index = linear_index((*batch, query, 0), node.shape)
+            b.store(self.group.results[self.group.body.outputs.index(node)], index, x, is_there)
 
     def _is_query(self, query: Size) -> Operand | None:
         whole = remainder(self.queries, self.tile[0]) == 0
@@ -329,15 +329,16 @@ class RunningSoftmax:
         is_nothing = b.apply("eq", b.load_again(self.most, row), b.constant(-math.inf, f32))
         return real(b.select(is_nothing, b.constant(0.0, f32), mean))
 
-    def statistic(self, row: int, is_masked: bool) -> Operand:
-        """log(sum(exp(scores))), or inf where no key counts if `is_masked`: weights are 0 by it."""
+    def statistics(self, row: int, is_masked: bool) -> tuple[Operand, Operand]:
+        """The greatest score and 1 / sum; inf and 0 where no key counts if `is_masked`: weights are 0 by them."""
         b = self.b
         most = b.load_again(self.most, row)
-        total = real(b.apply("add", most, b.apply("log", b.load_again(self.total, row))))
+        inverse = real(b.apply("div", b.constant(1.0, f32), b.load_again(self.total, row)))
         if not is_masked:
-            return total
+            return most, inverse
         is_nothing = b.apply("eq", most, b.constant(-math.inf, f32))
-        return real(b.select(is_nothing, b.constant(math.inf, f32), total))
+        values = ((b.constant(math.inf, f32), most), (b.constant(0.0, f32), inverse))
+        return real(b.select(is_nothing, *values[0])), real(b.select(is_nothing, *values[1]))
 
     def _over_lanes(self, op: str, x: Operand) -> Operand:
         distance = 1

@@ -51,16 +51,16 @@ class Event:
 
     def is_done(self) -> bool:
         """Whether the mark is passed, or was never recorded."""
-        if self.handle is None or self.device is None:
+        if self.handle is None or self.device is None or self._driver is None:
             return True
-        driver().activate(self.device)
-        return driver().is_event_done(self.handle)
+        self._driver.activate(self.device)  # the one that knows the mark, whichever is in force now
+        return self._driver.is_event_done(self.handle)
 
     def synchronize(self) -> None:
         """Wait until the mark is passed, and raise what failed before it."""
-        if self.handle is not None and self.device is not None:
-            driver().activate(self.device)
-            driver().synchronize_event(self.handle)
+        if self.handle is not None and self.device is not None and self._driver is not None:
+            self._driver.activate(self.device)
+            self._driver.synchronize_event(self.handle)
             checks.raise_failed(self.device, ())  # the stream may have got more to do since
 
     def elapsed(self, end: Event) -> float:

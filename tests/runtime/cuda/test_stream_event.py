@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from graphc.ir.errors import ArgumentError
+from graphc.ir.settings import override
 from graphc.runtime.cuda.device import activated, set_device, synchronize
 from graphc.runtime.cuda.driver import CudaError
 from graphc.runtime.cuda.emulator import Emulator
@@ -108,3 +109,11 @@ def test_a_device_that_is_not_there(emulator: Emulator, device: int) -> None:
         with pytest.raises(ArgumentError, match="CUDA error: invalid device ordinal") as caught:
             choose(device)
         assert caught.value.hint == f"there is no cuda:{device}; there are 2, from 0 on"
+
+
+def test_an_event_is_asked_of_the_driver_that_made_it(emulator: Emulator) -> None:
+    event = Event()
+    event.record(Stream(0))
+    with override(cuda_driver="emulator:1:sm_90"):
+        assert event.is_done()
+        event.synchronize()

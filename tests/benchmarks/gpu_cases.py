@@ -240,26 +240,28 @@ def attend_causally(library: Any, query: Any, key: Any, value: Any) -> Any:
 
 
 def _attention() -> Iterator[Case]:
-    def heads(batch: int, length: int, features: int, dtype: str) -> Arguments:
-        return (Argument((batch, 16, length, features), dtype),) * 3
-
     for length in (2048, 512, 8192):
         for dtype in ("bfloat16", "float32"):
-            for function, factor, name in ((attend, 4, "all"), (attend_causally, 2, "causal")):
+            for function, part, name in ((attend, 1, "all"), (attend_causally, 2, "causal")):
+                for backward, factor, how in ((0, 4, ""), (3, 14, ", with gradients")):
+                    # Two products of matrices forward, five backward, each with n * n * features multiplications.
+                    count = 4 if backward else 3  # queries, keys, values, and the result's gradient
+                    middle = {2048: 200, 512: 67, 8192: 512}[length]
 
-                def products(arguments: Arguments, factor: int = factor) -> int:
-                    batch, count, n, features = arguments[0].shape
-                    return factor * batch * count * n * n * features
+                    def products(arguments: Arguments, factor: int = factor // part) -> int:
+                        batch, count, n, features = arguments[0].shape
+                        return factor * batch * count * n * n * features
 
-                yield Case(
-                    "attention", f"{dtype}, {length} long, {name}", function,
-                    (
-                        heads(max(1, 16384 // length), length, 64, dtype),
-                        heads(1, {2048: 200, 512: 67, 8192: 512}[length], 64, dtype),
-                        (Argument((1, 2, 10, 16), dtype),) * 3,
-                    ),
-                    products=products, unit=dtype, reason=ATTENTION,
-                )  # fmt: skip
+                    yield Case(
+                        "attention", f"{dtype}, {length} long, {name}{how}", function,
+                        (
+                            (Argument((max(1, 16384 // length), 16, length, 64), dtype),) * count,
+                            (Argument((1, 16, middle, 64), dtype),) * count,
+                            (Argument((1, 2, 10, 16), dtype),) * count,
+                        ),
+                        products=products, unit=dtype, reason=ATTENTION, backward=backward,
+                        has_upstream=backward > 0,
+                    )  # fmt: skip
 
 
 def softmax(library: Any, x: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -83,12 +84,13 @@ def compare_eagerly(
 
 
 def on_host(tensor: Any) -> Array:
-    """A tensor's elements as numpy's; those of bfloat16 and smaller floats as float32."""
+    """A tensor's elements as numpy's; those of bfloat16 and smaller floats as ml_dtypes has them."""
     plain = tensor.detach().cpu()
-    is_narrow = plain.dtype.is_floating_point and str(plain.dtype).removeprefix("torch.") not in (
-        "float16", "float32", "float64",
-    )  # fmt: skip
-    array: Array = (plain.float() if is_narrow else plain.resolve_conj().resolve_neg()).numpy()
+    name = str(plain.dtype).removeprefix("torch.")
+    if plain.dtype.is_floating_point and name not in ("float16", "float32", "float64"):
+        narrow: Array = plain.float().numpy().astype(getattr(ml_dtypes, name))
+        return narrow
+    array: Array = plain.resolve_conj().resolve_neg().numpy()
     return array
 
 

@@ -13,8 +13,8 @@ from graphc.runtime.cuda import device
 
 @pytest.fixture(scope="module", autouse=True)
 def emulator() -> Iterator[None]:
-    """Two GPUs of the kind sm_80 with 256 MiB each."""
-    with override(cuda_driver="emulator:2:sm_80:256MiB"):
+    """Two GPUs of the kind sm_80 with 256 MiB each, which do nothing before somebody waits."""
+    with override(cuda_driver="emulator:2:sm_80:256MiB:late"):
         yield
 
 

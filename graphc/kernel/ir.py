@@ -45,6 +45,7 @@ cannot fuse) in blocks of `CONTRACT_BLOCK`. The first block's sum is the total, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, TypeAlias
@@ -452,14 +453,17 @@ class Kernel:
 
 def parameters_chosen(kernel: Kernel) -> frozenset[Buffer]:
     """The kernel's parameters that are rows of a `Choose`."""
-    found: set[Buffer] = set()
-    pending: list[tuple[Statement, ...]] = [kernel.body]
+    chosen = (s for s in statements_in(kernel.body) if isinstance(s, Choose))
+    return frozenset(buffer for each in chosen for choice in each.choices for buffer in choice)
+
+
+def statements_in(body: Iterable[Statement]) -> Iterator[Statement]:
+    """The statements of a body and of the bodies in it."""
+    pending = [tuple(body)]
     while pending:
         for statement in pending.pop():
-            if isinstance(statement, Choose):
-                found.update(*statement.choices)
-            pending.extend(nested_bodies(statement))
-    return frozenset(found)
+            yield statement
+            pending += nested_bodies(statement)
 
 
 def nested_bodies(statement: Statement) -> tuple[tuple[Statement, ...], ...]:

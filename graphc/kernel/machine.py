@@ -63,7 +63,7 @@ from graphc.kernel.ir import (
     Store,
     WaitCopies,
     WaitProducts,
-    nested_bodies,
+    statements_in,
 )
 from graphc.kernel.products import Products
 from graphc.kernel.scalar import evaluate
@@ -248,7 +248,7 @@ class Machine(Products):
         """How much more room an iteration takes than an element: it may have scratch, or be a block of threads."""
         scratch = self.scratch.get(id(body))
         if scratch is None:
-            scratch = self.scratch[id(body)] = tuple(s.buffer for s in _all_within(body) if isinstance(s, Allocate))
+            scratch = self.scratch[id(body)] = tuple(s.buffer for s in statements_in(body) if isinstance(s, Allocate))
         last = body[-1] if body else None
         threads = last.extent if isinstance(last, Loop) and last.kind is LoopKind.THREAD else 1
         assert isinstance(threads, int), "a block has a fixed number of threads"
@@ -410,15 +410,6 @@ def _multiply_add(dtype: DType, a: Array, b: Array, c: Array) -> Array:
     return evaluate("add", dtype, c, evaluate("mul", dtype, a, b))
 
 
-def _all_within(body: tuple[Statement, ...]) -> Iterator[Statement]:
-    """The statements of a body and of the bodies in it."""
-    pending = [body]
-    while pending:
-        for statement in pending.pop():
-            yield statement
-            pending += nested_bodies(statement)
-
-
 _TOGETHER: Final = (
     Barrier, Shuffle, CopyAsync, CommitCopies, WaitCopies, LoadMatrix, MultiplyMatrices, MultiplyShared, WaitProducts,
     FenceShared,
@@ -433,7 +424,7 @@ def _goes_in_turn(loop: Loop) -> bool:
     varying = {loop.symbol.name}
     scratch: set[Buffer] = set()
     stores: list[Store] = []
-    for statement in _all_within(loop.body):
+    for statement in statements_in(loop.body):
         match statement:
             case Bind(symbol=symbol):
                 varying.add(symbol.name)
@@ -454,7 +445,7 @@ def _accesses(loop: Loop) -> tuple[tuple[Buffer, ...], tuple[Buffer, ...]]:
     stored: dict[Buffer, None] = {}
     loaded: dict[Buffer, None] = {}
     own: set[Buffer] = set()
-    for statement in _all_within(loop.body):
+    for statement in statements_in(loop.body):
         match statement:
             case Store(buffer=buffer):
                 stored[buffer] = None

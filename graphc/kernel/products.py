@@ -39,7 +39,7 @@ from graphc.kernel.ir import (
     Space,
     Statement,
     WaitProducts,
-    nested_bodies,
+    statements_in,
 )
 from graphc.kernel.threads import Threads
 from graphc.kernel.track import Flags, Integers, Lanes, Level, View
@@ -245,10 +245,4 @@ def _leaders(nest: Nest, groups: Flags) -> Flags:
 
 
 def _multiplies_shared(kernel: Kernel) -> bool:
-    pending = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            if isinstance(statement, MultiplyShared):
-                return True
-            pending += nested_bodies(statement)
-    return False
+    return any(isinstance(s, MultiplyShared) for s in statements_in(kernel.body))

@@ -29,9 +29,10 @@ from graphc.kernel.ir import (
     Position,
     Statement,
     Store,
+    statements_in,
 )
 from graphc.ops.indices import split_index
-from graphc.passes.gpu.writer import Copier, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Writer
 from graphc.passes.lower import KernelCall, Scratch
 
 MOST_BLOCKS: Final = 8192

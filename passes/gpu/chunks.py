@@ -19,9 +19,9 @@ from typing import Final, TypeAlias
 from graphc.ir.dim import Size, maximum, minimum, quotient
 from graphc.ir.dtype import i64
 from graphc.kernel.gpu import MOST_THREADS
-from graphc.kernel.ir import Apply, Buffer, Literal, Load, Loop, LoopKind, Operand, Reduce, Space, Store
+from graphc.kernel.ir import Apply, Buffer, Literal, Load, Loop, LoopKind, Operand, Reduce, Space, Store, statements_in
 from graphc.passes.gpu.elementwise import count_instructions
-from graphc.passes.gpu.writer import Copier, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Writer
 
 MOST_SIDE_BY_SIDE: Final = 32
 """Elements of one thread whose code stands side by side, each with registers of its own."""

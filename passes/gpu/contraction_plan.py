@@ -20,8 +20,8 @@ from graphc.kernel.ir import (
     Panel,
     Reduce,
     Statement,
+    statements_in,
 )
-from graphc.passes.gpu.writer import statements_in
 
 ACCESS_BYTES: Final = 16
 """What a thread reads or writes at once at most."""

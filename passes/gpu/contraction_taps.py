@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from graphc.ir.dim import Quotient, Remainder, Size, Symbol, quotient, remainder, symbols
-from graphc.kernel.ir import Apply, Buffer, Kernel, Load, LoopKind, Panel, Position, Value
+from graphc.kernel.ir import Apply, Buffer, Kernel, Load, LoopKind, Panel, Position, Value, statements_in
 from graphc.passes.gpu.contraction_block import finish_kernel
 from graphc.passes.gpu.contraction_plan import Problem, find_access
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.schedule import replace_symbol
 
 MOST_TAPS: Final = 128

@@ -34,10 +34,11 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     nested_bodies,
+    statements_in,
 )
 from graphc.ops.indices import split_index
 from graphc.passes.gpu.build import Nest, find_nest, finish, grid
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall
 
 THREADS: Final = 256

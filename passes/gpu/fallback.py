@@ -27,9 +27,10 @@ from graphc.kernel.ir import (
     Space,
     Statement,
     Store,
+    statements_in,
 )
 from graphc.passes.gpu.build import MOST_BLOCKS, find_nest, finish, grid, one_thread
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall, Scratch
 
 THREADS: Final = 128

@@ -17,13 +17,13 @@ from typing import Final, TypeAlias
 
 from graphc.ir.dim import Size, Symbol, bounds, is_at_most
 from graphc.kernel.gpu import GpuTarget, grid_of
-from graphc.kernel.ir import Kernel
+from graphc.kernel.ir import Kernel, statements_in
 from graphc.kernel.program import Program
 from graphc.kernel.text import kernel_key
 from graphc.passes.gpu.any_size import for_any_size
 from graphc.passes.gpu.joint_kernel import PARAMETERS, Code, several, side_by_side
 from graphc.passes.gpu.schedule import schedule_gpu, scheduled_by, stages_of
-from graphc.passes.gpu.writer import COPIED, statements_in
+from graphc.passes.gpu.writer import COPIED
 from graphc.passes.lower import KernelCall, Lowered, Source
 from graphc.passes.memory import NO_DONATIONS, plan_memory
 

@@ -27,9 +27,9 @@ from graphc.ir.dtype import i32
 from graphc.ir.graph import Node
 from graphc.ir.location import Location
 from graphc.kernel.gpu import Grid, grid_of
-from graphc.kernel.ir import Allocate, Bind, Buffer, Choose, Kernel, Loop, LoopKind, Operand
+from graphc.kernel.ir import Allocate, Bind, Buffer, Choose, Kernel, Loop, LoopKind, Operand, statements_in
 from graphc.ops import creation
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall, Source
 
 PARAMETERS: Final = 500

@@ -11,10 +11,10 @@ from typing import Final
 
 from graphc.ir.dim import Size, quotient
 from graphc.kernel.gpu import GpuTarget
-from graphc.kernel.ir import Buffer, Load, Loop, LoopKind, Statement
+from graphc.kernel.ir import Buffer, Load, Loop, LoopKind, Statement, statements_in
 from graphc.passes.gpu.build import Nest, finish, is_uniform, nest_of
 from graphc.passes.gpu.elementwise import is_short
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 from graphc.passes.lower import KernelCall
 
 THREADS: Final = 256

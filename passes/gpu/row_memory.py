@@ -37,10 +37,11 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     Value,
+    statements_in,
 )
 from graphc.passes.gpu.reduction_tree import Combiner
 from graphc.passes.gpu.row_nest import RowNest, scratch_of, without_scratch
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 
 WIDEST: Final = 16
 """Elements that one access may have: a row begins less than that behind the beginning of its place in shared memory."""

@@ -30,8 +30,9 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     Value,
+    statements_in,
 )
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Names, Writer
 
 SHORT: Final = 16
 """Elements up to which a reduction within an element's code is that thread's own affair."""

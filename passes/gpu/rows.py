@@ -52,6 +52,7 @@ from graphc.kernel.ir import (
     Space,
     Statement,
     Store,
+    statements_in,
 )
 from graphc.passes.gpu.chunks import Work
 from graphc.passes.gpu.row_memory import WIDEST, along, in_one, keep_row, recomputed, row_base, row_length
@@ -64,7 +65,7 @@ from graphc.passes.gpu.row_nest import (
     without_scratch,
 )
 from graphc.passes.gpu.team import TILE_BYTES, BlockTeam, WarpTeam, write_row
-from graphc.passes.gpu.writer import Copier, Writer, statements_in
+from graphc.passes.gpu.writer import Copier, Writer
 
 if TYPE_CHECKING:
     from graphc.passes.lower import KernelCall

@@ -24,8 +24,8 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     Value,
+    statements_in,
 )
-from graphc.passes.gpu.writer import statements_in
 
 
 def needed_by(

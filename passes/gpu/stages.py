@@ -30,13 +30,13 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     Value,
+    statements_in,
 )
 from graphc.passes.gpu.build import finish
 from graphc.passes.gpu.row_memory import along
 from graphc.passes.gpu.row_nest import RowNest, find_rows, inner_reductions, scratch_of, without_scratch
 from graphc.passes.gpu.rows import computes_scratch_simply, depends_on_row, keeps_rows, runs_down_columns
 from graphc.passes.gpu.slice import needed_by
-from graphc.passes.gpu.writer import statements_in
 from graphc.passes.lower import KernelCall, Scratch
 
 FEW_ROWS: Final = 128

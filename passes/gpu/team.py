@@ -42,6 +42,7 @@ from graphc.kernel.ir import (
     Space,
     Statement,
     Store,
+    statements_in,
 )
 from graphc.passes.gpu.chunks import (
     ALL,
@@ -60,7 +61,7 @@ from graphc.passes.gpu.chunks import (
 from graphc.passes.gpu.reduction_tree import Accumulators, Combiner, Layout, Parts, halved, lanes_total, tree
 from graphc.passes.gpu.row_nest import inner_reductions
 from graphc.passes.gpu.slice import needed_by
-from graphc.passes.gpu.writer import Writer, statements_in
+from graphc.passes.gpu.writer import Writer
 
 TILE_BYTES: Final = 8 * 1024
 """Elements that a block brings to one warp at once; there are two such tiles."""

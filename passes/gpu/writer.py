@@ -39,7 +39,7 @@ from graphc.kernel.ir import (
     Statement,
     Store,
     Value,
-    nested_bodies,
+    statements_in,
 )
 from graphc.kernel.scalar import result_dtype
 
@@ -68,15 +68,6 @@ class Names:
             name = f"{hint}{count}"
         self._taken.add(name)
         return Symbol(name, 0, upper)
-
-
-def statements_in(body: Iterable[Statement]) -> Iterator[Statement]:
-    """The statements of a body and of the bodies in it."""
-    pending = [tuple(body)]
-    while pending:
-        for statement in pending.pop():
-            yield statement
-            pending += nested_bodies(statement)
 
 
 @dataclass(slots=True)

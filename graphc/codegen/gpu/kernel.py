@@ -69,12 +69,11 @@ from graphc.kernel.ir import (
     Reduce,
     Shuffle,
     Space,
-    Statement,
     Store,
     WaitCopies,
     WaitProducts,
-    nested_bodies,
     parameters_chosen,
+    statements_in,
 )
 
 HANDLERS: dict[type, Callable[..., None]] = {
@@ -198,12 +197,9 @@ def _resident_blocks(kernel: Kernel, grid: Grid, target: GpuTarget) -> int:
     """
     threads = grid.threads
     registers = OWN_REGISTERS
-    pending: list[tuple[Statement, ...]] = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
-                registers += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
-            pending.extend(nested_bodies(statement))
+    for statement in statements_in(kernel.body):
+        if isinstance(statement, Allocate) and statement.buffer.space is Space.LOCAL:
+            registers += bounds(statement.buffer.size)[1] * statement.buffer.dtype.itemsize // 4
     if grid.shared_bytes >= MUCH_SHARED and registers < OWN_REGISTERS + FEW_REGISTERS:
         return max(1, min(2 * RESIDENT_THREADS // threads, target.most_shared_bytes // grid.shared_bytes))
     blocks = max(1, min(RESIDENT_THREADS, REGISTERS // registers) // threads)
@@ -235,26 +231,20 @@ def _share(e: GpuEmitter, kernel: Kernel, is_dynamic: bool) -> None:
 def buffers_read(kernel: Kernel) -> frozenset[Buffer]:
     """Buffers that a statement reads."""
     found: set[Buffer] = set()
-    pending: list[tuple[Statement, ...]] = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            if isinstance(statement, Load | LoadMatrix):
-                found.add(statement.buffer)
-            elif isinstance(statement, CopyAsync):
-                found.add(statement.source)
-            pending.extend(nested_bodies(statement))
+    for statement in statements_in(kernel.body):
+        if isinstance(statement, Load | LoadMatrix):
+            found.add(statement.buffer)
+        elif isinstance(statement, CopyAsync):
+            found.add(statement.source)
     return frozenset(found)
 
 
 def buffers_written(kernel: Kernel) -> frozenset[Buffer]:
     """Buffers that a statement writes to."""
     found: set[Buffer] = set()
-    pending: list[tuple[Statement, ...]] = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            if isinstance(statement, Store):
-                found.add(statement.buffer)
-            pending.extend(nested_bodies(statement))
+    for statement in statements_in(kernel.body):
+        if isinstance(statement, Store):
+            found.add(statement.buffer)
     return frozenset(found)
 
 
@@ -266,14 +256,11 @@ def possibly_overwritten(kernel: Kernel) -> frozenset[Buffer]:
     """
     loads: dict[Buffer, set[Size]] = {}
     stores: dict[Buffer, set[Size]] = {}
-    pending: list[tuple[Statement, ...]] = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            if isinstance(statement, Load):
-                loads.setdefault(statement.buffer, set()).add(statement.index)
-            elif isinstance(statement, Store):
-                stores.setdefault(statement.buffer, set()).add(statement.index)
-            pending.extend(nested_bodies(statement))
+    for statement in statements_in(kernel.body):
+        if isinstance(statement, Load):
+            loads.setdefault(statement.buffer, set()).add(statement.index)
+        elif isinstance(statement, Store):
+            stores.setdefault(statement.buffer, set()).add(statement.index)
     found: set[Buffer] = set()
     for written, indices in stores.items():
         for read, own in loads.items():

@@ -6,12 +6,12 @@ first one that knows the target and what is asked of it, so that old drivers tak
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from graphc.codegen.gpu.kernel import emit_module
 from graphc.codegen.gpu.support import parameter_bytes
 from graphc.kernel.gpu import GpuTarget
-from graphc.kernel.ir import Kernel, MultiplyShared, Statement, nested_bodies
+from graphc.kernel.ir import Kernel, MultiplyShared, statements_in
 from graphc.runtime.engine import assembly
 from graphc.runtime.target import Target
 
@@ -39,13 +39,5 @@ def processor_of(kernels: Mapping[str, Kernel], target: GpuTarget) -> str:
 
     Instructions of one generation alone are in PTX for `sm_90a`, which nothing but capability 9.0 takes.
     """
-    has_products = any(isinstance(s, MultiplyShared) for kernel in kernels.values() for s in _statements(kernel))
+    has_products = any(isinstance(s, MultiplyShared) for kernel in kernels.values() for s in statements_in(kernel.body))
     return f"{target.processor}a" if has_products else target.processor
-
-
-def _statements(kernel: Kernel) -> Iterator[Statement]:
-    pending = [kernel.body]
-    while pending:
-        for statement in pending.pop():
-            yield statement
-            pending.extend(nested_bodies(statement))

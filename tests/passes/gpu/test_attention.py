@@ -17,10 +17,9 @@ from graphc.ir.interpret import evaluate_graph
 from graphc.ir.verify import verify
 from graphc.kernel.gpu import GpuTarget, parse_target
 from graphc.kernel.interpret import KernelFault, run_program
-from graphc.kernel.ir import Apply, Kernel, Loop, LoopKind, MultiplyMatrices
+from graphc.kernel.ir import Apply, Kernel, Loop, LoopKind, MultiplyMatrices, statements_in
 from graphc.kernel.program import Program
 from graphc.nn import functional as F
-from graphc.passes.gpu.writer import statements_in
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET
 from tests.passes.gpu.faults import without_each_barrier

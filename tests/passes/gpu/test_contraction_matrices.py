@@ -14,7 +14,7 @@ import graphc.nn.functional as nn
 from graphc.ir.dtype import DType, bf16, f16, f32
 from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.interpret import run_program
-from graphc.kernel.ir import CopyAsync, Kernel, MultiplyMatrices
+from graphc.kernel.ir import CopyAsync, Kernel, MultiplyMatrices, statements_in
 from graphc.passes.gpu.contraction_fragment import MatrixTile
 from graphc.passes.gpu.contraction_matrices import (
     COMPUTED_TILES,
@@ -22,7 +22,6 @@ from graphc.passes.gpu.contraction_matrices import (
     arithmetic_of,
     write_matrices,
 )
-from graphc.passes.gpu.writer import statements_in
 from tests.codegen.contraction import K, M, N, random
 from tests.gpu.harness import assert_same_bits, cpu_program, gpu_program
 from tests.passes.gpu.contractions import calls_of, problem_of, product, run_kernels, run_product

@@ -17,14 +17,13 @@ from graphc.ir.graph import Graph, make_input
 from graphc.ir.type import TensorType
 from graphc.kernel.gpu import grid_of
 from graphc.kernel.interpret import run_kernel
-from graphc.kernel.ir import Kernel, Load, Loop, LoopKind, Store
+from graphc.kernel.ir import Kernel, Load, Loop, LoopKind, Store, statements_in
 from graphc.kernel.parse import parse_kernel
 from graphc.ops.elementwise import neg
 from graphc.passes.gpu import elementwise
 from graphc.passes.gpu.build import MOST_BLOCKS, find_nest, grid
 from graphc.passes.gpu.elementwise import run_width
 from graphc.passes.gpu.schedule import scheduled_by
-from graphc.passes.gpu.writer import statements_in
 from graphc.passes.lower import KernelCall, Lowered, Result, lower
 from graphc.passes.memory import plan_memory
 from tests.gpu.harness import TARGET, check_same_bits, gpu_program, schedule_graph

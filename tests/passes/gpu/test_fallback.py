@@ -11,12 +11,11 @@ import pytest
 from graphc.ir.dim import evaluate
 from graphc.kernel.gpu import grid_of
 from graphc.kernel.interpret import run_kernel
-from graphc.kernel.ir import Allocate, Kernel, Reduce
+from graphc.kernel.ir import Allocate, Kernel, Reduce, statements_in
 from graphc.kernel.parse import parse_kernel
 from graphc.kernel.verify import verify_kernel
 from graphc.passes.gpu import fallback
 from graphc.passes.gpu.fallback import schedule_fallback
-from graphc.passes.gpu.writer import statements_in
 from graphc.passes.lower import KernelCall, Scratch
 from tests.codegen.corpus import CHECKED, EXAMPLES, Example, buffers
 from tests.gpu.harness import TARGET, assert_same_bits

@@ -11,10 +11,9 @@ import graphc as g
 from graphc.ir.graph import Graph
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.interpret import run_kernel, run_program
-from graphc.kernel.ir import Choose, Kernel
+from graphc.kernel.ir import Choose, Kernel, statements_in
 from graphc.kernel.program import ConstantData, Input, Output, Program
 from graphc.passes.gpu.joint_kernel import PARAMETERS
-from graphc.passes.gpu.writer import statements_in
 from tests.codegen.gpu.assembler import TARGETS, compiled
 from tests.codegen.gpu.threads import run_threads
 from tests.gpu.harness import TARGET, assert_same_bits, cpu_program, gpu_program, schedule_graph

@@ -13,9 +13,8 @@ from graphc.ir.graph import Graph
 from graphc.kernel.fault import KernelFault
 from graphc.kernel.gpu import GpuTarget, Grid, grid_of
 from graphc.kernel.interpret import run_program
-from graphc.kernel.ir import Kernel, Load, Loop, LoopKind, Reduce, Space, Statement, nested_bodies
+from graphc.kernel.ir import Kernel, Load, Loop, LoopKind, Reduce, Space, Statement, nested_bodies, statements_in
 from graphc.kernel.program import Program
-from graphc.passes.gpu.writer import statements_in
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import Array, assert_same_bits, cpu_program
 from tests.passes.gpu.faults import without_each_barrier

@@ -7,8 +7,7 @@ import pytest
 import graphc as g
 from graphc.ir.dim import evaluate
 from graphc.kernel.gpu import STATIC_SHARED_BYTES, grid_of
-from graphc.kernel.ir import Loop, LoopKind, Space, Store
-from graphc.passes.gpu.writer import statements_in
+from graphc.kernel.ir import Loop, LoopKind, Space, Store, statements_in
 from tests.codegen.gpu.assembler import compiled
 from tests.gpu.harness import TARGET, schedule_graph
 from tests.passes.gpu.reductions import (

@@ -9,8 +9,7 @@ import pytest
 
 import graphc as g
 from graphc.ir.dim import evaluate, symbols
-from graphc.kernel.ir import Load, Loop, LoopKind, Space, Store
-from graphc.passes.gpu.writer import statements_in
+from graphc.kernel.ir import Load, Loop, LoopKind, Space, Store, statements_in
 from tests.gpu.harness import check_same_bits, schedule_graph
 from tests.structured_graphs import structured_arguments
 

@@ -5,7 +5,7 @@ In: a `Problem`, the size of a block's tile, and a function that writes what a t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -20,9 +20,11 @@ from graphc.kernel.ir import (
     Operand,
     Store,
     Value,
+    statements_in,
 )
 from graphc.passes.gpu.contraction_plan import Problem, likely
-from graphc.passes.gpu.writer import Copier, Names, Writer, statements_in
+from graphc.passes.gpu.contraction_stage import Factor, Stager
+from graphc.passes.gpu.writer import Copier, Names, Writer
 
 BAND: Final = 8
 """Rows of tiles that are computed column by column."""
@@ -81,6 +83,16 @@ class Spot:
         if remainder(columns, self.columns_tile) == 0:
             return None
         return self.writer.is_below(self.column + column, columns)
+
+    def stagers(self, factors: Sequence[Factor], shared: Sequence[Buffer]) -> list[Stager]:
+        """What brings the tiles of the left and the right factor into shared memory, with registers on the way."""
+        made: list[Stager] = []
+        for factor, start, buffer in zip(factors, (self.row, self.column), shared):
+            count = factor.staging.each * factor.staging.group
+            is_copied = factor.staging.is_copied
+            kept = None if is_copied else self.writer.registers(f"next_{buffer.name}", buffer.dtype, count)
+            made.append(Stager(self.writer, factor, self.thread, start, self.sizes, self.values, buffer, kept))
+        return made
 
     def finish(self, row: Size, column: Size, total: Operand) -> None:
         """What is done with the sum of a row and a column of the tile."""

@@ -87,21 +87,7 @@ class Fragment:
         """Rows from one matrix to the next one down."""
         self.counts = height // self.apart, width // WIDTH
         registers = self.writer.registers
-        self.stagers = [
-            Stager(
-                self.writer,
-                factor,
-                spot.thread,
-                start,
-                spot.sizes,
-                spot.values,
-                buffer,
-                None
-                if factor.staging.is_copied
-                else registers(f"next_{buffer.name}", buffer.dtype, factor.staging.each * factor.staging.group),
-            )
-            for factor, start, buffer in zip(factors, (spot.row, spot.column), shared)
-        ]
+        self.stagers = spot.stagers(factors, shared)
         self.has_copies = any(factor.staging.is_copied for factor in factors)
         self.steps = factors[0].staging.steps
         self.count = quotient(spot.depth + self.steps - 1, self.steps)

@@ -20,7 +20,7 @@ from graphc.kernel.builder import literal
 from graphc.kernel.ir import CONTRACT_BLOCK, Buffer, Kernel, Literal, LoopKind, Operand, Panel, Space
 from graphc.passes.gpu.contraction_block import Chunk, Spot, is_below, where, write_blocks
 from graphc.passes.gpu.contraction_plan import ACCESS_BYTES, Axis, Problem, Tile, find_access
-from graphc.passes.gpu.contraction_stage import Factor, Layout, Stager, Staging
+from graphc.passes.gpu.contraction_stage import Factor, Layout, Staging
 from graphc.passes.gpu.writer import Writer
 
 RUN = 4
@@ -72,19 +72,7 @@ class _Thread:
         self.threads = quotient(threads, tile.across), remainder(threads, tile.across)
         """The thread's row and column among the threads."""
         registers = self.writer.registers
-        self.stagers = [
-            Stager(
-                self.writer,
-                factor,
-                spot.thread,
-                start,
-                spot.sizes,
-                spot.values,
-                buffer,
-                registers(f"next_{buffer.name}", self.dtype, factor.staging.each * factor.staging.group),
-            )
-            for factor, start, buffer in zip(factors, (spot.row, spot.column), shared)
-        ]
+        self.stagers = spot.stagers(factors, shared)
         self.parts = [registers(name, self.dtype, count) for name, count in zip("ab", self.counts)]
         self.sums = registers("sums", self.dtype, tile.height * tile.width)
         self.has_blocks = not is_at_most(spot.depth, CONTRACT_BLOCK)

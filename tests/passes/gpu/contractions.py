@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from graphc.ir.dim import Size, evaluate
 from graphc.ir.dtype import DType, bf16, f16, f32
 from graphc.ir.location import Location
-from graphc.kernel.gpu import GpuTarget
+from graphc.kernel.gpu import GpuTarget, Grid, grid_of
 from graphc.kernel.interpret import run_kernel
 from graphc.kernel.ir import Buffer, Kernel, Operand, Store
 from graphc.kernel.verify import verify_kernel
@@ -19,6 +20,7 @@ from graphc.passes.gpu.contraction import schedule_contraction
 from graphc.passes.gpu.contraction_plan import Problem, find_contraction
 from graphc.passes.lower import KernelCall, Scratch, Source
 from tests.codegen.contraction import Writer, contraction, kernel_of
+from tests.codegen.gpu.assembler import Usage
 
 Array = npt.NDArray[Any]
 
@@ -88,3 +90,18 @@ def run_product(calls: Sequence[KernelCall], a: Array, b: Array, transposed: str
     arrays = {name: np.ascontiguousarray(array).reshape(-1) for name, array in stored.items()}
     run_calls(calls, {**arrays, "c": c.reshape(-1)}, sizes)
     return c
+
+
+def check_lean(
+    name: str, kernel: Kernel, code: str, usage: Usage, instructions: Mapping[str, int], resident: int
+) -> Grid:
+    """The PTX has so many of each pattern and no local memory, and registers are left for so many resident blocks."""
+    assert not re.findall(r"(?:ld|st)\.local", code), f"{name} has numbers in memory of the thread"
+    for pattern, count in instructions.items():
+        assert len(re.findall(pattern, code)) == count, f"{pattern} in {name}"
+    assert (usage.spilled_bytes, usage.stack_bytes) == (0, 0), name
+    grid = grid_of(kernel)
+    assert grid is not None
+    registers = (usage.registers + 7) // 8 * 8  # as they are given out
+    assert 65536 // (registers * grid.threads) >= resident, f"{name}: {registers} registers"
+    return grid

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graphc.ir.dtype import DType, bf16, f16, f32, f64
-from graphc.kernel.gpu import GpuTarget, grid_of
+from graphc.kernel.gpu import GpuTarget
 from graphc.kernel.interpret import KernelFault
 from graphc.kernel.ir import Kernel
 from graphc.kernel.parse import parse_kernel
@@ -26,7 +26,7 @@ from tests.codegen.contraction import random
 from tests.codegen.gpu.assembler import TARGETS, compiled
 from tests.codegen.gpu.threads import run_threads
 from tests.gpu.harness import assert_same_bits
-from tests.passes.gpu.contractions import problem_of, product, run_kernels
+from tests.passes.gpu.contractions import check_lean, problem_of, product, run_kernels
 
 TARGET = GpuTarget(80, allow_tf32=True)
 
@@ -123,12 +123,5 @@ def test_large_kernels_are_lean(target: GpuTarget) -> None:
     ptx, usages = compiled(kernels, target)
     entries = {part[: part.index("(")]: part for part in ptx.split(".entry ")[1:]}
     for name, kernel in kernels.items():
-        assert not re.findall(r"(?:ld|st)\.local", entries[name]), f"{name} has numbers in memory of the thread"
-        for pattern, count in INSTRUCTIONS[name].items():
-            assert len(re.findall(pattern, entries[name])) == count, f"{pattern} in {name}"
-        assert (usages[name].spilled_bytes, usages[name].stack_bytes) == (0, 0), name
-        grid = grid_of(kernel)
-        assert grid is not None
-        registers = (usages[name].registers + 7) // 8 * 8  # as they are given out
-        assert 65536 // (registers * grid.threads) >= RESIDENT[name], f"{name}: {registers} registers"
+        grid = check_lean(name, kernel, entries[name], usages[name], INSTRUCTIONS[name], RESIDENT[name])
         assert grid.shared_bytes <= target.most_shared_bytes

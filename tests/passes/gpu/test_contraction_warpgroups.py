@@ -14,7 +14,7 @@ import graphc as g
 from graphc.ir.dtype import DType, bf16, f16, f32
 from graphc.kernel.gpu import GpuTarget, grid_of
 from graphc.kernel.interpret import KernelFault, run_program
-from graphc.kernel.ir import CopyAsync, FenceShared, Kernel, MultiplyMatrices, MultiplyShared
+from graphc.kernel.ir import CopyAsync, FenceShared, Kernel, MultiplyMatrices, MultiplyShared, statements_in
 from graphc.kernel.parse import parse_kernel
 from graphc.kernel.text import print_kernel
 from graphc.passes.gpu.contraction_fragment import MatrixTile
@@ -24,12 +24,11 @@ from graphc.passes.gpu.contraction_matrices import (
     arithmetic_of,
     write_matrices,
 )
-from graphc.passes.gpu.writer import statements_in
 from tests.codegen.contraction import K, M, N, random
 from tests.codegen.gpu.assembler import compiled
 from tests.codegen.gpu.threads import run_threads
 from tests.gpu.harness import cpu_program, gpu_program
-from tests.passes.gpu.contractions import calls_of, problem_of, product, run_kernels, run_product
+from tests.passes.gpu.contractions import calls_of, check_lean, problem_of, product, run_kernels, run_product
 from tests.passes.gpu.test_contraction_matrices import FUNCTIONS, check_close, has
 
 Array = npt.NDArray[Any]
@@ -213,14 +212,7 @@ def test_large_kernels_are_lean_and_their_products_never_wait_for_the_assembler(
     assert ".target sm_90a" in ptx
     entries = {part[: part.index("(")]: part for part in ptx.split(".entry ")[1:]}
     for name, kernel in LARGE.items():
-        assert not re.findall(r"(?:ld|st)\.local", entries[name]), f"{name} has numbers in memory of the thread"
-        for pattern, count in INSTRUCTIONS[name].items():
-            assert len(re.findall(pattern, entries[name])) == count, f"{pattern} in {name}"
-        assert (usages[name].spilled_bytes, usages[name].stack_bytes) == (0, 0), name
-        grid = grid_of(kernel)
-        assert grid is not None
-        registers = (usages[name].registers + 7) // 8 * 8  # as they are given out
-        assert 65536 // (registers * grid.threads) >= RESIDENT[name], f"{name}: {registers} registers"
+        grid = check_lean(name, kernel, entries[name], usages[name], INSTRUCTIONS[name], RESIDENT[name])
         assert TARGET.most_shared_bytes // grid.shared_bytes >= RESIDENT[name], name
         fences = sum(isinstance(s, FenceShared) for s in statements_in(kernel.body))
         assert fences == entries[name].count("fence.proxy.async.shared::cta;") == 1

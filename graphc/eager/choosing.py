@@ -14,12 +14,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from graphc.eager.inplace import type_of
 from graphc.eager.placement import empty, gpu_of
 from graphc.eager.plan import Plan
 from graphc.eager.program import Recipe
 from graphc.eager.tensor import AnyArray
 from graphc.ir.dtype import bool_, i64
-from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import Shape, TensorType
 from graphc.ops import build, creation, movement, ordering, reduction
@@ -28,7 +28,7 @@ from graphc.ops import elementwise as ew
 
 def running_count(condition: AnyArray) -> AnyArray:
     """For each element in order how many up to it aren't 0: int64, a vector."""
-    (counts,) = _count_plan(_type(condition.reshape(-1))).run([condition.reshape(-1)])
+    (counts,) = _count_plan(type_of(condition.reshape(-1))).run([condition.reshape(-1)])
     return counts
 
 
@@ -39,17 +39,19 @@ def end_of(counts: AnyArray) -> int:
 
 def places(condition: AnyArray) -> tuple[AnyArray, ...]:
     """Where the elements are that aren't 0: a vector for each dimension, of which there is one at least."""
-    counts = running_count(condition)
-    found = counts[: end_of(counts)]
-    return _places_plan(_type(condition), _type(counts), _type(found), False).run([condition, counts, found])
+    return _places(condition, is_table=False)
 
 
 def place_table(condition: AnyArray) -> AnyArray:
     """As `places`, in one array: [dimensions, elements]."""
+    (table,) = _places(condition, is_table=True)
+    return table
+
+
+def _places(condition: AnyArray, is_table: bool) -> tuple[AnyArray, ...]:
     counts = running_count(condition)
     found = counts[: end_of(counts)]
-    (table,) = _places_plan(_type(condition), _type(counts), _type(found), True).run([condition, counts, found])
-    return table
+    return _places_plan(type_of(condition), type_of(counts), type_of(found), is_table).run([condition, counts, found])
 
 
 def first_places(condition: AnyArray, size: int, fill: int) -> AnyArray:
@@ -60,7 +62,7 @@ def first_places(condition: AnyArray, size: int, fill: int) -> AnyArray:
         return rows
     like = empty((size,), np.dtype(np.uint8), gpu_of(condition))
     counts = running_count(condition)
-    plan = _first_plan(_type(condition), _type(counts), _type(like))
+    plan = _first_plan(type_of(condition), type_of(counts), type_of(like))
     (rows,) = plan.run([condition, counts, like, np.array(fill, np.int64)])
     return rows
 
@@ -70,12 +72,8 @@ def repeated(counts: AnyArray, total: int) -> AnyArray:
     if not total:
         return empty((0,), np.dtype(np.int64), gpu_of(counts))
     like = empty((total,), np.dtype(np.uint8), gpu_of(counts))
-    (found,) = _repeat_plan(_type(counts), _type(like)).run([counts, like])
+    (found,) = _repeat_plan(type_of(counts), type_of(like)).run([counts, like])
     return found
-
-
-def _type(array: AnyArray) -> TensorType:
-    return TensorType(array.shape, to_dtype(array.dtype))
 
 
 def sized_plan(

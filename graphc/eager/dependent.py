@@ -19,7 +19,7 @@ from graphc.eager.indexing import normal_axis, pick_elements
 from graphc.eager.mode import no_grad
 from graphc.eager.out import with_out
 from graphc.eager.placement import contiguous, empty, gpu_of, on, refuse_mixed
-from graphc.eager.question import holds
+from graphc.eager.question import holds, is_none_negative
 from graphc.eager.tensor import AnyArray, Tensor, wrap
 from graphc.eager.transfer import through_host
 from graphc.eager.view import rename, view_function
@@ -27,8 +27,6 @@ from graphc.eager.watch import WATCHING, look, looking
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.dtype import f32, f64, i64
 from graphc.ir.errors import ArgumentError, DTypeError, ShapeError, SignatureError, UnsupportedDType
-from graphc.ir.graph import Node
-from graphc.ops import build, elementwise
 
 
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Tensor | tuple[Tensor, ...]:
@@ -158,15 +156,11 @@ def _repeated(counts: AnyArray, size: int) -> AnyArray:
         if counts.size and counts.min() < 0:
             raise ArgumentError("repeats can not be negative")
         return np.repeat(np.arange(size), np.broadcast_to(counts, (size,)))
-    if not holds(_is_none_negative, wrap(counts)):
+    if not holds(is_none_negative, wrap(counts)):
         raise ArgumentError("repeats can not be negative")
     running = function_of("cumsum")(wrap(contiguous(np.broadcast_to(counts, (size,), subok=True))), 0, dtype=i64)
     assert isinstance(running, Tensor)
     return choosing.repeated(running._array, choosing.end_of(running._array))
-
-
-def _is_none_negative(counts: Node) -> Node:
-    return elementwise.ge(counts, build.zeros_like(counts))
 
 
 # Distinct values

@@ -29,7 +29,7 @@ from graphc.eager.inplace import _filled as filled
 from graphc.eager.inplace import check_writable, type_of
 from graphc.eager.mode import MODE
 from graphc.eager.placement import common_gpu, gpu_of, refuse_mixed
-from graphc.eager.question import holds
+from graphc.eager.question import holds, is_none_negative
 from graphc.eager.random import MANTISSA, bounds_of, check_range
 from graphc.eager.record import record
 from graphc.eager.sampling import call, integers, key_of, normal, refuse, uniform
@@ -78,7 +78,7 @@ def normal_(
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise ArgumentError("normal expects standard deviation to be non-complex")
-        if not holds(_is_none_negative, std):
+        if not holds(is_none_negative, std):
             raise ArgumentError("normal expects all elements of std >= 0.0")
     else:
         _check_std(std)
@@ -200,14 +200,10 @@ def poisson(input: Tensor, generator: object = None, *, key: object = None) -> T
     """Counts of rare events, whose mean each element gives; in the input's dtype."""
     if not input.dtype.is_floating_point:
         refuse("poisson_cpu", input.dtype)
-    if not holds(_is_none_negative, input):
+    if not holds(is_none_negative, input):
         raise ArgumentError("invalid Poisson rate, expected rate to be non-negative")
     result = created(call("poisson", input, key=key_of("poisson", generator, key, gpu_of(input._array)))._array)
     return _without_influence(result, input, "PoissonBackward0")
-
-
-def _is_none_negative(x: Node) -> Node:
-    return ew.bitwise_not(ew.lt(x, build.zeros_like(x)))
 
 
 def binomial(count: Tensor, prob: Tensor, generator: object = None, *, key: object = None) -> Tensor:

@@ -17,7 +17,7 @@ from graphc.eager.tensor import Tensor
 from graphc.ir.dtype import dtype as to_dtype
 from graphc.ir.graph import Graph, Node, make_input
 from graphc.ir.type import TensorType
-from graphc.ops import reduction
+from graphc.ops import build, elementwise, reduction
 
 Condition = Callable[..., Node]
 """From nodes to bools of any shape. It is a function of a module: each has programs of its own."""
@@ -28,6 +28,11 @@ def holds(condition: Condition, *tensors: Tensor) -> bool:
     arrays = [each._array for each in tensors]
     plan = _plan(condition, tuple(TensorType(each.shape, to_dtype(each.dtype)) for each in arrays))
     return bool(plan.run(arrays)[0])
+
+
+def is_none_negative(x: Node) -> Node:
+    """The condition that no element is below 0; nan isn't."""
+    return elementwise.bitwise_not(elementwise.lt(x, build.zeros_like(x)))
 
 
 @functools.lru_cache(maxsize=512)
